@@ -1,0 +1,46 @@
+# Everything sets itself up: `make demo` on a fresh clone needs only Python 3.11, Node.js 20 or newer, and make.
+PYTHON ?= $(or $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done),python3.11)
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test bench lint types lock clean setup
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## drive one person's whole life through the real functions and say what held
+	@.venv/bin/python -m local.demo $(ARGS)
+
+up: setup ## keep the local stack running until Ctrl-C
+	@.venv/bin/python -m local up $(ARGS)
+
+test: setup ## all tests; ARGS="-k name" picks some
+	@.venv/bin/python -m pytest $(ARGS)
+
+bench: setup ## the benchmarks
+	@.venv/bin/python -m bench $(ARGS)
+
+lint: setup ## style and format
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+
+# Each codebase has a main.py of its own, so each is checked in a run of its own.
+types: setup ## strict types
+	@.venv/bin/mypy shared/astra
+	@for main in functions/*/main.py; do \
+		codebase=$${main%/main.py}; \
+		echo "$$codebase"; \
+		MYPYPATH=shared:$$codebase .venv/bin/mypy "$$codebase" --exclude '/(venv|vendor)/' || exit; \
+	done
+
+lock: setup ## pin what pyproject.toml, functions/*/requirements.in and package.json ask for
+	@.venv/bin/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--strip-extras --allow-unsafe --extra dev -o requirements.lock pyproject.toml functions/*/requirements.in
+	@npm install --package-lock-only
+
+clean: ## remove all that set-up and the stack made
+	@rm -rf .venv node_modules .local build shared/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -f functions/*/venv *-debug.log
+
+setup:
+	@$(PYTHON) local/setup.py

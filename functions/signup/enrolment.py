@@ -1,0 +1,82 @@
+"""Enrolment: the age screen and the consents, before there is an account to attach them to."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Final, Literal
+
+from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+from pydantic import Field, StringConstraints
+
+from astra import log, policy
+from astra.callables import Answer, Call, Shape
+from astra.clock import iso
+from astra.platform import Platform
+from astra.settings import Settings
+
+ENROLMENTS: Final = "enrolments"
+_LIFE: Final = timedelta(minutes=15)
+_OF_AGE: Final = 13 * 12
+_AGE_SCREEN: Final = "2025-08-02"
+
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$"),
+]
+# Whether an address is a good one is for Firebase Auth to say: here it is only the name of an enrolment.
+Email = Annotated[str, StringConstraints(max_length=254, pattern=r"^\s*[^@\s]{1,64}@[^@\s]{1,253}\s*$")]
+Jurisdiction = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")]
+
+
+class Consents(Shape):
+    """What the person agrees to; only the terms are needed."""
+
+    terms: Literal[True]
+    electronicNotices: bool = False
+    ipLock: bool = False
+
+
+class StartSignup(Shape):
+    """The sign-up form. There is no birth date: month and year decide, and are not kept."""
+
+    email: Email
+    name: Name
+    birthYear: Annotated[int, Field(ge=1900, le=9999)]
+    birthMonth: Annotated[int, Field(ge=1, le=12)]
+    policyVersion: Annotated[str, StringConstraints(max_length=40)]
+    consents: Consents
+    jurisdiction: Jurisdiction | None = None
+
+
+def start_signup(platform: Platform[Settings], call: Call[StartSignup]) -> Answer:
+    """Enrol an address for 15 minutes. The answer is the same whether or not it has an account."""
+    form, now = call.data, platform.clock()
+    _screen_age(form, now)
+    in_force = policy.current(platform.db, now)
+    if form.policyVersion != in_force.version:
+        raise HttpsError(
+            FunctionsErrorCode.FAILED_PRECONDITION,
+            f"The policy has changed: read version {in_force.version} and agree to it.",
+        )
+    expires = now + _LIFE
+    platform.db.collection(ENROLMENTS).document(platform.pseudonyms.of_email(form.email)).set(
+        {
+            "name": form.name,
+            "jurisdiction": form.jurisdiction,
+            "policyVersion": in_force.version,
+            "policySha256": in_force.sha256,
+            "consents": form.consents.model_dump(),
+            "ageScreen": _AGE_SCREEN,
+            "createdAt": now,
+            "expireAt": expires,
+        }
+    )
+    log.write(log.Event.ENROLLED)
+    return {"expiresAt": iso(expires)}
+
+
+def _screen_age(form: StartSignup, now: datetime) -> None:
+    months = (now.year - form.birthYear) * 12 + now.month - form.birthMonth
+    if months < 0:
+        raise HttpsError(FunctionsErrorCode.INVALID_ARGUMENT, "birthYear, birthMonth: lie in the future")
+    # The day is not asked for, so the month of the thirteenth birthday still counts as under.
+    if months <= _OF_AGE:
+        raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "You can't sign up for this service.")

@@ -1,0 +1,43 @@
+"""Uploads: an image is encrypted for its owner as soon as it has arrived, and opened for nobody else."""
+
+from functools import cache
+
+from firebase_functions import https_fn, options, storage_fn
+from firebase_functions.core import CloudEvent
+from flask import Request, Response
+
+import opening
+import sealing
+from astra import callables
+from astra.limits import Limits
+from astra.platform import Platform
+from astra.settings import SealingSettings
+
+PLATFORM = Platform.at_start(SealingSettings)
+REGION = options.SupportedRegion.US_CENTRAL1
+ACCOUNT = "uploads-functions@"
+SECRETS = ["ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL"]
+
+
+@cache
+def limits() -> Limits:
+    return Limits(PLATFORM.redis)
+
+
+@storage_fn.on_object_finalized(
+    region=REGION, secrets=SECRETS, service_account=ACCOUNT, memory=options.MemoryOption.GB_1, timeout_sec=300
+)
+@callables.guarded
+def seal_upload(event: CloudEvent[storage_fn.StorageObjectData]) -> None:
+    sealing.seal_upload(PLATFORM, event.data.name, int(event.data.generation), int(event.data.size))
+
+
+# A Bearer token is no ambient credential, so any page may ask: without the token it gets nothing.
+@https_fn.on_request(
+    region=REGION,
+    secrets=SECRETS,
+    service_account=ACCOUNT,
+    cors=options.CorsOptions(cors_origins="*", cors_methods=["get"]),
+)
+def open_image(request: Request) -> Response:
+    return opening.open_image(PLATFORM, limits(), request)

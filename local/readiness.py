@@ -1,0 +1,83 @@
+"""Tells when the stack is ready, and why it will never be."""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import TYPE_CHECKING
+
+import httpx
+import psutil  # type: ignore[import-untyped]
+
+from local import firebase_json
+from local.paths import shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+READY = "All emulators ready!"
+#: firebase-tools carries on without a codebase that does not load; a stack must not.
+LOAD_FAILURE = "Failed to load function definition from source"
+EMULATOR_PROGRAMS = {"firestore": "Firestore", "pubsub": "Pub/Sub", "storage": "Storage rules"}
+
+
+def load_failure(log: Path) -> str | None:
+    """One line about functions that could not be loaded, from firebase-tools' output, or None."""
+    lines = log.read_text(errors="replace").splitlines()
+    for number, line in enumerate(lines):
+        if LOAD_FAILURE in line:
+            errors = [text for text in lines[:number] if re.match(r"\s*(\w+\.)*\w*(Error|Exception)\b", text)]
+            reason = errors[-1].strip() if errors else line.partition(f"{LOAD_FAILURE}: ")[2]
+            return f"a functions codebase does not load: {reason[:300]} (log: {shown(log)})"
+    return None
+
+
+def last_words(log: Path) -> str:
+    """The last error in a log, or else its last line, and where the log is."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower() or "⚠" in line]
+    return f"{(errors or lines or ['no output'])[-1][:300]} (log: {shown(log)})"
+
+
+def is_started(log: Path) -> bool:
+    """Whether firebase-tools says that it has started all it is going to start."""
+    return READY in log.read_text(errors="replace")
+
+
+def missing(hub: str, emulators: tuple[str, ...], functions: str) -> list[str]:
+    """What has not started although firebase-tools says it is ready: emulators, and codebases without a function.
+
+    firebase-tools carries on without an emulator that fails. Raises httpx.HTTPError when it does not answer.
+    """
+    with httpx.Client(trust_env=False, timeout=10) as client:  # no proxy stands before loopback
+        listed = client.get(f"{hub}/emulators").raise_for_status().json()
+        absent = [f"the {name} emulator" for name in emulators if name not in listed]
+        if "functions" in listed:
+            backends = client.get(f"{functions}/backends").raise_for_status().json()["backends"]
+            loaded = {trigger["codebase"] for backend in backends for trigger in backend["functionTriggers"]}
+            absent += [f"codebase {name}" for name in firebase_json.codebases() if name not in loaded]
+    return absent
+
+
+def redis_is_up(port: int) -> bool:
+    """Whether Redis answers PING."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+def emulator_programs(firebase: psutil.Process) -> dict[psutil.Process, str]:
+    """The Java processes that firebase-tools runs, each with its emulator's name.
+
+    firebase-tools only warns when one of them is killed, and then fails each request; someone else must watch them.
+    """
+    programs = {}
+    for process in firebase.children():
+        jar = next((word for word in process.cmdline() if word.endswith(".jar")), "").rpartition("/")[2]
+        name = next((shown_name for key, shown_name in EMULATOR_PROGRAMS.items() if key in jar), None)
+        if name:
+            programs[process] = name
+    return programs

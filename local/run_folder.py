@@ -1,0 +1,109 @@
+"""What a stack makes for itself at each start and deletes at its end: a project folder, a key and secrets.
+
+None of it may ever be committed or deployed, so nothing is written into a source folder: firebase-tools is pointed at a
+folder of links to the real sources, beside which lie the secrets it reads (`.secret.local`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from local import firebase_json
+from local.paths import ROOT, RUNS, VENV
+
+#: Of what the functions declare as secrets, those that are keys: 32 random bytes each, in base64.
+KEYS = ("ASTRA_PSEUDONYM_KEY", "ASTRA_LOCAL_KMS_KEY", "ASTRA_CERTIFICATE_KEY")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one running stack."""
+
+    path: Path
+    secrets: dict[str, str]
+
+    @property
+    def config(self) -> Path:
+        """The firebase.json of this run."""
+        return self.path / "project" / "firebase.json"
+
+    @property
+    def service_account(self) -> Path:
+        """The throw-away credentials that the Admin SDK insists on, even against emulators."""
+        return self.path / "service-account.json"
+
+    @property
+    def temporary(self) -> Path:
+        """TMPDIR of the emulators: the Storage emulator keeps its blobs below it."""
+        return self.path / "tmp"
+
+
+def make(project: str, offset: int, redis_url: str) -> RunFolder:
+    """Make the folder for a stack whose ports are firebase.json's plus `offset`; clears those of dead stacks."""
+    RUNS.mkdir(parents=True, exist_ok=True)
+    RUNS.chmod(0o700)
+    for old in RUNS.iterdir():
+        owner = old.name.partition("-")[0]
+        if not (owner.isdigit() and psutil.pid_exists(int(owner))):
+            shutil.rmtree(old, ignore_errors=True)
+    folder = RunFolder(
+        Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=RUNS)),
+        {name: base64.b64encode(secrets.token_bytes(32)).decode() for name in KEYS} | {"ASTRA_REDIS_URL": redis_url},
+    )
+    folder.temporary.mkdir()
+    _write_private(folder.service_account, json.dumps(_service_account(project)))
+    _link_project(folder, offset)
+    return folder
+
+
+def _link_project(folder: RunFolder, offset: int) -> None:
+    project = folder.config.parent
+    project.mkdir()
+    config = firebase_json.read()
+    for emulator in config["emulators"].values():
+        for port in ("port", "websocketPort"):
+            if isinstance(emulator, dict) and port in emulator:
+                emulator[port] += offset
+    folder.config.write_text(json.dumps(config, indent=2))
+    for name in (config["firestore"]["rules"], config["firestore"]["indexes"], config["storage"]["rules"]):
+        (project / name).symlink_to(ROOT / name)
+    for source in firebase_json.codebases().values():
+        codebase = project / source
+        codebase.mkdir(parents=True)
+        for entry in (ROOT / source).iterdir():
+            if entry.name not in ("venv", "__pycache__") and not entry.name.startswith("."):
+                (codebase / entry.name).symlink_to(entry)
+        (codebase / "venv").symlink_to(VENV)
+        if not (codebase / "requirements.txt").exists():  # made at deployment; firebase-tools knows Python by it
+            (codebase / "requirements.txt").touch()
+        _write_private(codebase / ".secret.local", "".join(f"{n}={v}\n" for n, v in folder.secrets.items()))
+
+
+def _service_account(project: str) -> dict[str, str]:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return {
+        "type": "service_account",
+        "project_id": project,
+        "private_key_id": secrets.token_hex(20),
+        "private_key": pem.decode(),
+        "client_email": f"local@{project}.iam.gserviceaccount.com",
+        "client_id": "0",
+        "token_uri": "http://127.0.0.1:9/never-asked",  # emulators take any token; a call here would be a mistake
+    }
+
+
+def _write_private(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)

@@ -1,0 +1,110 @@
+"""Looks through every store of the local stack for given bytes.
+
+It knows nothing of the data map: it takes each store from end to end, as somebody would who does not trust the map.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import google.auth.credentials
+import httpx
+import redis
+from google.cloud import firestore, storage
+
+DATABASES = ("(default)", "vault")
+
+
+class Stores(Protocol):
+    """Where the stores are; `local.stack.Stack` is one."""
+
+    project: str
+    auth_url: str
+    storage_url: str
+    redis_url: str
+    log_dir: Path
+    run_dir: Path
+    mail: Any
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`needle` (its name, not its bytes) was seen in `store` at `place`."""
+
+    store: str
+    place: str
+    needle: str
+
+
+def scan(stack: Stores, needles: Mapping[str, bytes]) -> list[Finding]:
+    """Every occurrence of every needle in any store, log or file of the stack."""
+    return [
+        Finding(store, place, name)
+        for store, place, content in contents(stack)
+        for name, needle in needles.items()
+        if needle in content or needle in place.encode()
+    ]
+
+
+def contents(stack: Stores) -> Iterator[tuple[str, str, bytes]]:
+    """(store, place, bytes) of everything that is stored anywhere."""
+    yield from _accounts(stack)
+    for database in DATABASES:
+        yield from _documents(stack, database)
+    yield from _objects(stack)
+    yield from _keys(stack)
+    for number, message in enumerate(list(stack.mail.messages)):
+        yield "mail", str(number), str(message).encode()
+    for folder, store in ((stack.run_dir, "disk"), (stack.log_dir, "log")):
+        for path in sorted(folder.rglob("*")):
+            # The emulators' own debug logs repeat every request; ours are what the functions print.
+            if path.is_file() and not path.name.endswith("-debug.log"):
+                with contextlib.suppress(FileNotFoundError):
+                    yield store, path.name, path.read_bytes()
+
+
+def _accounts(stack: Stores) -> Iterator[tuple[str, str, bytes]]:
+    url = f"{stack.auth_url}/identitytoolkit.googleapis.com/v1/projects/{stack.project}/accounts:batchGet"
+    answer = httpx.get(url, params={"maxResults": 1000}, headers={"Authorization": "Bearer owner"}, timeout=60)
+    for user in answer.raise_for_status().json().get("users", []):
+        yield "auth", user["localId"], json.dumps(user).encode()
+
+
+def _documents(stack: Stores, database: str) -> Iterator[tuple[str, str, bytes]]:
+    db = firestore.Client(project=stack.project, database=database)
+
+    def walk(parent: firestore.Client | firestore.DocumentReference) -> Iterator[tuple[str, str, bytes]]:
+        for collection in parent.collections():
+            for document in collection.list_documents():
+                snapshot = document.get()
+                if snapshot.exists:
+                    yield f"firestore {database}", document.path, repr(snapshot.to_dict()).encode()
+                yield from walk(document)
+
+    yield from walk(db)
+
+
+def _objects(stack: Stores) -> Iterator[tuple[str, str, bytes]]:
+    client = storage.Client(project=stack.project, credentials=google.auth.credentials.AnonymousCredentials())
+    # Not `list_buckets`: the emulator answers it at another path than Google does.
+    for bucket in httpx.get(f"{stack.storage_url}/b", timeout=60).raise_for_status().json()["items"]:
+        for blob in client.list_blobs(bucket["name"], versions=True):
+            yield "storage", f"{blob.bucket.name}/{blob.name}", blob.download_as_bytes() + repr(blob.metadata).encode()
+
+
+def _keys(stack: Stores) -> Iterator[tuple[str, str, bytes]]:
+    client = redis.Redis.from_url(stack.redis_url)
+    readers: dict[bytes, Any] = {
+        b"string": client.get,
+        b"set": client.smembers,
+        b"hash": client.hgetall,
+        b"list": lambda key: client.lrange(key, 0, -1),
+        b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
+    }
+    for key in client.scan_iter(count=1000):
+        kind = client.type(key)
+        value = readers[kind](key) if kind in readers else b""
+        yield "redis", key.decode(errors="replace"), value if isinstance(value, bytes) else repr(value).encode()

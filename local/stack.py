@@ -1,0 +1,264 @@
+"""The local stack as a library: the real emulators, Redis and a mail server, for the tests, the demo and `up`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+import psutil  # type: ignore[import-untyped]
+
+from local import commands, ports, readiness, run_folder, toolchain
+from local.mail import MailServer
+from local.paths import LOGS, MAIL, ROOT, shown
+from local.schedules import Schedules
+from local.supervised import Supervised
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+EMULATORS = ("auth", "functions", "firestore", "storage", "pubsub", "tasks", "eventarc")
+#: Seconds the emulators may take to start; between two looks.
+START_DEADLINE, POLL = 180.0, 0.25
+#: Seconds between two lines of progress.
+PROGRESS = 5.0
+
+#: What the functions are told here in place of production's settings; waiting periods are shortened.
+SETTINGS = {
+    "ASTRA_KMS_URI": "local",
+    "ASTRA_QUIET_PERIOD_SECONDS": "3",
+    "ASTRA_RETRY_DELAY_SECONDS": "1",
+}
+
+
+class StackError(Exception):
+    """The stack can't start, or has stopped; one line saying why and what to do."""
+
+
+class Stack:
+    """A running local stack; `with Stack() as stack:` starts it and always stops all of it.
+
+    Args:
+        only: the emulators to start; Redis and mail always are.
+        offset: added to every port, so that a second stack can run beside the first.
+        timer: seconds between two firings of each schedule, or None for no timer.
+        settings: more environment for the functions, over SETTINGS.
+        keep_mail: also write each mail to `.local/mail` as an .eml file.
+        say: called with each line of progress.
+    """
+
+    project = "demo-astra"
+    region = "us-central1"
+    bucket = "demo-astra.appspot.com"
+
+    def __init__(
+        self,
+        *,
+        only: tuple[str, ...] = EMULATORS,
+        offset: int = 0,
+        timer: float | None = 3.0,
+        settings: Mapping[str, str] | None = None,
+        keep_mail: bool = False,
+        say: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        self.ports = ports.needed(only, offset)
+        self.redis_url = f"redis://127.0.0.1:{self.ports['redis']}/0"
+        self.smtp = ("127.0.0.1", self.ports["smtp"])
+        self.mail = MailServer(self.ports["smtp"], MAIL if keep_mail else None)
+        self.log_dir = LOGS / f"offset-{offset}" if offset else LOGS
+        self.failure: str | None = None
+        self._only, self._offset, self._timer, self._say = only, offset, timer, say
+        self._settings = {**SETTINGS, **(settings or {})}
+        self._folder: run_folder.RunFolder | None = None
+        self._processes: Supervised | None = None
+        self._stopping = False
+        self._ended = threading.Event()
+        self.schedules = Schedules(self.functions_url, self.project, self.region) if "functions" in only else None
+
+    @property
+    def auth_url(self) -> str:
+        """Base of the Identity Toolkit API: add `/identitytoolkit.googleapis.com/v1/…`."""
+        return self._url("auth")
+
+    @property
+    def firestore_url(self) -> str:
+        """Base of the Firestore REST API: add `/v1/projects/…`."""
+        return self._url("firestore")
+
+    @property
+    def storage_url(self) -> str:
+        """Base of the Firebase Storage API: add `/v0/b/…`."""
+        return self._url("storage")
+
+    @property
+    def functions_url(self) -> str:
+        """Base of the functions emulator; see `function_url`."""
+        return self._url("functions")
+
+    @property
+    def run_dir(self) -> Path:
+        """What this run made for itself, blobs and secrets included; gone once it has stopped."""
+        if self._folder is None:
+            raise StackError("the stack has not been started")
+        return self._folder.path
+
+    def function_url(self, name: str) -> str:
+        """Where an HTTPS or callable function answers."""
+        return f"{self.functions_url}/{self.project}/{self.region}/{name}"
+
+    def fire(self, name: str) -> None:
+        """Run one schedule to its end. Raises ScheduleError."""
+        if self.schedules is None:
+            raise StackError("this stack runs no functions")
+        self.schedules.fire(name)
+
+    def environment(self) -> dict[str, str]:
+        """What a process needs so that the admin clients and the project's own settings find this stack."""
+        folder = self._folder
+        if folder is None:
+            raise StackError("the stack has not been started")
+        hosts = {
+            "FIREBASE_AUTH_EMULATOR_HOST": "auth",
+            "FIRESTORE_EMULATOR_HOST": "firestore",
+            "PUBSUB_EMULATOR_HOST": "pubsub",
+            "CLOUD_TASKS_EMULATOR_HOST": "tasks",
+        }
+        return {
+            **{variable: f"127.0.0.1:{self.ports[name]}" for variable, name in hosts.items() if name in self.ports},
+            **({"STORAGE_EMULATOR_HOST": self.storage_url} if "storage" in self.ports else {}),
+            "GOOGLE_CLOUD_PROJECT": self.project,
+            "GCLOUD_PROJECT": self.project,
+            "FIREBASE_CONFIG": json.dumps({"projectId": self.project, "storageBucket": self.bucket}),
+            "FUNCTIONS_EMULATOR": "true",
+            "GOOGLE_APPLICATION_CREDENTIALS": str(folder.service_account),
+            "NO_PROXY": commands.LOOPBACK,
+            **self._settings,
+            **folder.secrets,
+        }
+
+    def start(self) -> None:
+        """Start everything and return when it is ready to use.
+
+        Raises:
+            StackError: a port is taken, set-up has not been run, or something did not start; nothing is left running.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything this stack started and delete what it made; the logs stay. Safe to call twice."""
+        self._stopping = True
+        if self.schedules:
+            self.schedules.stop_timer()
+        if self._processes:
+            self._processes.stop()
+        elif self._folder:
+            shutil.rmtree(self._folder.path, ignore_errors=True)
+        if self.schedules:
+            self.schedules.close()
+        self.mail.stop()
+        self._ended.set()
+
+    def check(self) -> None:
+        """Raise StackError if something in the stack has died since it started."""
+        if self.failure:
+            raise StackError(self.failure)
+
+    def wait(self) -> None:
+        """Wait until something in the stack dies. Raises StackError saying what."""
+        self._ended.wait()
+        self.check()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_how: object) -> None:
+        self.stop()
+
+    def _url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.ports.get(name, 0)}"
+
+    def _start(self) -> None:
+        tools = toolchain.load()
+        if tools is None or not tools.is_complete():
+            raise StackError("the stack is not set up: run `make setup`")
+        busy = ports.first_busy(self.ports)
+        if busy:
+            raise StackError(busy)
+        self.log_dir.mkdir(parents=True, exist_ok=True)
+        self._folder = folder = run_folder.make(self.project, self._offset, self.redis_url)
+        self.mail.start()
+        redis = commands.redis(self.ports["redis"], folder)
+        if redis is None:
+            raise StackError("there is no redis-server: install it (apt install redis-server)")
+        firebase = commands.firebase(self._only, self.project, folder, tools, self._settings)
+        self._processes = Supervised([redis, firebase], self.log_dir, folder.path, self._on_exit)
+        self._wait_until_ready()
+        programs = readiness.emulator_programs(self._processes.processes["firebase"])
+        threading.Thread(target=self._watch_programs, args=(programs,), name="watchdog", daemon=True).start()
+        if "firestore" in self._only:
+            self._publish_policy()
+        if self.schedules and self._timer:
+            self.schedules.start_timer(self._timer)
+
+    def _publish_policy(self) -> None:
+        """Put the first policy into force, by the command that a deployer uses."""
+        done = subprocess.run(
+            [sys.executable, "-m", "astra.policy"],
+            env={**os.environ, **self.environment()},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise StackError(f"the first policy can't be published: {done.stderr.strip().rpartition(chr(10))[2]}")
+
+    def _wait_until_ready(self) -> None:
+        log = self.log_dir / "firebase.log"
+        began = spoke = time.monotonic()
+        self._say(f"starting the emulators (log: {shown(log)})")
+        while True:
+            self.check()
+            now = time.monotonic()
+            if readiness.is_started(log) and readiness.redis_is_up(self.ports["redis"]):
+                missing = readiness.missing(self._url("hub"), self._only, self.functions_url)
+                if missing:
+                    raise StackError(f"did not start: {', '.join(missing)} (log: {shown(log)})")
+                self._say(f"ready after {now - began:.0f} s")
+                return
+            reason = readiness.load_failure(log)
+            if reason:
+                raise StackError(reason)
+            if now - began > START_DEADLINE:
+                raise StackError(f"not ready after {START_DEADLINE:.0f} s: {readiness.last_words(log)}")
+            if now - spoke >= PROGRESS:
+                spoke = now
+                self._say(f"starting the emulators: {now - began:.0f} s")
+            time.sleep(POLL)
+
+    def _watch_programs(self, programs: Mapping[psutil.Process, str]) -> None:
+        while not self._ended.is_set():
+            for program in psutil.wait_procs(programs, timeout=1)[0]:
+                self._fail(f"the {programs[program]} emulator stopped (log: {shown(self.log_dir / 'firebase.log')})")
+
+    def _on_exit(self, name: str, code: int) -> None:
+        self._fail(f"{name} ended with code {code}: {readiness.last_words(self.log_dir / f'{name}.log')}")
+
+    def _fail(self, line: str) -> None:
+        if self._stopping or self.failure:
+            return
+        self.failure = line
+        if self._processes:
+            self._processes.begin_stop()  # so that whoever waits for an answer is refused instead of left waiting
+        self._ended.set()

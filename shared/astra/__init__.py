@@ -1,0 +1,1 @@
+"""The helper package shared by the privacy functions. It never imports a codebase."""

@@ -1,0 +1,137 @@
+"""Callable functions: a typed request in, a plain answer out, a standard error that a person can act on.
+
+What the platform leaves open is closed here: a body that is not JSON is the caller's fault and not ours, unknown
+fields are refused, an expired token is refused in the emulators too, an unforeseen exception leaves neither its
+message nor its traceback in the answer or the log.
+"""
+
+import functools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, ParamSpec, TypeVar
+
+from firebase_functions import https_fn
+from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+from flask import Request, Response, jsonify, make_response
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from astra import log
+from astra.clock import Clock, utc_now
+from astra.settings import emulated
+
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+
+
+class Shape(BaseModel):
+    """The base of every request: exact types, no unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+M = TypeVar("M", bound=Shape)
+P = ParamSpec("P")
+R = TypeVar("R")
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls, as their ID token says. `signed_in_at` is when they last proved who they are."""
+
+    uid: str
+    signed_in_at: datetime
+    id_token: str
+
+
+@dataclass(frozen=True)
+class Call(Generic[M]):
+    """One request: its checked data and, where the function asks for one, its caller."""
+
+    data: M
+    signed_in: Caller | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """The caller; refuses the request if there is none."""
+        if self.signed_in is None:
+            raise HttpsError(FunctionsErrorCode.UNAUTHENTICATED, "Sign in first.")
+        return self.signed_in
+
+
+def on_call(
+    shape: type[M], *, clock: Clock = utc_now, **options: Any
+) -> Callable[[Callable[[Call[M]], Answer]], Callable[[Request], Response]]:
+    """`https_fn.on_call` for a handler of `Call[shape]`. App Check is enforced outside the emulators."""
+
+    def decorate(handler: Callable[[Call[M]], Answer]) -> Callable[[Request], Response]:
+        def parsed(request: https_fn.CallableRequest[Any]) -> Answer:
+            return handler(Call(parse(shape, request.data), _caller(request, clock)))
+
+        parsed.__name__ = handler.__name__
+        wrap: Any = https_fn.on_call(enforce_app_check=not emulated(), **options)
+        inner: Callable[[Request], Response] = wrap(guarded(parsed))
+
+        @functools.wraps(inner)
+        def outer(request: Request) -> Response:
+            body = request.get_json(silent=True)
+            if request.method == "POST" and (not isinstance(body, dict) or "data" not in body):
+                message = 'The body must be JSON of the form {"data": {…}}.'
+                return make_response(jsonify(error={"status": "INVALID_ARGUMENT", "message": message}), 400)
+            return inner(request)
+
+        return outer
+
+    return decorate
+
+
+def guarded(handler: Callable[P, R]) -> Callable[P, R]:
+    """Let `HttpsError` pass; turn every other exception into INTERNAL, logged by class and place only."""
+
+    @functools.wraps(handler)
+    def guard(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return handler(*args, **kwargs)
+        except HttpsError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            log.failure(log.Event.FAILED, error)
+            # `from None`: the platform prints the chain of what it catches.
+            raise HttpsError(FunctionsErrorCode.INTERNAL, "Something failed on our side. Try again later.") from None
+
+    return guard
+
+
+def parse(shape: type[M], data: object) -> M:
+    """`data` as `shape`, or `invalid-argument` naming each field that is wrong and why, never its value."""
+    try:
+        return shape.model_validate(data)
+    except ValidationError as invalid:
+        problems = [
+            f"{_path(error['loc'])}: {_reason(error['type'], error['msg'])}"
+            for error in invalid.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        raise HttpsError(FunctionsErrorCode.INVALID_ARGUMENT, "; ".join(problems[:10])) from None
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    # An unknown field's name is the caller's text: repeat it only if it looks like a name.
+    return ".".join(str(part) if _NAME.fullmatch(str(part)) else "…" for part in loc) or "data"
+
+
+def _reason(kind: str, message: str) -> str:
+    known = {"missing": "is required", "extra_forbidden": "is not a field of this request"}
+    return known.get(kind, message.removeprefix("Value error, "))
+
+
+def _caller(request: https_fn.CallableRequest[Any], clock: Clock) -> Caller | None:
+    if request.auth is None or request.auth.uid is None:
+        return None
+    claims = request.auth.token
+    # The emulators' tokens are unsigned and the SDK does not look at their dates.
+    if claims["exp"] <= clock().timestamp():
+        raise HttpsError(FunctionsErrorCode.UNAUTHENTICATED, "Your sign-in has expired. Sign in again.")
+    signed_in_at = datetime.fromtimestamp(claims["auth_time"], UTC)
+    token = request.raw_request.headers.get("Authorization", "").removeprefix("Bearer ")
+    return Caller(request.auth.uid, signed_in_at, token)

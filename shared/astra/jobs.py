@@ -1,0 +1,159 @@
+"""Long work in short, repeatable pages.
+
+Why this can neither lose work nor do it twice with effect:
+- The job is a document, written in the transaction that asked for it. The queue only says "look now"; a lost task
+  delays a job until the reconciler finds `nextRunAt <= now`.
+- A worker must hold the lease: claiming moves `nextRunAt` to the lease's end, in a transaction that raises the job's
+  fence. A worker that dies leaves a job that falls due again; one that slept through its lease changes nothing, for
+  every checkpoint is a transaction that first compares fences, and it stops with Fenced.
+- A page must be harmless to repeat (deleting what is gone is success), because a crash between a page and its
+  checkpoint repeats exactly that page.
+- Every claim that ends in a failure counts. A job that failed too often is `stuck`: visible, and in nobody's way.
+  There is no loop: each pass makes progress, or waits longer than the one before, or ends.
+
+    state        "running", then whatever end the work names, or "stuck"
+    step         where in the work it is; counts: what it did so far
+    nextRunAt    when anybody may claim it: when it is due, or when its worker's lease ends; null once it has ended
+    fence        how often it was claimed
+    attempts     failures since the last progress
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from google.cloud import firestore
+
+from astra import log
+from astra.clock import Clock
+from astra.pseudonyms import Pseudonym
+
+MOST_ATTEMPTS: Final = 12
+_LEASE: Final = timedelta(minutes=5)
+_LONGEST_DELAY: Final = timedelta(hours=1)
+
+
+class Fenced(Exception):
+    """Another worker has claimed the job since."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A page's answer when there is nothing to do before `until`."""
+
+    changes: dict[str, Any]
+    until: datetime
+
+
+Page = Callable[[dict[str, Any]], "dict[str, Any] | Pause"]
+"""One bounded piece of work on the job's fields. Answers the fields to change, `nextRunAt: None` to end."""
+
+
+def opened(now: datetime, **fields: Any) -> dict[str, Any]:
+    """The fields of a new job, due at once."""
+    state = {"state": "running", "nextRunAt": now, "fence": 0, "attempts": 0}
+    return fields | state | {"createdAt": now}
+
+
+def due(jobs: firestore.CollectionReference, now: datetime, most: int = 100) -> Iterator[str]:
+    """Ids of jobs that should be running and are not, longest due first."""
+    query = jobs.where(filter=firestore.FieldFilter("nextRunAt", "<=", now)).order_by("nextRunAt")
+    return (snapshot.id for snapshot in query.select([]).limit(most).stream())
+
+
+class Worker:
+    """Runs jobs of one collection. `retry_delay` is the wait after a first failure; it doubles from there."""
+
+    def __init__(self, db: firestore.Client, clock: Clock, retry_delay: timedelta) -> None:
+        self._db = db
+        self._clock = clock
+        self._retry_delay = retry_delay
+
+    def run(self, job: firestore.DocumentReference, page: Page, budget: timedelta) -> datetime | None:
+        """Work on `job` until it ends, pauses, fails or `budget` is used up. Answers when to come back, or None.
+
+        `budget` should be about 70 % of the function's timeout. Raises nothing that a page raised: a failure is in
+        the job's fields and the log.
+        """
+        deadline = self._clock() + budget
+        fields = self._claim(job)
+        if fields is None:
+            return None
+        name = Pseudonym(job.id)
+        try:
+            while True:
+                outcome = page(fields)
+                released = isinstance(outcome, Pause) or self._clock() >= deadline
+                fields = self._advance(job, fields, outcome, release=released)
+                if released or fields["nextRunAt"] is None:
+                    return _moment(fields["nextRunAt"])
+        except Fenced:
+            log.write(log.Event.JOB_FENCED, job=name)
+            return None
+        except Exception as error:  # noqa: BLE001  (the boundary of a page: nothing may take the job with it)
+            return self._fail(job, fields, error)
+
+    def _claim(self, job: firestore.DocumentReference) -> dict[str, Any] | None:
+        now = self._clock()
+
+        @firestore.transactional
+        def claim(transaction: firestore.Transaction) -> dict[str, Any] | None:
+            fields = job.get(transaction=transaction).to_dict()
+            if not fields or fields["nextRunAt"] is None:
+                return None
+            if fields["nextRunAt"] > now:
+                return None
+            claimed = {"fence": fields["fence"] + 1, "nextRunAt": now + _LEASE}
+            transaction.update(job, claimed)
+            return {**fields, **claimed}
+
+        claimed_fields: dict[str, Any] | None = claim(self._db.transaction())
+        return claimed_fields
+
+    def _advance(
+        self,
+        job: firestore.DocumentReference,
+        fields: dict[str, Any],
+        outcome: dict[str, Any] | Pause,
+        *,
+        release: bool,
+    ) -> dict[str, Any]:
+        now = self._clock()
+        if isinstance(outcome, Pause):
+            changes = {**outcome.changes, "nextRunAt": outcome.until}
+        else:
+            changes = {"nextRunAt": now if release else now + _LEASE, **outcome}
+        return self._checkpoint(job, fields, {"attempts": 0, **changes})
+
+    def _fail(self, job: firestore.DocumentReference, fields: dict[str, Any], error: Exception) -> datetime | None:
+        now, attempts, name = self._clock(), fields["attempts"] + 1, Pseudonym(job.id)
+        log.failure(log.Event.JOB_FAILED, error, job=name, attempts=attempts)
+        delay = min(self._retry_delay * 2 ** (attempts - 1), _LONGEST_DELAY)
+        changes: dict[str, Any] = {"attempts": attempts, "nextRunAt": now + delay}
+        if attempts >= MOST_ATTEMPTS:
+            log.write(log.Event.JOB_STUCK, severity=logging.CRITICAL, job=name)
+            changes |= {"state": "stuck", "nextRunAt": None}
+        try:
+            self._checkpoint(job, fields, changes)
+        except Fenced:
+            return None
+        return _moment(changes["nextRunAt"])
+
+    def _checkpoint(
+        self, job: firestore.DocumentReference, fields: dict[str, Any], changes: dict[str, Any]
+    ) -> dict[str, Any]:
+        @firestore.transactional
+        def write(transaction: firestore.Transaction) -> None:
+            stored = job.get(["fence"], transaction=transaction).to_dict()
+            if not stored or stored["fence"] != fields["fence"]:
+                raise Fenced
+            transaction.update(job, changes)
+
+        write(self._db.transaction())
+        return {**fields, **changes}
+
+
+def _moment(value: Any) -> datetime | None:
+    return value if isinstance(value, datetime) else None

@@ -1,0 +1,95 @@
+"""Structured logging that can't carry personal data.
+
+A line is an event of a fixed list with fields of closed types: numbers, truth values, members of an enumeration,
+pseudonyms, classes of exceptions. There is no free text to put an address into. Everything that libraries log goes
+through the same door: only the logger's name, the level and the place in the code get out, never the message.
+"""
+
+import enum
+import json
+import logging
+import sys
+from typing import TypeAlias
+
+from astra.pseudonyms import Pseudonym
+
+Field: TypeAlias = "int | float | bool | enum.Enum | Pseudonym | type[BaseException] | None"
+
+
+class Event(enum.StrEnum):
+    """Every event that is logged. The name says `subject.what-happened`."""
+
+    LIBRARY = "library.message"
+    """A library logged something; its words are withheld."""
+    FAILED = "handler.failed"
+    """A handler ended in an exception that it did not expect."""
+    LIMITER_DOWN = "limiter.down"
+    """Redis did not answer; the request was let through uncounted."""
+    ENROLLED = "enrolment.begun"
+    SIGNED_UP = "account.created"
+    SIGN_UP_REFUSED = "account.refused"
+    UPLOAD_SEALED = "upload.sealed"
+    UPLOAD_REJECTED = "upload.rejected"
+    UPLOAD_DROPPED = "upload.dropped"
+    """An upload was removed unread: its owner is being erased, or the event came a second time."""
+    IMAGE_OPENED = "image.opened"
+    ERASURE_REQUESTED = "erasure.requested"
+    ERASURE_STEP = "erasure.step"
+    ERASURE_REOPENED = "erasure.reopened"
+    """The verifier found something: the cascade runs again."""
+    ERASURE_VERIFIED = "erasure.verified"
+    JOB_FAILED = "job.failed"
+    """A job's page failed; it is tried again later."""
+    JOB_STUCK = "job.stuck"
+    """A job failed too often: a person must look."""
+    JOB_FENCED = "job.fenced"
+    """A worker lost its lease to another and stopped."""
+    QUEUE_DOWN = "queue.down"
+    """A task could not be enqueued; the reconciler will find its job."""
+    JOBS_DUE = "jobs.due"
+    """The reconciler handed overdue jobs back to their queue."""
+
+
+def _plain(value: Field) -> object:
+    if isinstance(value, type) and issubclass(value, BaseException):
+        return value.__name__
+    if isinstance(value, enum.Enum):
+        return value.value
+    if value is None or isinstance(value, bool | int | float | Pseudonym):
+        return value
+    raise TypeError(f"a log field can't be of type {type(value).__name__}: use a number, an enumeration or a pseudonym")
+
+
+def write(event: Event, *, severity: int = logging.INFO, **fields: Field) -> None:
+    """Print one line of JSON that Cloud Logging reads as a structured entry."""
+    entry = {"severity": logging.getLevelName(severity), "event": event.value}
+    entry |= {name: _plain(value) for name, value in fields.items()}  # type: ignore[misc]
+    print(json.dumps(entry), file=sys.stdout, flush=True)  # noqa: T201
+
+
+def failure(event: Event, error: BaseException, *, severity: int = logging.ERROR, **fields: Field) -> None:
+    """Log that `error` happened: its class and where it was raised, never its message, which may quote data."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace else "unknown"
+    write(event, severity=severity, error=type(error), place=_Place(place), **fields)
+
+
+class _Place(Pseudonym):
+    """A place in the code; a subclass so that `write` stays closed to other text."""
+
+    __slots__ = ()
+
+
+class _Withheld(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        place = _Place(f"{record.name}:{record.funcName}:{record.lineno}")
+        error = record.exc_info[0] if record.exc_info else None
+        write(Event.LIBRARY, severity=record.levelno, place=place, error=error)
+
+
+def install() -> None:
+    """Route what every library logs or warns of through this module. Called once at a codebase's start."""
+    logging.basicConfig(handlers=[_Withheld()], level=logging.WARNING, force=True)
+    logging.captureWarnings(capture=True)

@@ -1,0 +1,93 @@
+"""The platform's clients, each made when first used and then kept for the life of the process.
+
+A codebase builds one Platform at start; its handlers are given it, so a test can give them another.
+"""
+
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import firebase_admin
+from google.cloud import firestore
+
+from astra import log
+from astra.clock import Clock, utc_now
+from astra.pseudonyms import Pseudonyms
+from astra.settings import RedisSettings, SealingSettings, Settings, load
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Bucket
+    from redis import Redis
+
+    from astra.vault import Vault
+
+S = TypeVar("S", bound=Settings, covariant=True)  # noqa: PLC0105
+
+
+class Platform(Generic[S]):
+    """Everything a handler may touch: settings, clock, databases, bucket."""
+
+    def __init__(self, kind: type[S], clock: Clock = utc_now) -> None:
+        self._kind = kind
+        self.clock = clock
+
+    @classmethod
+    def at_start(cls, kind: type[S]) -> "Platform[S]":
+        """The Platform of a codebase; raises SettingsError at once if the environment is incomplete."""
+        log.install()
+        platform = cls(kind)
+        # The deploy tool imports a codebase only to list its functions, and has no secrets to give.
+        if "ADMIN_PORT" not in os.environ:
+            platform.settings  # noqa: B018
+            platform.app  # noqa: B018  (callables verify tokens with the default app before any handler runs)
+        return platform
+
+    @cached_property
+    def settings(self) -> S:
+        """The typed settings of this codebase."""
+        return load(self._kind)
+
+    @cached_property
+    def app(self) -> firebase_admin.App:
+        """The Admin SDK, with the credentials of the function's service account."""
+        try:
+            return firebase_admin.get_app()
+        except ValueError:
+            return firebase_admin.initialize_app()
+
+    @cached_property
+    def db(self) -> firestore.Client:
+        """The default database."""
+        return firestore.Client(project=self.app.project_id)
+
+    @cached_property
+    def vault_db(self) -> firestore.Client:
+        """The database of wrapped keys."""
+        return firestore.Client(project=self.app.project_id, database="vault")
+
+    @cached_property
+    def bucket(self) -> "Bucket":
+        """The project's default bucket."""
+        from google.cloud import storage  # noqa: PLC0415  (not every codebase touches objects)
+
+        # Not the Admin SDK's own: that one asks Google for a token even in the emulators.
+        return storage.Client(project=self.app.project_id).bucket(self.app.options.get("storageBucket"))
+
+    @cached_property
+    def pseudonyms(self) -> Pseudonyms:
+        """Pseudonyms under this project's key."""
+        return Pseudonyms(self.settings.pseudonym_key.get_secret_value())
+
+    @cached_property
+    def vault(self: "Platform[SealingSettings]") -> "Vault":
+        """Keys and sealed objects."""
+        from astra import kms, vault  # noqa: PLC0415
+
+        return vault.Vault(self.vault_db, kms.connect(self.settings), self.pseudonyms, self.clock)
+
+    @cached_property
+    def redis(self: "Platform[RedisSettings]") -> "Redis":
+        """What lives seconds."""
+        from astra import limits  # noqa: PLC0415
+
+        return limits.connect(str(self.settings.redis_url.get_secret_value()))

@@ -1,0 +1,25 @@
+"""Cloud Tasks as a hint: "look at this job now". What it loses, the reconciler finds."""
+
+from datetime import datetime
+
+import firebase_admin
+from firebase_admin import exceptions, functions
+
+from astra import log
+
+REGION = "us-central1"
+
+
+class Queue:
+    """The queue in front of one task function."""
+
+    def __init__(self, app: firebase_admin.App, function: str) -> None:
+        self._queue = functions.task_queue(f"locations/{REGION}/functions/{function}", app=app)
+
+    def hint(self, job: str, at: datetime | None = None) -> None:
+        """Ask for `job` to be looked at, now or at `at`. A queue that does not answer costs time, not the job."""
+        options = functions.TaskOptions(schedule_time=at) if at else None
+        try:
+            self._queue.enqueue({"data": {"job": job}}, options)
+        except (exceptions.FirebaseError, ValueError) as error:
+            log.failure(log.Event.QUEUE_DOWN, error)

@@ -1,0 +1,124 @@
+"""Every setting, typed, in one place. Each codebase loads the class that holds what it needs and no more.
+
+The environment is the only source: `ASTRA_` and the upper-case field name. What is missing or wrong is
+named at start, all of it at once; a value never appears in the error.
+"""
+
+import base64
+import binascii
+import os
+from datetime import timedelta
+from typing import Annotated, Self, TypeVar
+
+from pydantic import BeforeValidator, RedisDsn, Secret, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(RuntimeError):
+    """The environment does not hold what this codebase needs. The message names the variables."""
+
+
+def emulated() -> bool:
+    """Whether this process runs in the Emulator Suite, which sets FUNCTIONS_EMULATOR for every function."""
+    return os.environ.get("FUNCTIONS_EMULATOR") == "true"
+
+
+def _key(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            value = base64.b64decode(value, validate=True)
+        except binascii.Error:
+            raise ValueError("must be base64") from None
+    if isinstance(value, bytes) and len(value) != 32:  # noqa: PLR2004
+        raise ValueError("must be 32 bytes in base64")
+    return value
+
+
+Key = Annotated[Secret[bytes], BeforeValidator(_key)]
+"""32 random bytes, in base64 in the environment. Printed as asterisks."""
+
+
+class Settings(BaseSettings):
+    """What every codebase needs."""
+
+    model_config = SettingsConfigDict(env_prefix="ASTRA_", extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    pseudonym_key: Key
+    """Turns an account id or an e-mail address into the pseudonym under which its tombstone stays."""
+
+
+S = TypeVar("S", bound=Settings)
+
+
+class RedisSettings(Settings):
+    """What the codebases that count requests need."""
+
+    redis_url: Secret[RedisDsn]
+    """`rediss://` outside the emulators: no traffic without TLS."""
+
+    @model_validator(mode="after")
+    def _tls(self) -> Self:
+        if not emulated() and self.redis_url.get_secret_value().scheme != "rediss":
+            raise ValueError("ASTRA_REDIS_URL must start with rediss:// outside the emulators")
+        return self
+
+
+class SealingSettings(RedisSettings):
+    """What a codebase needs to seal and open content."""
+
+    kms_uri: str
+    """`gcp-kms://projects/…/cryptoKeys/NAME`, or `local` in the emulators."""
+    local_kms_key: Key | None = None
+    """The key behind `local`."""
+
+    @model_validator(mode="after")
+    def _kms(self) -> Self:
+        if self.kms_uri == "local":
+            if not emulated():
+                raise ValueError("ASTRA_KMS_URI=local is refused outside the emulators: name a gcp-kms:// key")
+            if self.local_kms_key is None:
+                raise ValueError("ASTRA_LOCAL_KMS_KEY is missing: ASTRA_KMS_URI=local needs it")
+        elif not self.kms_uri.startswith("gcp-kms://projects/"):
+            raise ValueError("ASTRA_KMS_URI must be gcp-kms://projects/…, or local in the emulators")
+        return self
+
+
+class ErasureSettings(RedisSettings):
+    """What erasure and its certificates need."""
+
+    certificate_key: Key
+    """Ed25519 private key: signs certificates of erasure."""
+    quiet_period_seconds: int = 3600 + 1800
+    """From the last deletion to the verification: the longest life of an ID token and the longest timeout of a
+    function, after which no write begun before the erasure can still arrive."""
+    retry_delay_seconds: int = 30
+    """The first delay after a failure; it doubles from there."""
+    soft_delete_days: int = 0
+    """How long the bucket keeps what was deleted (its soft-delete policy); the certificate says so."""
+    point_in_time_recovery_days: int = 0
+    """How long the default database's past can be read (0: point-in-time recovery is off)."""
+    backup_days: int = 0
+    """How long the default database's backups are kept (0: none are made)."""
+
+    @property
+    def quiet_period(self) -> timedelta:
+        """`quiet_period_seconds` as a duration."""
+        return timedelta(seconds=self.quiet_period_seconds)
+
+    @property
+    def retry_delay(self) -> timedelta:
+        """`retry_delay_seconds` as a duration."""
+        return timedelta(seconds=self.retry_delay_seconds)
+
+
+def load(kind: type[S]) -> S:
+    """Read `kind` from the environment, or raise SettingsError naming everything missing or wrong."""
+    try:
+        return kind()
+    except ValidationError as invalid:
+        problems = []
+        for error in invalid.errors(include_url=False, include_input=False, include_context=False):
+            name = "".join(f"ASTRA_{str(part).upper()}" for part in error["loc"][:1])
+            text = "is missing" if error["type"] == "missing" else error["msg"].removeprefix("Value error, ")
+            problems.append(f"{name} {text}".strip())
+        raise SettingsError("; ".join(sorted(problems))) from None

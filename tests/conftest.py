@@ -1,0 +1,48 @@
+"""The one local stack that every test needing it shares."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+#: The shared stack while it runs: at most one.
+_shared: list[Stack] = []
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The running local stack, with this process's environment pointing at it; started by the first test that asks."""
+    before = dict(os.environ)
+    with Stack() as running:
+        _shared.append(running)
+        os.environ.update(running.environment())
+        try:
+            yield running
+        finally:
+            _shared.clear()
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Once a part of the stack has died, the tests that need it fail at once and say so."""
+    if "stack" in getattr(item, "fixturenames", ()):
+        for running in _shared:
+            if running.failure:
+                pytest.fail(f"local stack: {running.failure}", pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell the test during which the stack died why its requests were refused."""
+    report = yield
+    if report.failed:
+        report.sections += [("local stack", running.failure) for running in _shared if running.failure]
+    return report

@@ -1,0 +1,69 @@
+from typing import Literal
+
+import pytest
+from astra.callables import Shape, guarded, parse
+from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+
+
+class Inner(Shape):
+    terms: Literal[True]
+
+
+class Form(Shape):
+    name: str
+    year: int
+    inner: Inner
+
+
+GOOD = {"name": "Ada", "year": 1990, "inner": {"terms": True}}
+
+
+def refusal(data: object) -> str:
+    with pytest.raises(HttpsError) as refused:
+        parse(Form, data)
+    assert refused.value.code is FunctionsErrorCode.INVALID_ARGUMENT
+    return str(refused.value.message)
+
+
+def test_a_good_request_is_taken() -> None:
+    assert parse(Form, GOOD).name == "Ada"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": None}, "name: Input should be a valid string"),
+        ({"year": "1990"}, "year: Input should be a valid integer"),
+        ({"year": 1990.5}, "year: Input should be a valid integer"),
+        ({"inner": {"terms": False}}, "inner.terms: Input should be True"),
+        ({"inner": {"terms": "true"}}, "inner.terms: Input should be True"),
+        ({"inner": {}}, "inner.terms: is required"),
+        ({"extra": 1}, "extra: is not a field of this request"),
+    ],
+)
+def test_each_wrong_field_is_named_with_the_reason(change: dict[str, object], message: str) -> None:
+    assert refusal(GOOD | change) == message
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 3])
+def test_a_request_that_is_no_object_is_refused(data: object) -> None:
+    assert refusal(data).startswith("data: ")
+
+
+def test_neither_a_value_nor_a_strange_name_is_repeated() -> None:
+    message = refusal(GOOD | {"year": "canary-value", "canary name <b>": 1, "x" * 200: 1})
+    assert "canary" not in message
+    assert "xx" not in message
+
+
+def test_an_unforeseen_exception_leaves_nothing_of_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    @guarded
+    def handler() -> None:
+        raise ValueError("canary")
+
+    with pytest.raises(HttpsError) as failed:
+        handler()
+    assert failed.value.code is FunctionsErrorCode.INTERNAL
+    assert failed.value.__cause__ is None
+    assert failed.value.__suppress_context__
+    assert "canary" not in str(failed.value.message) + capsys.readouterr().out

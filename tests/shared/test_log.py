@@ -1,0 +1,77 @@
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from astra import log
+from astra.pseudonyms import Pseudonyms
+
+CANARY = "ada.canary@example.com"
+
+
+@pytest.fixture
+def installed() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    log.install()
+    yield
+    logging.captureWarnings(capture=False)
+    root.handlers[:], root.level = handlers, level
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    captured = capsys.readouterr()
+    assert CANARY not in captured.out + captured.err
+    return [json.loads(line) for line in captured.out.splitlines()]
+
+
+@pytest.mark.parametrize("value", [CANARY, CANARY.encode(), [CANARY], {"email": CANARY}, ValueError(CANARY)])
+def test_a_field_that_could_carry_text_is_refused(value: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(TypeError, match="can't be of type"):
+        log.write(log.Event.ENROLLED, value=value)
+    assert lines(capsys) == []
+
+
+def test_numbers_pseudonyms_and_classes_are_written(capsys: pytest.CaptureFixture[str]) -> None:
+    subject = Pseudonyms(bytes(32)).of_email(CANARY)
+    log.write(log.Event.ERASURE_STEP, step=2, job=subject, error=KeyError, done=True, severity=logging.WARNING)
+    assert lines(capsys) == [
+        {
+            "severity": "WARNING",
+            "event": "erasure.step",
+            "step": 2,
+            "job": subject,
+            "error": "KeyError",
+            "done": True,
+        }
+    ]
+
+
+def test_a_failure_says_what_and_where_but_not_its_message(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise ValueError(CANARY)
+
+    with pytest.raises(ValueError, match="canary") as failed:
+        fail()
+    log.failure(log.Event.FAILED, failed.value)
+    [line] = lines(capsys)
+    assert line["error"] == "ValueError"
+    assert line["place"].startswith("fail:")
+
+
+@pytest.mark.usefixtures("installed")
+def test_what_libraries_log_or_warn_of_is_withheld(capsys: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger("some.library").error("could not write %s", CANARY)
+    try:
+        raise ValueError(CANARY)
+    except ValueError:
+        logging.exception("trouble with " + CANARY)  # noqa: G003
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn(f"{CANARY} is deprecated", stacklevel=1)
+    written = lines(capsys)
+    assert [line["event"] for line in written] == ["library.message"] * 3
+    assert written[0]["place"].startswith("some.library:")
+    assert written[1]["error"] == "ValueError"

@@ -1,0 +1,66 @@
+import base64
+
+import pytest
+from astra.settings import ErasureSettings, SealingSettings, Settings, SettingsError, load
+
+KEY = base64.b64encode(bytes(range(32))).decode()
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PSEUDONYM_KEY", "CERTIFICATE_KEY", "LOCAL_KMS_KEY", "KMS_URI", "REDIS_URL"):
+        monkeypatch.delenv(f"ASTRA_{name}", raising=False)
+    monkeypatch.delenv("FUNCTIONS_EMULATOR", raising=False)
+
+
+def test_everything_missing_is_named_at_once() -> None:
+    with pytest.raises(SettingsError) as refusal:
+        load(ErasureSettings)
+    for name in ("ASTRA_PSEUDONYM_KEY", "ASTRA_CERTIFICATE_KEY", "ASTRA_REDIS_URL"):
+        assert f"{name} is missing" in str(refusal.value)
+
+
+@pytest.mark.parametrize("value", ["hunter2", KEY[:-8], "not base64 at all!"])
+def test_a_bad_key_is_named_and_never_quoted(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("ASTRA_PSEUDONYM_KEY", value)
+    with pytest.raises(SettingsError, match="ASTRA_PSEUDONYM_KEY must be") as refusal:
+        load(Settings)
+    assert value not in str(refusal.value)
+    assert refusal.value.__cause__ is None
+
+
+def test_a_key_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASTRA_PSEUDONYM_KEY", KEY)
+    settings = load(Settings)
+    assert settings.pseudonym_key.get_secret_value() == bytes(range(32))
+    assert KEY not in repr(settings)
+    assert "\\x01" not in repr(settings)
+
+
+def sealing(monkeypatch: pytest.MonkeyPatch, kms: str, redis: str, *, emulated: bool = False) -> SealingSettings:
+    monkeypatch.setenv("ASTRA_PSEUDONYM_KEY", KEY)
+    monkeypatch.setenv("ASTRA_LOCAL_KMS_KEY", KEY)
+    monkeypatch.setenv("ASTRA_KMS_URI", kms)
+    monkeypatch.setenv("ASTRA_REDIS_URL", redis)
+    if emulated:
+        monkeypatch.setenv("FUNCTIONS_EMULATOR", "true")
+    return load(SealingSettings)
+
+
+def test_the_local_key_is_refused_outside_the_emulators(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="refused outside the emulators"):
+        sealing(monkeypatch, "local", "rediss://redis.example:6380/0")
+
+
+def test_redis_without_tls_is_refused_outside_the_emulators(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="rediss://"):
+        sealing(monkeypatch, "gcp-kms://projects/p/locations/l/keyRings/r/cryptoKeys/k", "redis://redis.example/0")
+
+
+def test_both_are_taken_in_the_emulators(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sealing(monkeypatch, "local", "redis://127.0.0.1/0", emulated=True).kms_uri == "local"
+
+
+def test_an_unknown_key_service_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="ASTRA_KMS_URI must be"):
+        sealing(monkeypatch, "file:///tmp/key", "rediss://redis.example/0")
