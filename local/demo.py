@@ -27,7 +27,7 @@ class Narrator:
         """Something to look at."""
         self._console.print(f"  {what}: [cyan]{value}[/cyan]", highlight=False, soft_wrap=True)
 
-    def check(self, claim: str, held: bool) -> None:  # noqa: FBT001
+    def check(self, claim: str, held: bool) -> None:
         """One line for each claim."""
         if held:
             self.held += 1

@@ -21,7 +21,7 @@ from google.cloud import storage
 from PIL import Image
 
 from local.client import CallError, Client, Person
-from local.scan import Finding, contents, scan
+from local.scan import contents, scan
 from local.stack import Stack
 
 PHOTOGRAPH = Path(__file__).parent / "data" / "photograph.jpg"
@@ -41,7 +41,7 @@ class Listener(Protocol):
     def certificate(self, certificate: dict[str, Any]) -> None:
         """The certificate of the erasure."""
 
-    def check(self, claim: str, held: bool) -> None:  # noqa: FBT001
+    def check(self, claim: str, held: bool) -> None:
         """A claim that held or broke."""
 
 
@@ -59,7 +59,7 @@ def wait_for(what: str, look: Callable[[], T | None], seconds: float = 60) -> T:
     raise Broken(f"{what}: not within {seconds:.0f} s")
 
 
-def tell(stack: Stack, listener: Listener) -> None:
+def tell(stack: Stack, listener: Listener) -> None:  # noqa: PLR0915  (a story is read from beginning to end)
     """The whole story. Raises Broken where it can't go on, and CallError where the service refuses what it should not."""
     client = Client(stack)
     photograph = PHOTOGRAPH.read_bytes()
@@ -86,8 +86,12 @@ def tell(stack: Stack, listener: Listener) -> None:
 
     listener.chapter("Ada opens it; nobody else can")
     opened = client.open(image_id, ada.token)
-    listener.check("Ada gets a JPEG of the same size", opened.status_code == 200 and _same_size(opened.content, photograph))
-    listener.check("without its place, camera and description", _gps(opened.content) == {} and b"Canary" not in opened.content)
+    listener.check(
+        "Ada gets a JPEG of the same size", opened.status_code == 200 and _same_size(opened.content, photograph)
+    )
+    listener.check(
+        "without its place, camera and description", _gps(opened.content) == {} and b"Canary" not in opened.content
+    )
     listener.check("Grace's attempt is a 404", client.open(image_id, grace.token).status_code == 404)
     listener.check("without signing in it is a 401", client.open(image_id, None).status_code == 401)
 
@@ -99,10 +103,19 @@ def tell(stack: Stack, listener: Listener) -> None:
     listener.saw("things of Grace's in all stores", str(len(before)))
 
     listener.chapter("Ada deletes her account")
+    places = scan(stack, needles(ada, photograph, opened.content))
+    stores = sorted({finding.store for finding in places})
+    listener.saw("before: her id, address or photograph occur", f"{len(places)} times in {', '.join(stores)}")
+    listener.check(
+        "so the scan can find her",
+        {"auth", "firestore (default)", "firestore vault", "redis", "storage"} <= set(stores),
+    )
     answer = client.call("delete_account", {"confirm": True}, ada.token)
     receipt = answer["receipt"]
     listener.saw("receipt", receipt)
-    listener.check("her token, still valid, opens nothing from that moment", client.open(image_id, ada.token).status_code == 404)
+    listener.check(
+        "her token, still valid, opens nothing from that moment", client.open(image_id, ada.token).status_code == 404
+    )
     listener.check("nor does it read her profile", client.document(f"users/{ada.uid}", ada.token).status_code == 403)
     again = client.call("delete_account", {"confirm": True}, ada.token)
     listener.check("asked twice, it is one deletion with one receipt", again == answer)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from astra.platform import Platform
+from astra.settings import ErasureSettings, SealingSettings
+from local.client import Client
 from local.stack import Stack
 
 if TYPE_CHECKING:
@@ -14,6 +18,24 @@ if TYPE_CHECKING:
 
 #: The shared stack while it runs: at most one.
 _shared: list[Stack] = []
+
+
+class WholeSettings(SealingSettings, ErasureSettings):
+    """Everything: a test may look where no single codebase may."""
+
+
+class SteppedClock:
+    """Answers the real time at first, then whatever the test makes of it."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def step(self, **duration: float) -> None:
+        """Move on by `timedelta(**duration)`."""
+        self.now += timedelta(**duration)
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +68,21 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     if report.failed:
         report.sections += [("local stack", running.failure) for running in _shared if running.failure]
     return report
+
+
+@pytest.fixture
+def client(stack: Stack) -> Client:
+    """A customer's browser. Each test signs up people of its own: nobody shares data."""
+    return Client(stack)
+
+
+@pytest.fixture
+def clock() -> SteppedClock:
+    """A clock that stands still until the test moves it."""
+    return SteppedClock()
+
+
+@pytest.fixture
+def platform(stack: Stack, clock: SteppedClock) -> Platform[Any]:
+    """The handlers' collaborators over the shared stack, for what can't be reached through a deployed function."""
+    return Platform(WholeSettings, clock)

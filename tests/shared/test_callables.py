@@ -1,8 +1,9 @@
 from typing import Literal
 
 import pytest
-from astra.callables import Shape, guarded, parse
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+
+from astra.callables import Shape, guarded, parse
 
 
 class Inner(Shape):

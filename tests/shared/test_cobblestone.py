@@ -2,10 +2,11 @@ import io
 import os
 
 import pytest
-from astra import cobblestone
-from astra.cobblestone import HEADER_SIZE, Header, Unopenable
 from hypothesis import given
 from hypothesis import strategies as st
+
+from astra import cobblestone
+from astra.cobblestone import HEADER_SIZE, Header, Unopenable
 
 KEY = bytes(range(32))
 EDGES = [0, 1, 16 * 1024 - 1, 16 * 1024, 16 * 1024 + 1, 256 * 1024 - 1, 256 * 1024, 256 * 1024 + 1, 700_000]

@@ -2,6 +2,7 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from astra import datamap
 from astra.datamap import DATA_MAP, Disposition, Entry, Store, Subject, claimant
 

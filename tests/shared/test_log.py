@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from astra import log
 from astra.pseudonyms import Pseudonyms
 
@@ -67,7 +68,7 @@ def test_what_libraries_log_or_warn_of_is_withheld(capsys: pytest.CaptureFixture
     try:
         raise ValueError(CANARY)
     except ValueError:
-        logging.exception("trouble with " + CANARY)  # noqa: G003
+        logging.exception("trouble with " + CANARY)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn(f"{CANARY} is deprecated", stacklevel=1)

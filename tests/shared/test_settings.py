@@ -1,6 +1,7 @@
 import base64
 
 import pytest
+
 from astra.settings import ErasureSettings, SealingSettings, Settings, SettingsError, load
 
 KEY = base64.b64encode(bytes(range(32))).decode()

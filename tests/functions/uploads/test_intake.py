@@ -1,0 +1,150 @@
+import io
+
+import intake
+import pytest
+from PIL import Image, ImageChops, ImageCms, ImageStat
+from PIL.ExifTags import IFD, Base
+
+from local.story import PHOTOGRAPH
+
+ORIENTATION = Base.Orientation
+
+
+def picture(kind: str = "JPEG", size: tuple[int, int] = (40, 20), mode: str = "RGB", **options: object) -> bytes:
+    image = Image.linear_gradient("L").resize(size).convert(mode)
+    sink = io.BytesIO()
+    image.save(sink, kind, **options)
+    return sink.getvalue()
+
+
+def decoded(content: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(content))
+    image.load()
+    return image
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "content_type"),
+    [
+        ("JPEG", "RGB", "image/jpeg"),
+        ("JPEG", "L", "image/jpeg"),
+        ("JPEG", "CMYK", "image/jpeg"),
+        ("PNG", "RGBA", "image/png"),
+        ("PNG", "P", "image/png"),
+        ("PNG", "LA", "image/png"),
+        ("PNG", "1", "image/png"),
+        ("PNG", "I;16", "image/png"),
+        ("WEBP", "RGB", "image/webp"),
+        ("WEBP", "RGBA", "image/webp"),
+        ("GIF", "P", "image/gif"),
+    ],
+)
+def test_each_kind_comes_through_as_itself(kind: str, mode: str, content_type: str) -> None:
+    raw = picture(kind, mode=mode)
+    clean = intake.clean(raw)
+    before, after = decoded(raw), decoded(clean.content)
+    assert (clean.contentType, clean.width, clean.height) == (content_type, 40, 20)
+    assert (after.format, after.mode, after.size) == (before.format, before.mode, before.size)
+    same = before.convert("RGBA"), after.convert("RGBA")
+    assert max(ImageStat.Stat(ImageChops.difference(*same)).mean) < 3
+
+
+def test_a_transparent_palette_stays_transparent() -> None:
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    image.putpixel((1, 1), 0)
+    sink = io.BytesIO()
+    image.save(sink, "GIF", transparency=0)
+    raw = sink.getvalue()
+    before, after = decoded(raw).convert("RGBA"), decoded(intake.clean(raw).content).convert("RGBA")
+    assert before.getchannel("A").getextrema() == after.getchannel("A").getextrema() == (0, 255)
+
+
+def test_a_photograph_loses_what_it_says_about_its_maker_and_nothing_to_the_eye() -> None:
+    raw = PHOTOGRAPH.read_bytes()
+    assert decoded(raw).getexif().get_ifd(IFD.GPSInfo)
+    clean = intake.clean(raw)
+    after = decoded(clean.content)
+    assert not after.getexif()
+    assert b"Canary" not in clean.content
+    assert b"Exif" not in clean.content
+    assert after.info["icc_profile"] == decoded(raw).info["icc_profile"]
+    difference = ImageStat.Stat(ImageChops.difference(decoded(raw), after))
+    assert max(difference.mean) < 1, "the camera's own quantisation must be kept"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_stands_as_it_was_meant_to(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    clean = intake.clean(picture(exif=exif))
+    assert (clean.width, clean.height) == ((40, 20) if orientation < 5 else (20, 40))
+    assert decoded(clean.content).size == (clean.width, clean.height)
+    assert ORIENTATION not in decoded(clean.content).getexif()
+
+
+def test_nothing_behind_the_end_of_the_image_is_kept() -> None:
+    assert b"canary" not in intake.clean(picture() + b"canary" * 100).content
+    assert b"canary" not in intake.clean(picture("PNG") + b"canary" * 100).content
+
+
+def test_comments_text_and_xmp_are_gone() -> None:
+    from PIL.PngImagePlugin import PngInfo  # noqa: PLC0415
+
+    text = PngInfo()
+    text.add_text("Author", "canary")
+    text.add_itxt("XML:com.adobe.xmp", "canary")
+    for raw in (
+        picture("PNG", pnginfo=text),
+        picture("JPEG", comment=b"canary", xmp=b"canary"),
+        picture("WEBP", xmp=b"canary"),
+        picture("GIF", mode="P", comment=b"canary"),
+    ):
+        assert b"canary" in raw
+        assert b"canary" not in intake.clean(raw).content
+
+
+def test_a_wide_colour_profile_is_kept() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    assert decoded(intake.clean(picture("PNG", icc_profile=profile)).content).info["icc_profile"] == profile
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"", "The file is empty."),
+        (b"plain text, whatever its name", "This is not a JPEG"),
+        (picture()[:300], "This is not a JPEG"),
+        (picture("PNG")[:-40], "This is not a JPEG"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "This is not a JPEG"),
+        (picture("BMP"), "This is not a JPEG"),
+        (picture("TIFF"), "This is not a JPEG"),
+    ],
+    ids=["empty", "text", "cut JPEG", "cut PNG", "SVG", "BMP", "TIFF"],
+)
+def test_what_is_no_image_of_ours_is_rejected_with_a_reason(raw: bytes, reason: str) -> None:
+    with pytest.raises(intake.Rejected, match=reason):
+        intake.clean(raw)
+
+
+def test_a_moving_image_is_rejected_rather_than_cut_to_one_frame() -> None:
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "green", "blue")]
+    for kind in ("GIF", "WEBP", "PNG"):
+        sink = io.BytesIO()
+        frames[0].save(sink, kind, save_all=True, append_images=frames[1:], duration=100)
+        with pytest.raises(intake.Rejected, match="Moving images"):
+            intake.clean(sink.getvalue())
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
+    header = picture("PNG", size=(8, 8))
+    bomb = header[:16] + (100_000).to_bytes(4, "big") * 2 + header[24:]
+    with pytest.raises(intake.Rejected):
+        intake.clean(bomb)
+    assert Image.MAX_IMAGE_PIXELS is not None
+
+
+def test_sizes_are_checked_before_anything_is_read() -> None:
+    intake.check_size(intake.MOST_BYTES)
+    with pytest.raises(intake.Rejected, match="50 MiB"):
+        intake.check_size(intake.MOST_BYTES + 1)

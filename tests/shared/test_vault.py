@@ -1,0 +1,107 @@
+import io
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from google.cloud import firestore
+
+from astra import cobblestone, tombstones, vault
+from astra.cobblestone import HEADER_SIZE, Header, Unopenable
+from astra.kms import KmsError, LocalKms
+from astra.platform import Platform
+from astra.vault import ObjectKey, Vault
+
+
+def seal(key: ObjectKey, content: bytes = b"a ring") -> bytes:
+    sink = io.BytesIO()
+    vault.seal(io.BytesIO(content), sink, key)
+    return sink.getvalue()
+
+
+def unseal(platform: Platform[Any], uid: str, object_id: str, sealed: bytes) -> bytes:
+    header = Header.parse(sealed[:HEADER_SIZE])
+    key = platform.vault.find_object(uid, object_id, header)
+    return b"".join(cobblestone.unseal([sealed[HEADER_SIZE:]], key.dek, key.header, key.bound_to))
+
+
+@pytest.fixture
+def uid() -> str:
+    return secrets.token_hex(14)
+
+
+def test_what_a_user_seals_opens_for_that_object_only(platform: Platform[Any], uid: str) -> None:
+    sealed = seal(platform.vault.new_object(uid, "ring-0001"))
+    platform.vault.new_object(uid, "ring-0002")
+    platform.vault.new_object(uid + "x", "ring-0001")
+    assert unseal(platform, uid, "ring-0001", sealed) == b"a ring"
+    for other, object_id in ((uid, "ring-0002"), (uid + "x", "ring-0001"), (uid, "ring-0003"), ("nobody", "ring-0001")):
+        with pytest.raises(Unopenable):
+            unseal(platform, other, object_id, sealed)
+
+
+def test_a_stolen_wrapped_key_is_no_use_in_another_place(platform: Platform[Any], uid: str) -> None:
+    sealed = seal(platform.vault.new_object(uid, "ring-0001"))
+    db = platform.vault_db
+    # Somebody who can write to the database hands the user's keys to an account of their own.
+    thief = uid + "-thief"
+    for path in ("", "/objects/ring-0001"):
+        fields = db.document(f"keys/{uid}{path}").get().to_dict()
+        assert fields is not None
+        db.document(f"keys/{thief}{path}").set(fields)
+    with pytest.raises(KmsError):
+        unseal(platform, thief, "ring-0001", sealed)
+
+
+def test_two_first_uploads_at_once_make_one_key(platform: Platform[Any], uid: str) -> None:
+    platform.vault_db.document("keys/warm-up").get()
+    with ThreadPoolExecutor(8) as pool:
+        keys = list(pool.map(lambda n: platform.vault.new_object(uid, f"ring-{n % 2:04}"), range(8)))
+    assert len({key.dek for key in keys}) == 2
+    stored = platform.vault_db.document(f"keys/{uid}").get().to_dict()
+    assert stored is not None
+    assert list(stored["keks"]) == ["1"]
+    for number, key in enumerate(keys):
+        assert unseal(platform, uid, f"ring-{number % 2:04}", seal(key)) == b"a ring"
+
+
+def test_a_destroyed_object_key_makes_its_copies_noise(platform: Platform[Any], uid: str) -> None:
+    kept_aside = seal(platform.vault.new_object(uid, "ring-0001"))
+    platform.vault.destroy_object(uid, "ring-0001")
+    platform.vault.destroy_object(uid, "ring-0001")  # gone is success
+    with pytest.raises(Unopenable):
+        unseal(platform, uid, "ring-0001", kept_aside)
+    platform.vault.new_object(uid, "ring-0001")  # a new key of the same name opens nothing old
+    with pytest.raises(Unopenable):
+        unseal(platform, uid, "ring-0001", kept_aside)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["had keys", "never had keys"])
+def test_an_erased_user_never_gets_a_key_again(platform: Platform[Any], uid: str, known: bool) -> None:
+    if known:
+        platform.vault.new_object(uid, "ring-0001")
+    db, subject = platform.vault_db, platform.pseudonyms.of_uid(uid)
+
+    @firestore.transactional
+    def bury(transaction: firestore.Transaction) -> None:
+        tombstones.bury(transaction, db, subject, platform.clock())
+
+    bury(db.transaction())
+    with pytest.raises(tombstones.Erased):
+        platform.vault.new_object(uid, "ring-0002")
+
+
+def test_nothing_stored_or_printed_holds_a_plain_key(platform: Platform[Any], uid: str) -> None:
+    key = platform.vault.new_object(uid, "ring-0001")
+    stored = [platform.vault_db.document(p).get().to_dict() for p in (f"keys/{uid}", f"keys/{uid}/objects/ring-0001")]
+    assert key.dek not in repr(stored).encode()
+    assert key.dek.hex() not in repr(stored)
+    assert repr(key.dek)[2:-1] not in repr(key) + repr(stored)
+
+
+def test_under_another_master_key_nothing_opens(platform: Platform[Any], uid: str) -> None:
+    sealed = seal(platform.vault.new_object(uid, "ring-0001"))
+    stranger = Vault(platform.vault_db, LocalKms(bytes(32)), platform.pseudonyms, platform.clock)
+    with pytest.raises(RuntimeError, match="does not open") as refusal:
+        stranger.find_object(uid, "ring-0001", Header.parse(sealed[:HEADER_SIZE]))
+    assert refusal.value.__cause__ is None
