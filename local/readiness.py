@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -13,7 +17,7 @@ from local import firebase_json
 from local.paths import shown
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
 READY = "All emulators ready!"
 #: firebase-tools carries on without a codebase that does not load; a stack must not.
@@ -21,15 +25,23 @@ LOAD_FAILURE = "Failed to load function definition from source"
 EMULATOR_PROGRAMS = {"firestore": "Firestore", "pubsub": "Pub/Sub", "storage": "Storage rules"}
 
 
-def load_failure(log: Path) -> str | None:
-    """One line about functions that could not be loaded, from firebase-tools' output, or None."""
-    lines = log.read_text(errors="replace").splitlines()
-    for number, line in enumerate(lines):
-        if LOAD_FAILURE in line:
-            errors = [text for text in lines[:number] if re.match(r"\s*(\w+\.)*\w*(Error|Exception)\b", text)]
-            reason = errors[-1].strip() if errors else line.partition(f"{LOAD_FAILURE}: ")[2]
-            return f"a functions codebase does not load: {reason[:300]} (log: {shown(log)})"
-    return None
+def load_failure(log: Path, environment: Mapping[str, str]) -> str | None:
+    """One line about a functions codebase that firebase-tools could not load, or None."""
+    told, found, why = log.read_text(errors="replace").partition(LOAD_FAILURE)
+    if not found:
+        return None
+    folder = Path(re.findall(r'Watching "([^"]+)" for Cloud Functions', told)[-1])
+    # firebase-tools does not pass on what Python said, so Python is asked again.
+    again = subprocess.run(
+        [sys.executable, "-c", "import main"],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    reason = again.stderr.strip().rpartition("\n")[2] if again.returncode else why.lstrip(": ").partition("\n")[0]
+    return f"{folder.parent.name}/{folder.name} does not load: {reason[:300]} (log: {shown(log)})"
 
 
 def last_words(log: Path) -> str:

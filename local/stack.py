@@ -68,6 +68,10 @@ class Stack:
         say: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.ports = ports.needed(only, offset)
+        #: Bases of the REST APIs: add `/identitytoolkit.googleapis.com/v1/…`, `/v1/projects/…`, `/v0/b/…`.
+        self.auth_url, self.firestore_url, self.storage_url = map(self._url, ("auth", "firestore", "storage"))
+        #: Base of the functions emulator; see `function_url`.
+        self.functions_url = self._url("functions")
         self.redis_url = f"redis://127.0.0.1:{self.ports['redis']}/0"
         self.smtp = ("127.0.0.1", self.ports["smtp"])
         self.mail = MailServer(self.ports["smtp"], MAIL if keep_mail else None)
@@ -80,26 +84,6 @@ class Stack:
         self._stopping = False
         self._ended = threading.Event()
         self.schedules = Schedules(self.functions_url, self.project, self.region) if "functions" in only else None
-
-    @property
-    def auth_url(self) -> str:
-        """Base of the Identity Toolkit API: add `/identitytoolkit.googleapis.com/v1/…`."""
-        return self._url("auth")
-
-    @property
-    def firestore_url(self) -> str:
-        """Base of the Firestore REST API: add `/v1/projects/…`."""
-        return self._url("firestore")
-
-    @property
-    def storage_url(self) -> str:
-        """Base of the Firebase Storage API: add `/v0/b/…`."""
-        return self._url("storage")
-
-    @property
-    def functions_url(self) -> str:
-        """Base of the functions emulator; see `function_url`."""
-        return self._url("functions")
 
     @property
     def run_dir(self) -> Path:
@@ -237,7 +221,7 @@ class Stack:
                     raise StackError(f"did not start: {', '.join(missing)} (log: {shown(log)})")
                 self._say(f"ready after {now - began:.0f} s")
                 return
-            reason = readiness.load_failure(log)
+            reason = readiness.load_failure(log, self.environment())
             if reason:
                 raise StackError(reason)
             if now - began > START_DEADLINE:

@@ -60,7 +60,7 @@ def wait_for(what: str, look: Callable[[], T | None], seconds: float = 60) -> T:
 
 
 def tell(stack: Stack, listener: Listener) -> None:  # noqa: PLR0915  (a story is read from beginning to end)
-    """The whole story. Raises Broken where it can't go on, and CallError where the service refuses what it should not."""
+    """The whole story. Raises Broken where it can't go on, CallError where the service refuses what it should not."""
     client = Client(stack)
     photograph = PHOTOGRAPH.read_bytes()
 
@@ -151,7 +151,7 @@ def wait_sealed(client: Client, person: Person, image_id: str, status: str = "re
 
     def look() -> dict[str, Any] | None:
         answer = client.document(f"users/{person.uid}/images/{image_id}", person.token)
-        if answer.status_code != 200:  # noqa: PLR2004
+        if answer.status_code != 200:
             return None
         return {name: next(iter(value.values())) for name, value in answer.json()["fields"].items()}
 
@@ -228,5 +228,5 @@ def _same_size(left: bytes, right: bytes) -> bool:
 
 def _hexdump(content: bytes) -> str:
     shown = content[:16]
-    text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in shown)  # noqa: PLR2004
+    text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in shown)
     return f"{shown.hex(' ')}  |{text}|"

@@ -26,7 +26,7 @@ def remaining(platform: Platform[ErasureSettings], person: Subject) -> "Counter[
             case Store.STORAGE:
                 count = sum(1 for _ in platform.bucket.list_blobs(prefix=path, versions=True))
             case Store.REDIS:
-                count = sum(1 for key in platform.redis.scan_iter(count=1000) if person.uid in key)
+                count = sum(1 for key in platform.redis.scan_iter(count=1000) if key.startswith(path))
             case Store.FIRESTORE:
                 count = _documents(platform.db, path, entry, person)
             case Store.VAULT:

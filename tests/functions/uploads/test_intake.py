@@ -1,10 +1,10 @@
 import io
 
-import intake
 import pytest
 from PIL import Image, ImageChops, ImageCms, ImageStat
 from PIL.ExifTags import IFD, Base
 
+import intake
 from local.story import PHOTOGRAPH
 
 ORIENTATION = Base.Orientation

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import sealing
-from astra import tombstones
-from astra.platform import Platform
 from google.cloud.firestore_v1.transaction import _Transactional
 from google.cloud.storage import Blob
 
+import sealing
+from astra import tombstones
+from astra.platform import Platform
 from local.story import PHOTOGRAPH
 
 PHOTO = PHOTOGRAPH.read_bytes()
