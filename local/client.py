@@ -2,7 +2,7 @@
 
 import secrets
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import httpx
 
@@ -49,6 +49,12 @@ class Client:
         self._stack = stack
         self._http = httpx.Client(timeout=_TIMEOUT)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
     def call(self, function: str, data: Any, token: str | None = None) -> dict[str, Any]:
         """Call a callable function; raises CallError on any answer but success."""
         answer = self._http.post(self._stack.function_url(function), json={"data": data}, headers=_bearer(token))
@@ -58,9 +64,9 @@ class Client:
         result: dict[str, Any] = body["result"]
         return result
 
-    def enrol(self, email: str, **changes: Any) -> dict[str, Any]:
+    def enrol(self, email: str | None, **changes: Any) -> dict[str, Any]:
         """`start_signup` for an adult who agrees; `changes` replace fields, None removes one."""
-        form = {
+        form: dict[str, Any] = {
             "email": email,
             "name": "Ada Lovelace",
             "birthYear": 1990,

@@ -59,9 +59,13 @@ def wait_for(what: str, look: Callable[[], T | None], seconds: float = 60) -> T:
     raise Broken(f"{what}: not within {seconds:.0f} s")
 
 
-def tell(stack: Stack, listener: Listener) -> None:  # noqa: PLR0915  (a story is read from beginning to end)
+def tell(stack: Stack, listener: Listener) -> None:
     """The whole story. Raises Broken where it can't go on, CallError where the service refuses what it should not."""
-    client = Client(stack)
+    with Client(stack) as client:
+        _tell(stack, client, listener)
+
+
+def _tell(stack: Stack, client: Client, listener: Listener) -> None:  # noqa: PLR0915  (read from beginning to end)
     photograph = PHOTOGRAPH.read_bytes()
 
     listener.chapter("A child is turned away, and so is who has not agreed")

@@ -71,9 +71,10 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 @pytest.fixture
-def client(stack: Stack) -> Client:
+def client(stack: Stack) -> Iterator[Client]:
     """A customer's browser. Each test signs up people of its own: nobody shares data."""
-    return Client(stack)
+    with Client(stack) as client:
+        yield client
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The handlers: ask for an erasure, run it, find it again when it was lost, show what came of it."""
 
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
@@ -10,7 +10,7 @@ from pydantic import Field
 
 import cascade
 from astra import jobs, log, tombstones
-from astra.callables import Answer, Call, Shape
+from astra.callables import Agreed, Answer, Call, Shape
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.queue import Queue
@@ -23,7 +23,7 @@ _FRESH: Final = timedelta(minutes=5)
 class DeleteAccount(Shape):
     """`confirm` keeps a stray call from ending an account."""
 
-    confirm: Literal[True]
+    confirm: Agreed
 
 
 class ShowReceipt(Shape):

@@ -1,13 +1,13 @@
 """Enrolment: the age screen and the consents, before there is an account to attach them to."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from pydantic import Field, StringConstraints
 
 from astra import log, policy
-from astra.callables import Answer, Call, Shape
+from astra.callables import Agreed, Answer, Call, Shape
 from astra.clock import iso
 from astra.platform import Platform
 from astra.settings import Settings
@@ -29,7 +29,7 @@ Jurisdiction = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,
 class Consents(Shape):
     """What the person agrees to; only the terms are needed."""
 
-    terms: Literal[True]
+    terms: Agreed
     electronicNotices: bool = False
     ipLock: bool = False
 

@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Generic, ParamSpec, TypeVar
+from typing import Annotated, Any, Final, Generic, ParamSpec, TypeVar
 
 from firebase_functions import https_fn
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from flask import Request, Response, jsonify, make_response
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from astra import log
 from astra.clock import Clock, utc_now
@@ -29,6 +29,16 @@ class Shape(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
+
+def _agreed(value: bool) -> bool:
+    if not value:
+        raise ValueError("must be true")
+    return value
+
+
+# Not Literal[True]: to Python the number 1 is a True.
+Agreed = Annotated[bool, AfterValidator(_agreed)]
+"""A field that must be `true`."""
 
 M = TypeVar("M", bound=Shape)
 P = ParamSpec("P")

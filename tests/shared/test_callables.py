@@ -1,13 +1,11 @@
-from typing import Literal
-
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra.callables import Shape, guarded, parse
+from astra.callables import Agreed, Shape, guarded, parse
 
 
 class Inner(Shape):
-    terms: Literal[True]
+    terms: Agreed
 
 
 class Form(Shape):
@@ -36,8 +34,9 @@ def test_a_good_request_is_taken() -> None:
         ({"name": None}, "name: Input should be a valid string"),
         ({"year": "1990"}, "year: Input should be a valid integer"),
         ({"year": 1990.5}, "year: Input should be a valid integer"),
-        ({"inner": {"terms": False}}, "inner.terms: Input should be True"),
-        ({"inner": {"terms": "true"}}, "inner.terms: Input should be True"),
+        ({"inner": {"terms": False}}, "inner.terms: must be true"),
+        ({"inner": {"terms": "true"}}, "inner.terms: Input should be a valid boolean"),
+        ({"inner": {"terms": 1}}, "inner.terms: Input should be a valid boolean"),
         ({"inner": {}}, "inner.terms: is required"),
         ({"extra": 1}, "extra: is not a field of this request"),
     ],

@@ -1,0 +1,141 @@
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+
+import enrolment
+from accounts import before_create, before_sign_in
+from astra import policy
+from astra.callables import Call, parse
+from astra.platform import Platform
+from enrolment import StartSignup, start_signup
+
+
+def form(**changes: Any) -> dict[str, Any]:
+    return {
+        "email": f"{secrets.token_hex(8)}@example.com",
+        "name": "Ada Lovelace",
+        "birthYear": 1990,
+        "birthMonth": 12,
+        "policyVersion": policy.FIRST,
+        "consents": {"terms": True},
+    } | changes
+
+
+def enrol(platform: Platform[Any], **changes: Any) -> str:
+    data = form(**changes)
+    start_signup(platform, Call(parse(StartSignup, data)))
+    return str(data["email"])
+
+
+def stored(platform: Platform[Any], email: str) -> dict[str, Any] | None:
+    fields: dict[str, Any] | None = (
+        platform.db.collection(enrolment.ENROLMENTS).document(platform.pseudonyms.of_email(email)).get().to_dict()
+    )
+    return fields
+
+
+@pytest.mark.parametrize(
+    ("year", "month", "old_enough"),
+    [
+        (2013, 10, True),
+        (2013, 11, False),  # thirteen this month: the day is not asked for
+        (2013, 12, False),
+        (2014, 1, False),
+        (2012, 12, True),
+        (2026, 11, False),
+    ],
+)
+def test_the_month_of_the_thirteenth_birthday_still_counts_as_under(
+    platform: Platform[Any], clock: Any, year: int, month: int, *, old_enough: bool
+) -> None:
+    clock.now = datetime(2026, 11, 23, tzinfo=UTC)
+    email = f"{secrets.token_hex(8)}@example.com"
+    if old_enough:
+        enrol(platform, email=email, birthYear=year, birthMonth=month)
+        assert stored(platform, email) is not None
+        return
+    with pytest.raises(HttpsError) as refusal:
+        enrol(platform, email=email, birthYear=year, birthMonth=month)
+    assert refusal.value.code is FunctionsErrorCode.PERMISSION_DENIED
+    assert "13" not in str(refusal.value.message), "a neutral screen does not say which age would pass"
+    assert stored(platform, email) is None
+
+
+def test_neither_birth_date_nor_address_is_kept(platform: Platform[Any]) -> None:
+    email = enrol(platform, birthYear=1987, birthMonth=7)
+    fields = stored(platform, email)
+    assert fields is not None
+    assert email not in repr(fields)
+    assert "1987" not in repr(fields)
+    assert not any("birth" in name.lower() for name in fields)
+
+
+def test_an_enrolment_makes_one_profile_with_its_consents(platform: Platform[Any]) -> None:
+    email = enrol(platform, consents={"terms": True, "electronicNotices": True}, jurisdiction="US-NY")
+    uid = secrets.token_hex(14)
+    before_create(platform, uid, email.upper())
+    profile = platform.db.document(f"users/{uid}")
+    fields = profile.get().to_dict()
+    assert fields is not None
+    assert set(fields) == {"name", "email", "createdAt", "policyVersion", "ipLock", "jurisdiction", "state"}
+    assert (fields["state"], fields["jurisdiction"], fields["ipLock"]) == ("active", "US-NY", False)
+    consents = {snapshot.id: snapshot.to_dict() for snapshot in profile.collection("consents").stream()}
+    assert set(consents) == {"terms", "electronicNotices"}
+    assert (consents["terms"] or {})["policySha256"] == policy.current(platform.db, platform.clock()).sha256
+    assert stored(platform, email) is None
+    with pytest.raises(HttpsError):
+        before_create(platform, secrets.token_hex(14), email)
+
+
+def test_an_expired_enrolment_makes_no_account(platform: Platform[Any], clock: Any) -> None:
+    email = enrol(platform)
+    clock.step(minutes=15)
+    uid = secrets.token_hex(14)
+    with pytest.raises(HttpsError) as refusal:
+        before_create(platform, uid, email)
+    assert "within 15 minutes" in str(refusal.value.message)
+    assert not platform.db.document(f"users/{uid}").get().exists
+
+
+@pytest.mark.parametrize("email", [None, "", "somebody-else@example.com"])
+def test_without_an_enrolment_of_that_address_there_is_no_account(platform: Platform[Any], email: str | None) -> None:
+    enrol(platform)
+    with pytest.raises(HttpsError):
+        before_create(platform, secrets.token_hex(14), email)
+
+
+def test_the_same_event_twice_makes_no_second_account(platform: Platform[Any]) -> None:
+    email, uid = enrol(platform), secrets.token_hex(14)
+    before_create(platform, uid, email)
+    before = platform.db.document(f"users/{uid}").get().to_dict()
+    with pytest.raises(HttpsError):
+        before_create(platform, uid, email)
+    assert platform.db.document(f"users/{uid}").get().to_dict() == before
+
+
+@pytest.mark.parametrize("state", [None, "erasing", "disabled"])
+def test_only_an_active_profile_may_sign_in(platform: Platform[Any], state: str | None) -> None:
+    uid = secrets.token_hex(14)
+    if state:
+        platform.db.document(f"users/{uid}").set({"state": state})
+    with pytest.raises(HttpsError):
+        before_sign_in(platform, uid)
+    platform.db.document(f"users/{uid}").set({"state": "active"})
+    before_sign_in(platform, uid)
+
+
+def test_a_policy_of_tomorrow_is_not_in_force_today(platform: Platform[Any]) -> None:
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    version = secrets.token_hex(4)
+    later = platform.db.document(f"policies/{version}")
+    later.set({"version": version, "sha256": "0" * 64, "effectiveAt": now + timedelta(seconds=1)})
+    try:
+        assert policy.current(platform.db, now).version == policy.FIRST
+        assert policy.current(platform.db, now + timedelta(seconds=1)).version == version
+        with pytest.raises(LookupError, match=r"python -m astra\.policy"):
+            policy.current(platform.db, datetime(2020, 1, 1, tzinfo=UTC))
+    finally:
+        later.delete()

@@ -1,0 +1,37 @@
+"""The story that `make demo` prints, listened to by a test."""
+
+from typing import Any
+
+from local import story
+from local.stack import Stack
+
+
+class Witness:
+    """Remembers what broke and how much was claimed."""
+
+    def __init__(self) -> None:
+        self.claims: list[str] = []
+        self.broken: list[str] = []
+        self.certificates: list[dict[str, Any]] = []
+
+    def chapter(self, title: str) -> None:
+        """Nothing to judge in a title."""
+
+    def saw(self, what: str, value: str) -> None:
+        """Nothing to judge in a sight."""
+
+    def certificate(self, certificate: dict[str, Any]) -> None:
+        self.certificates.append(certificate)
+
+    def check(self, claim: str, held: bool) -> None:
+        self.claims.append(claim)
+        if not held:
+            self.broken.append(claim)
+
+
+def test_one_persons_whole_life(stack: Stack) -> None:
+    witness = Witness()
+    story.tell(stack, witness)
+    assert witness.broken == []
+    assert len(witness.claims) >= 22, "the story has lost claims"
+    assert len(witness.certificates) == 1
