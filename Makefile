@@ -34,9 +34,7 @@ types: setup ## strict types
 	done
 
 lock: setup ## pin what pyproject.toml, functions/*/requirements.in and package.json ask for
-	@.venv/bin/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		--strip-extras --allow-unsafe --extra dev -o requirements.lock pyproject.toml functions/*/requirements.in
-	@npm install --package-lock-only
+	@.venv/bin/python -m local.lock
 
 clean: ## remove all that set-up and the stack made
 	@rm -rf .venv node_modules .local build shared/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -53,6 +53,11 @@ def stack() -> Iterator[Stack]:
             os.environ.update(before)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked `last` look at what all others left behind."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Once a part of the stack has died, the tests that need it fail at once and say so."""
     if "stack" in getattr(item, "fixturenames", ()):

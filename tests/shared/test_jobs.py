@@ -1,4 +1,5 @@
 import secrets
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -38,8 +39,11 @@ class Setting:
 
 
 @pytest.fixture
-def at(platform: Platform[Any], clock: Any) -> Setting:
-    return Setting(platform, clock)
+def at(platform: Platform[Any], clock: Any) -> Iterator[Setting]:
+    setting = Setting(platform, clock)
+    yield setting
+    for job in setting.jobs.list_documents():
+        job.delete()
 
 
 def count_to(last: int) -> Any:

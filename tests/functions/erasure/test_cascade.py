@@ -38,7 +38,7 @@ class Somebody:
         self.subject: Pseudonym = platform.pseudonyms.of_uid(self.uid)
         auth.create_user(uid=self.uid, email=self.email, app=platform.app)
         now = platform.clock()
-        for path in ("", "/consents/terms", "/images/ring-0001", "/images/ring-0001/unheard/of", "/a/b/c/d/e/f"):
+        for path in ("", "/consents/terms", "/images/ring-0001", "/images/ring-0001/planted/x", "/planted/x/y/z"):
             fields = {"state": "active", "email": self.email, "createdAt": now}
             platform.db.document(f"users/{self.uid}{path}").set(fields)
         platform.db.document(f"enrolments/{platform.pseudonyms.of_email(self.email)}").set({"createdAt": now})

@@ -1,0 +1,37 @@
+"""Writes the lock files: one for the whole environment, and one for each deployed codebase within it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from local import firebase_json
+from local.paths import ROOT
+
+_COMPILE = [
+    *(sys.executable, "-m", "piptools", "compile", "--quiet", "--generate-hashes", "--strip-extras", "--allow-unsafe"),
+    *("--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host", "--no-header", "--no-annotate"),
+]
+_WHOLE = "requirements.lock"
+_HEADER = "# Written by `make lock`.\n"
+_VENDORED = """
+# The shared package itself: `shared/vendor.py` puts it here before each deployment.
+-r vendor/requirements.txt
+"""
+
+
+def main() -> None:
+    """Lock everything. A codebase gets the same versions as the environment that its tests ran in."""
+    sources = sorted(Path(source) for source in firebase_json.codebases().values())
+    wanted = [str(source / "requirements.in") for source in sources]
+    subprocess.run([*_COMPILE, "--extra", "dev", "-o", _WHOLE, "pyproject.toml", *wanted], cwd=ROOT, check=True)
+    for source in sources:
+        target = source / "requirements.txt"
+        print(f"locking {target}", flush=True)
+        command = [*_COMPILE, "-c", _WHOLE, "-o", str(target), "pyproject.toml", str(source / "requirements.in")]
+        subprocess.run(command, cwd=ROOT, check=True)
+        (ROOT / target).write_text(_HEADER + (ROOT / target).read_text() + _VENDORED)
+    subprocess.run(["npm", "install", "--package-lock-only"], cwd=ROOT, check=True)
+
+
+if __name__ == "__main__":
+    main()

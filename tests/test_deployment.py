@@ -1,0 +1,92 @@
+"""What is deployed can be installed, imported and listed, without the repository and without secrets."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from local import firebase_json
+from local.paths import ROOT
+
+CODEBASES = firebase_json.codebases()
+BUCKET = {"FIREBASE_CONFIG": json.dumps({"projectId": "demo-astra", "storageBucket": "demo-astra.appspot.com"})}
+LIST = "import main; print(sorted(n for n in dir(main) if hasattr(getattr(main, n), '__firebase_endpoint__')))"
+
+
+def pins(path: Path) -> set[str]:
+    return {line.split(" ")[0] for line in path.read_text(encoding="utf-8").splitlines() if "==" in line}
+
+
+def test_every_folder_of_functions_is_a_codebase_with_pinned_runtime_ignore_list_and_predeploy() -> None:
+    folders = {path.parent.name for path in (ROOT / "functions").glob("*/main.py")}
+    assert folders == set(CODEBASES)
+    for codebase in json.loads((ROOT / "firebase.json").read_text(encoding="utf-8"))["functions"]:
+        assert codebase["runtime"] == "python311"
+        assert {"venv", "__pycache__", "*.local", "tests", ".git"} <= set(codebase["ignore"])
+        assert "vendor.py" in codebase["predeploy"][0]
+
+
+@pytest.mark.parametrize("codebase", CODEBASES)
+def test_a_codebase_is_deployed_with_the_versions_it_was_tested_with(codebase: str) -> None:
+    ours = pins(ROOT / CODEBASES[codebase] / "requirements.txt")
+    assert ours
+    assert ours <= pins(ROOT / "requirements.lock"), "run `make lock`"
+
+
+def test_a_codebase_never_imports_another() -> None:
+    modules = {path.stem: path.parent.name for path in (ROOT / "functions").glob("*/*.py") if path.stem != "main"}
+    for path in (ROOT / "functions").glob("*/*.py"):
+        text = path.read_text(encoding="utf-8")
+        for module, home in modules.items():
+            if home != path.parent.name:
+                assert f"import {module}\n" not in text, f"{path} imports {home}'s {module}"
+                assert f"from {module} import" not in text, f"{path} imports {home}'s {module}"
+
+
+def run(python: Path, folder: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603
+        [str(python), "-c", code],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], **BUCKET, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_deployed_folder_installs_lists_its_functions_and_names_the_settings_it_misses(tmp_path: Path) -> None:
+    folder = tmp_path / "erasure"
+    shutil.copytree(ROOT / CODEBASES["erasure"], folder, ignore=shutil.ignore_patterns("venv", "vendor", "__pycache__"))
+    subprocess.run([sys.executable, str(ROOT / "shared/vendor.py"), str(folder)], check=True, timeout=120)  # noqa: S603
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv/bin/python"
+    install = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", "requirements.txt"]
+    subprocess.run(install, cwd=folder, check=True, timeout=170)  # noqa: S603
+    listed = run(python, folder, LIST, ADMIN_PORT="8081")
+    assert listed.stdout.strip() == "['delete_account', 'erase', 'receipt', 'reconcile']", listed.stderr
+    started = run(python, folder, LIST)
+    assert started.returncode != 0
+    for name in ("ASTRA_PSEUDONYM_KEY", "ASTRA_CERTIFICATE_KEY", "ASTRA_REDIS_URL"):
+        assert f"{name} is missing" in started.stderr
+
+
+def test_the_wheels_version_follows_its_content(tmp_path: Path) -> None:
+    copy = tmp_path / "repository"
+    shutil.copytree(ROOT / "shared", copy / "shared", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    names = []
+    for change in ("", "", "# changed\n"):
+        with (copy / "shared/astra/clock.py").open("a", encoding="utf-8") as file:
+            file.write(change)
+        (copy / "out").mkdir(exist_ok=True)
+        subprocess.run([sys.executable, "shared/vendor.py", "out"], cwd=copy, check=True, timeout=120)
+        [wheel] = (copy / "out/vendor").glob("*.whl")
+        assert wheel.name in (copy / "out/vendor/requirements.txt").read_text(encoding="utf-8")
+        names.append(wheel.name)
+    assert names[0] == names[1] != names[2]

@@ -1,0 +1,52 @@
+"""Runs after everything else: what the whole suite wrote, the data map claims."""
+
+from typing import Any
+
+import pytest
+from google.cloud import firestore
+
+from astra.datamap import NOT_PERSONAL, Store, claimant
+from astra.platform import Platform
+from local.client import Client
+from local.stack import Stack
+from local.story import PHOTOGRAPH, wait_sealed
+
+# Tests put data where no code of ours would, to see it found there: all of it below a collection of this name.
+_PLANTED = "planted"
+
+
+def _documents(db: firestore.Client) -> list[str]:
+    found, collections = [], [*db.collections()]
+    while collections:
+        for document in collections.pop().list_documents():
+            collections += document.collections()
+            if document.get(["__name__"]).exists:
+                found.append(document.path)
+    return found
+
+
+def _places(platform: Platform[Any], bucket: str) -> list[tuple[Store, str]]:
+    places = [(Store.FIRESTORE, path) for path in _documents(platform.db)]
+    places += [(Store.VAULT, path) for path in _documents(platform.vault_db)]
+    places += [(Store.STORAGE, blob.name) for blob in platform.bucket.client.list_blobs(bucket)]
+    places += [(Store.REDIS, key) for key in platform.redis.scan_iter()]
+    return places
+
+
+@pytest.mark.last
+def test_the_data_map_claims_everything_that_was_written(stack: Stack, client: Client, platform: Platform[Any]) -> None:
+    ada = client.join()
+    image_id = client.upload(ada, PHOTOGRAPH.read_bytes())
+    wait_sealed(client, ada, image_id)
+    assert client.open(image_id, ada.token).status_code == 200
+    client.enrol("somebody.else@example.com")
+    places = _places(platform, stack.bucket)
+    assert {store for store, _ in places} == set(Store) - {Store.AUTH}
+    unclaimed = [
+        f"{store}: {path}"
+        for store, path in places
+        if claimant(store, path) is None
+        and path.rpartition("/")[0] not in {where.rpartition("/")[0] for where in NOT_PERSONAL}
+        and _PLANTED not in path.split("/")
+    ]
+    assert unclaimed == [], "add an entry to DATA_MAP, or to NOT_PERSONAL with the reason"
