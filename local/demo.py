@@ -60,6 +60,9 @@ def main() -> int:
                 story.tell(stack, narrator)
             except (story.Broken, CallError) as failure:
                 narrator.check(f"the story goes on: {failure}", held=False)
+            except Exception:
+                stack.check()  # a dead emulator says so in one line; anything else is a fault of ours
+                raise
             stack.check()
     except StackError as failure:
         print(f"demo: {failure}", file=sys.stderr)

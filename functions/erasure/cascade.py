@@ -21,6 +21,7 @@ from astra.datamap import DATA_MAP, Disposition, Entry, Store, Subject, claimant
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.settings import ErasureSettings
+from astra.transactions import transact
 
 FIRST: Final = "freeze"
 _PAGE: Final = 400
@@ -69,12 +70,7 @@ class Cascade:
             profile = self._platform.db.collection("users").document(uid).get(["email"]).to_dict()
             email = (profile or {}).get("email")
         vault = self._platform.vault_db
-
-        @firestore.transactional
-        def bury(transaction: firestore.Transaction) -> None:
-            tombstones.bury(transaction, vault, self._subject, now)
-
-        bury(vault.transaction())
+        transact(vault, lambda transaction: tombstones.bury(transaction, vault, self._subject, now))
         found_by = self._platform.pseudonyms.of_email(email) if email else job.get("email")
         return {"step": _STEPS[1], "email": found_by}
 

@@ -15,6 +15,7 @@ from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.queue import Queue
 from astra.settings import ErasureSettings
+from astra.transactions import transact
 
 JOBS: Final = "erasures"
 _FRESH: Final = timedelta(minutes=5)
@@ -57,7 +58,6 @@ def begin(platform: Platform[ErasureSettings], uid: str, now: datetime) -> bool:
     db, subject = platform.db, platform.pseudonyms.of_uid(uid)
     job, profile = db.collection(JOBS).document(subject), db.collection("users").document(uid)
 
-    @firestore.transactional
     def write(transaction: firestore.Transaction) -> bool:
         if job.get(["state"], transaction=transaction).exists:
             return False
@@ -68,8 +68,7 @@ def begin(platform: Platform[ErasureSettings], uid: str, now: datetime) -> bool:
             transaction.update(profile, {"state": "erasing"})
         return True
 
-    began: bool = write(db.transaction())
-    return began
+    return transact(db, write)
 
 
 def erase(platform: Platform[ErasureSettings], queue: Queue, job: str, budget: timedelta) -> None:

@@ -8,6 +8,7 @@ from google.cloud import firestore
 from astra import log, tombstones
 from astra.platform import Platform
 from astra.settings import Settings
+from astra.transactions import transact
 from enrolment import ENROLMENTS
 
 _PURPOSES: Final = ("terms", "electronicNotices", "ipLock")
@@ -20,7 +21,6 @@ def before_create(platform: Platform[Settings], uid: str, email: str | None) -> 
     enrolment = enrolments.document(platform.pseudonyms.of_email(email)) if email else None
     profile = db.collection("users").document(uid)
 
-    @firestore.transactional
     def enrol(transaction: firestore.Transaction) -> bool:
         form = enrolment.get(transaction=transaction).to_dict() if enrolment else None
         if not enrolment or not form or form["expireAt"] <= now:
@@ -44,7 +44,7 @@ def before_create(platform: Platform[Settings], uid: str, email: str | None) -> 
         transaction.delete(enrolment)
         return True
 
-    if not enrol(db.transaction()):
+    if not transact(db, enrol):
         log.write(log.Event.SIGN_UP_REFUSED)
         raise HttpsError(
             FunctionsErrorCode.PERMISSION_DENIED,

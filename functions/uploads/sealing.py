@@ -18,6 +18,7 @@ from astra import log, tombstones, vault
 from astra.platform import Platform
 from astra.settings import SealingSettings
 from astra.tombstones import Erased
+from astra.transactions import transact
 
 _INCOMING: Final = "incoming/"
 _UPLOAD: Final = re.compile(r"incoming/([A-Za-z0-9_-]{1,128})/([A-Za-z0-9_-]{8,64})")
@@ -86,12 +87,11 @@ def _record(platform: Platform[SealingSettings], uid: str, image_id: str, fields
     db, now = platform.db, platform.clock()
     _, image = _references(platform, uid, image_id)
 
-    @firestore.transactional
     def write(transaction: firestore.Transaction) -> None:
         tombstones.refuse_erased(transaction, db, platform.pseudonyms.of_uid(uid))
         transaction.set(image, {**fields, "source": "uploaded", "createdAt": now})
 
-    write(db.transaction())
+    transact(db, write)
 
 
 def _references(

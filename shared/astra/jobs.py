@@ -29,6 +29,7 @@ from google.cloud import firestore
 from astra import log
 from astra.clock import Clock
 from astra.pseudonyms import Pseudonym
+from astra.transactions import transact
 
 MOST_ATTEMPTS: Final = 12
 _LEASE: Final = timedelta(minutes=5)
@@ -98,7 +99,6 @@ class Worker:
     def _claim(self, job: firestore.DocumentReference) -> dict[str, Any] | None:
         now = self._clock()
 
-        @firestore.transactional
         def claim(transaction: firestore.Transaction) -> dict[str, Any] | None:
             fields = job.get(transaction=transaction).to_dict()
             if not fields or fields["nextRunAt"] is None:
@@ -109,8 +109,7 @@ class Worker:
             transaction.update(job, claimed)
             return {**fields, **claimed}
 
-        claimed_fields: dict[str, Any] | None = claim(self._db.transaction())
-        return claimed_fields
+        return transact(self._db, claim)
 
     def _advance(
         self,
@@ -144,14 +143,13 @@ class Worker:
     def _checkpoint(
         self, job: firestore.DocumentReference, fields: dict[str, Any], changes: dict[str, Any]
     ) -> dict[str, Any]:
-        @firestore.transactional
         def write(transaction: firestore.Transaction) -> None:
             stored = job.get(["fence"], transaction=transaction).to_dict()
             if not stored or stored["fence"] != fields["fence"]:
                 raise Fenced
             transaction.update(job, changes)
 
-        write(self._db.transaction())
+        transact(self._db, write)
         return {**fields, **changes}
 
 

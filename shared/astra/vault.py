@@ -11,7 +11,7 @@ nowhere else: destroying them turns every copy of the content, wherever it survi
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -22,10 +22,7 @@ from astra.clock import Clock
 from astra.cobblestone import Header, Unopenable, context
 from astra.kms import Kms
 from astra.pseudonyms import Pseudonyms
-
-
-# Many first uploads at once want the same document: the client's own five attempts are too few for the last of them.
-_ATTEMPTS: Final = 25
+from astra.transactions import transact
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,6 @@ class Vault:
         wrapped = _wrap(kek, dek, _dek_context(uid, object_id, variant, version))
         objects = self._object(uid, object_id)
 
-        @firestore.transactional
         def ensure_object(transaction: firestore.Transaction) -> dict[str, Any]:
             tombstones.refuse_erased(transaction, self._db, self._pseudonyms.of_uid(uid))
             stored = objects.get(transaction=transaction).to_dict()
@@ -68,7 +64,7 @@ class Vault:
             transaction.set(objects, record, merge=True)
             return record
 
-        stored = ensure_object(self._db.transaction(max_attempts=_ATTEMPTS))
+        stored = transact(self._db, ensure_object)
         return self._object_key(user, stored, uid, object_id, variant, Header(version))
 
     def find_object(self, uid: str, object_id: str, header: Header, variant: str = "full") -> ObjectKey:
@@ -99,7 +95,6 @@ class Vault:
             "createdAt": self._clock(),
         }
 
-        @firestore.transactional
         def create(transaction: firestore.Transaction) -> dict[str, Any]:
             tombstones.refuse_erased(transaction, self._db, self._pseudonyms.of_uid(uid))
             if stored := keys.get(transaction=transaction).to_dict():
@@ -107,8 +102,7 @@ class Vault:
             transaction.create(keys, fresh)
             return fresh
 
-        created: dict[str, Any] = create(self._db.transaction(max_attempts=_ATTEMPTS))
-        return created
+        return transact(self._db, create)
 
     def _object_key(
         self,

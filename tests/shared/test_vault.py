@@ -4,12 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from google.cloud import firestore
 
 from astra import cobblestone, tombstones, vault
 from astra.cobblestone import HEADER_SIZE, Header, Unopenable
 from astra.kms import KmsError, LocalKms
 from astra.platform import Platform
+from astra.transactions import transact
 from astra.vault import ObjectKey, Vault
 
 
@@ -82,11 +82,7 @@ def test_an_erased_user_never_gets_a_key_again(platform: Platform[Any], uid: str
         platform.vault.new_object(uid, "ring-0001")
     db, subject = platform.vault_db, platform.pseudonyms.of_uid(uid)
 
-    @firestore.transactional
-    def bury(transaction: firestore.Transaction) -> None:
-        tombstones.bury(transaction, db, subject, platform.clock())
-
-    bury(db.transaction())
+    transact(db, lambda transaction: tombstones.bury(transaction, db, subject, platform.clock()))
     with pytest.raises(tombstones.Erased):
         platform.vault.new_object(uid, "ring-0002")
 
