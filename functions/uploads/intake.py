@@ -1,20 +1,30 @@
 """What comes in is decoded to prove that it is an image, and leaves without what it says about its maker.
 
 Decoding and encoding anew keeps pixels, colour profile and orientation, and nothing else: no EXIF with its place and
-camera, no comments, no thumbnail, nothing behind the image's end.
+camera, no XMP, IPTC or comment, no thumbnail, nothing behind the image's end. A JPEG keeps its own quantisation. HEIC,
+which browsers don't show, becomes a JPEG.
 """
 
 import io
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from PIL import Image, ImageOps, JpegImagePlugin
+from PIL import Image, ImageCms, ImageOps, ImageSequence, JpegImagePlugin
+from pillow_heif import register_heif_opener
 
 MOST_BYTES: Final = 50 * 1024 * 1024
-_MOST_PIXELS: Final = 64_000_000
+MOST_PIXELS: Final = 64_000_000
+"""Of all frames together."""
+MOST_FRAMES: Final = 500
+_MOST_SECONDS: Final = 60.0
+_MOST_PROFILE: Final = 1024 * 1024
+_THUMB: Final = (320, 320)
 _TYPES: Final = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
+_FORMATS: Final = (*_TYPES, "HEIF")
 
-Image.MAX_IMAGE_PIXELS = _MOST_PIXELS // 2  # Pillow refuses to decode above twice this
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow refuses to decode above twice this
+register_heif_opener(thumbnails=False)
 
 
 class Rejected(ValueError):
@@ -26,6 +36,8 @@ class CleanImage:
     """An image that may be kept. `width` and `height` are in pixels, as it is meant to be seen."""
 
     content: bytes
+    thumbnail: bytes
+    """WebP of at most 320 pixels a side; of a moving image, its first frame."""
     contentType: str
     width: int
     height: int
@@ -43,37 +55,90 @@ def clean(raw: bytes) -> CleanImage:
     """The image in `raw`, free of metadata; raises Rejected if there is none that we take."""
     check_size(len(raw))
     try:
-        with Image.open(io.BytesIO(raw), formats=list(_TYPES)) as image:
+        with Image.open(io.BytesIO(raw), formats=_FORMATS) as image:
             return _encode(image)
     except Rejected:
         raise
     except Exception:  # noqa: BLE001  (a decoder fed with hostile bytes raises whatever it likes)
-        raise Rejected("This is not a JPEG, PNG, WebP or GIF image, or it is damaged.") from None
+        raise Rejected("This is not a JPEG, PNG, WebP, GIF or HEIC image, or it is damaged.") from None
 
 
 def _encode(image: Image.Image) -> CleanImage:
-    options: dict[str, Any] = {"icc_profile": image.info.get("icc_profile")}
-    kind = image.format or ""
     if isinstance(image, JpegImagePlugin.JpegImageFile):
-        kind = "JPEG"  # MPO too: a photograph with the phone's own previews behind it
-        # The camera's own quantisation: encoding again loses next to nothing.
-        options |= {"qtables": image.quantization, "subsampling": JpegImagePlugin.get_sampling(image)}
-        options |= {"optimize": True}
-    elif getattr(image, "n_frames", 1) > 1:
-        raise Rejected("Moving images are not taken.")
-    elif kind == "WEBP":
-        options |= {"quality": 95}
-    if image.width * image.height > _MOST_PIXELS:
+        # MPO too: a photograph with the phone's own previews behind it, which are dropped.
+        kind, frames = "JPEG", 1
+        options: dict[str, Any] = {"qtables": image.quantization, "subsampling": JpegImagePlugin.get_sampling(image)}
+    elif image.format == "HEIF":
+        kind, frames, options = "JPEG", 1, {"quality": 95, "subsampling": "4:4:4"}
+    else:
+        kind, frames = image.format or "", getattr(image, "n_frames", 1)
+        options = {"WEBP": {"quality": 95, "exact": True}}.get(kind, {})
+    _check_extent(image, frames)
+    profile = _profile(image)
+    options |= {"icc_profile": profile}
+    if frames > 1:
+        pictures, timing = _frames(image)
+        options |= timing | {"save_all": True, "append_images": pictures[1:]}
+    else:
+        image.load()
+        pictures = [_bare(ImageOps.exif_transpose(image))]
+        if pictures[0].mode in ("RGBA", "LA", "P", "I;16") and kind == "JPEG":
+            pictures = [pictures[0].convert("RGB")]
+    first, content = pictures[0], io.BytesIO()
+    if "transparency" in first.info:
+        options["transparency"] = first.info["transparency"]
+    first.save(content, kind, **options)
+    return CleanImage(content.getvalue(), _thumbnail(first, profile), _TYPES[kind], *first.size)
+
+
+def _check_extent(image: Image.Image, frames: int) -> None:
+    if frames > MOST_FRAMES:
+        raise Rejected("The image has more than 500 frames.")
+    if image.width * image.height * frames > MOST_PIXELS:
         raise Rejected("The image has more than 64 million pixels.")
-    image.load()
-    upright = ImageOps.exif_transpose(image)
-    # A new image holds pixels only: `info` is what would carry metadata into the file.
-    bare = Image.new(upright.mode, upright.size)
-    bare.paste(upright)
-    if palette := upright.getpalette("RGBA" if upright.mode == "PA" else "RGB") if upright.mode == "P" else None:
-        bare.putpalette(palette)
-    if "transparency" in upright.info:
-        options["transparency"] = upright.info["transparency"]
+
+
+def _frames(image: Image.Image) -> tuple[list[Image.Image], dict[str, Any]]:
+    """Every frame as it is meant to be seen, and how long each stays."""
+    deadline = time.monotonic() + _MOST_SECONDS
+    pictures, durations = [], []
+    for frame in ImageSequence.Iterator(image):
+        if time.monotonic() > deadline:
+            raise Rejected("The image takes too long to decode.")
+        pictures.append(_bare(frame.convert("RGBA")))
+        durations.append(int(frame.info.get("duration", 100)))
+    return pictures, {"duration": durations, "loop": image.info.get("loop", 0), "disposal": 2}
+
+
+def _bare(image: Image.Image) -> Image.Image:
+    """Pixels, palette and transparency only: what else `info` holds is what would carry metadata into the file."""
+    bare = image.copy()
+    bare.info = {name: value for name, value in image.info.items() if name == "transparency"}
+    bare.getexif().clear()
+    return bare
+
+
+def _profile(image: Image.Image) -> bytes | None:
+    """The colour profile, if it is one: anything may be hidden in what merely claims to be."""
+    profile = image.info.get("icc_profile")
+    if not profile or len(profile) > _MOST_PROFILE:
+        return None
+    try:
+        ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    except (OSError, ImageCms.PyCMSError):
+        return None
+    return bytes(profile)
+
+
+def _thumbnail(image: Image.Image, profile: bytes | None) -> bytes:
+    small = image.copy() if image.mode in ("RGB", "RGBA") else image.convert("RGBA" if _transparent(image) else "RGB")
+    if image.mode == "CMYK":
+        profile = None  # it describes inks
+    small.thumbnail(_THUMB, reducing_gap=2.0)
     content = io.BytesIO()
-    bare.save(content, kind, **options)
-    return CleanImage(content.getvalue(), _TYPES[kind], *upright.size)
+    small.save(content, "WEBP", quality=80, icc_profile=profile)
+    return content.getvalue()
+
+
+def _transparent(image: Image.Image) -> bool:
+    return image.mode in ("LA", "PA") or "transparency" in image.info

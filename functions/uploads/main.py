@@ -1,14 +1,15 @@
 """Uploads: an image is encrypted for its owner as soon as it has arrived, and opened for nobody else."""
 
+from datetime import timedelta
 from functools import cache
 
-from firebase_functions import https_fn, options, storage_fn
+from firebase_functions import https_fn, options, scheduler_fn, storage_fn
 from firebase_functions.core import CloudEvent
 from flask import Request, Response
 
 import opening
 import sealing
-from astra import callables
+from astra import callables, rotation
 from astra.limits import Limits
 from astra.platform import Platform
 from astra.settings import SealingSettings
@@ -16,6 +17,7 @@ from astra.settings import SealingSettings
 PLATFORM = Platform.at_start(SealingSettings)
 REGION = options.SupportedRegion.US_CENTRAL1
 ACCOUNT = "uploads-functions@"
+RECOVER_TIMEOUT = 540
 SECRETS = ["ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL"]
 
 
@@ -41,3 +43,17 @@ def seal_upload(event: CloudEvent[storage_fn.StorageObjectData]) -> None:
 )
 def open_image(request: Request) -> Response:
     return opening.open_image(PLATFORM, limits(), request)
+
+
+@scheduler_fn.on_schedule(
+    schedule="every 5 minutes",
+    region=REGION,
+    secrets=SECRETS,
+    service_account=ACCOUNT,
+    memory=options.MemoryOption.GB_1,
+    timeout_sec=RECOVER_TIMEOUT,
+)
+@callables.guarded
+def recover(_event: scheduler_fn.ScheduledEvent) -> None:
+    sealing.recover(PLATFORM)
+    rotation.resume(PLATFORM, timedelta(seconds=RECOVER_TIMEOUT * 0.5))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
 from typing import Any, Final
@@ -10,20 +11,22 @@ from typing import Any, Final
 from firebase_admin import auth
 from flask import Request, Response, jsonify
 from google.api_core.exceptions import NotFound
-from google.cloud.storage import Blob
 
 from astra import cobblestone, log
 from astra.cobblestone import HEADER_SIZE, Header, Unopenable
 from astra.limits import Limits, TooMany
 from astra.platform import Platform
 from astra.settings import SealingSettings
+from sealing import FOLDERS
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_SIZES: Final = {"": "full", "full": "full", "thumb": "thumb"}
 _MOST: Final = 600
 _PIECE: Final = 4 * 1024 * 1024
 _TIMEOUT: Final = 30
 _WINDOW: Final = timedelta(minutes=1)
 _HEADERS: Final = {
+    "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range, ETag, Retry-After",
     "Cache-Control": "private, no-store",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cross-Origin-Resource-Policy": "cross-origin",
@@ -34,14 +37,30 @@ _HEADERS: Final = {
 
 
 class _Refused(Exception):
-    def __init__(self, code: int, status: str, message: str) -> None:
+    def __init__(self, code: int, status: str, message: str, **headers: str) -> None:
         super().__init__(message)
         self.response = jsonify(error={"status": status, "message": message})
         self.response.status_code = code
+        self.response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+
+
+@dataclass(frozen=True)
+class _Image:
+    """One variant of an image, as its record describes it. `size` is in bytes of content."""
+
+    uid: str
+    image_id: str
+    variant: str
+    size: int
+    content_type: str
+    etag: str
 
 
 def open_image(platform: Platform[SealingSettings], limits: Limits, request: Request) -> Response:
-    """GET `?id=` with a Bearer ID token: the image, if it is the caller's own; 404 for everybody else."""
+    """GET `?id=` with a Bearer ID token: the image, if it is the caller's own; 404 for everybody else.
+
+    `size=thumb` gives its small version. `Range` (one), `If-Range` and `If-None-Match` are answered after RFC 9110.
+    """
     try:
         response = _answer(platform, limits, request)
     except _Refused as refused:
@@ -55,28 +74,26 @@ def open_image(platform: Platform[SealingSettings], limits: Limits, request: Req
 
 def _answer(platform: Platform[SealingSettings], limits: Limits, request: Request) -> Response:
     if request.method not in ("GET", "HEAD"):
-        raise _Refused(405, "INVALID_ARGUMENT", "Use GET.")
+        raise _Refused(405, "INVALID_ARGUMENT", "Use GET.", Allow="GET, HEAD")
     uid = _caller(platform, request)
-    image_id = request.args.get("id", "")
-    if not _ID.fullmatch(image_id):
-        raise _Refused(400, "INVALID_ARGUMENT", "id: 8 to 64 letters, digits, - or _.")
-    user = platform.db.collection("users").document(uid)
-    record = user.collection("images").document(image_id)
-    found = {snapshot.reference.path: snapshot.to_dict() or {} for snapshot in platform.db.get_all([user, record])}
-    image = found[record.path]
-    if found[user.path].get("state") != "active" or image.get("status") != "ready":
-        raise _Refused(404, "NOT_FOUND", "You have no image of this id.")
+    image = _find(platform, uid, request)
     try:
         limits.count(uid, "open_image", _MOST, _WINDOW)
     except TooMany as many:
-        seconds = max(1, round(many.retry_after.total_seconds()))
-        refused = _Refused(429, "RESOURCE_EXHAUSTED", f"Too many images at once: try again in {seconds} s.")
-        refused.response.headers["Retry-After"] = str(seconds)
-        raise refused from None
-    content = _content(platform, uid, image_id, image["bytes"])
-    log.write(log.Event.IMAGE_OPENED, bytes=image["bytes"])
-    response = Response(content, mimetype=image["contentType"])
-    response.content_length = image["bytes"]
+        seconds = str(max(1, round(many.retry_after.total_seconds())))
+        message = f"Too many images at once: try again in {seconds} s."
+        raise _Refused(429, "RESOURCE_EXHAUSTED", message, Retry_After=seconds) from None
+    headers = {"Accept-Ranges": "bytes", "ETag": f'"{image.etag}"'}
+    if request.if_none_match.contains(image.etag):
+        return Response(status=304, headers=headers)
+    start, stop = _span(request, image)
+    partial = (start, stop) != (0, image.size)
+    if partial:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{image.size}"
+    content = iter(()) if request.method == "HEAD" else _content(platform, image, start, stop)
+    log.write(log.Event.IMAGE_OPENED, bytes=stop - start)
+    response = Response(content, status=206 if partial else 200, headers=headers, mimetype=image.content_type)
+    response.content_length = stop - start
     return response
 
 
@@ -87,28 +104,74 @@ def _caller(platform: Platform[SealingSettings], request: Request) -> str:
         claims = auth.verify_id_token(token, app=platform.app) if scheme == "Bearer" else {}
     # The emulators' tokens are unsigned and the SDK does not look at their dates.
     if claims.get("exp", 0) <= platform.clock().timestamp():
-        refused = _Refused(401, "UNAUTHENTICATED", "Sign in: a valid ID token is needed as Bearer token.")
-        refused.response.headers["WWW-Authenticate"] = "Bearer"
-        raise refused
+        message = "Sign in: a valid ID token is needed as Bearer token."
+        raise _Refused(401, "UNAUTHENTICATED", message, WWW_Authenticate="Bearer")
     return str(claims["uid"])
 
 
-def _content(platform: Platform[SealingSettings], uid: str, image_id: str, size: int) -> Iterator[bytes]:
-    sealed = _pieces(platform.bucket.blob(f"images/{uid}/{image_id}"), cobblestone.sealed_size(size))
+def _find(platform: Platform[SealingSettings], uid: str, request: Request) -> _Image:
+    image_id, variant = request.args.get("id", ""), _SIZES.get(request.args.get("size", ""))
+    if not _ID.fullmatch(image_id):
+        raise _Refused(400, "INVALID_ARGUMENT", "id: 8 to 64 letters, digits, - or _.")
+    if variant is None:
+        raise _Refused(400, "INVALID_ARGUMENT", "size: full or thumb.")
+    user = platform.db.collection("users").document(uid)
+    record = user.collection("images").document(image_id)
+    found = {snapshot.reference.path: snapshot.to_dict() or {} for snapshot in platform.db.get_all([user, record])}
+    fields = found[record.path]
+    if found[user.path].get("state") != "active" or fields.get("status") != "ready":
+        raise _missing()
+    full = variant == "full"
+    return _Image(
+        uid,
+        image_id,
+        variant,
+        size=fields["bytes" if full else "thumbBytes"],
+        content_type=fields["contentType"] if full else "image/webp",
+        # An image never changes under its id; the time tells it from a later one of the same id.
+        etag=f"{image_id}.{variant}.{int(fields['createdAt'].timestamp() * 1_000_000):x}",
+    )
+
+
+def _span(request: Request, image: _Image) -> tuple[int, int]:
+    """The bytes asked for, as start and stop: one satisfiable range, or all of them."""
+    asked, unless = request.range, request.if_range
+    if request.method != "GET" or asked is None or asked.units != "bytes" or len(asked.ranges) != 1:
+        return 0, image.size
+    if (unless.etag or unless.date) and unless.etag != image.etag:
+        return 0, image.size
+    span: tuple[int, int] | None = asked.range_for_length(image.size)
+    if span is None or span[0] >= image.size:
+        message = f"Range: the image has {image.size} bytes."
+        raise _Refused(416, "OUT_OF_RANGE", message, Content_Range=f"bytes */{image.size}")
+    return span
+
+
+def _content(platform: Platform[SealingSettings], image: _Image, start: int, stop: int) -> Iterator[bytes]:
+    blob = platform.bucket.blob(f"{FOLDERS[image.variant]}/{image.uid}/{image.image_id}")
+
+    def fetch(first: int, end: int) -> bytes:
+        piece: bytes = blob.download_as_bytes(start=first, end=end - 1, checksum=None, timeout=_TIMEOUT)
+        return piece
+
     try:
-        head = next(sealed)
+        # A few MiB at a time: memory does not grow with the image. The first holds the header.
+        sealed = cobblestone.sealed_size(image.size)
+        whole = (start, stop) == (0, image.size)
+        head = fetch(0, min(_PIECE, sealed) if whole else HEADER_SIZE)
         header = Header.parse(head[:HEADER_SIZE])
-        key = platform.vault.find_object(uid, image_id, header)
-        pieces = cobblestone.unseal(chain([head[HEADER_SIZE:]], sealed), key.dek, key.header, key.bound_to)
-        # The first piece before the first byte of the answer: an object that does not open is a 404, not a torn image.
+        key = platform.vault.find_object(image.uid, image.image_id, header, image.variant)
+        if whole:
+            rest = (fetch(at, min(at + _PIECE, sealed)) for at in range(_PIECE, sealed, _PIECE))
+            pieces = cobblestone.unseal(chain([head[HEADER_SIZE:]], rest), key.dek, header, key.bound_to)
+        else:
+            pieces = cobblestone.unseal_range(fetch, image.size, key.dek, header, key.bound_to, start, stop)
+        # The first piece before the first byte of the answer: what does not open is a 404, not a torn image.
         first = next(pieces)
     except (NotFound, Unopenable):
-        raise _Refused(404, "NOT_FOUND", "You have no image of this id.") from None
+        raise _missing() from None
     return chain([first], pieces)
 
 
-def _pieces(blob: Blob, size: int) -> Iterator[bytes]:
-    """The object's `size` bytes, a few MiB at a time: memory does not grow with the image."""
-    for start in range(0, size, _PIECE):
-        end = min(start + _PIECE, size) - 1
-        yield blob.download_as_bytes(start=start, end=end, checksum=None, timeout=_TIMEOUT)
+def _missing() -> _Refused:
+    return _Refused(404, "NOT_FOUND", "You have no image of this id.")

@@ -1,12 +1,14 @@
 """From an upload in the clear to a sealed image.
 
-The order makes every crash harmless: key, sealed object, record, and only then the plaintext goes. Whatever died in
-between, the same event again finishes the work; the record says when there is nothing left to do.
+The order makes every crash harmless: keys, sealed objects, record, and only then the plaintext goes. Whatever died in
+between, the same event again finishes the work, and `recover` is that event for what lost it. The record says when
+there is nothing left to do. Every write and delete names the generation it is meant for: it can't hit another.
 """
 
 import io
+import random
 import re
-from dataclasses import asdict
+from datetime import timedelta
 from typing import Any, Final
 
 from google.api_core.exceptions import NotFound
@@ -19,9 +21,14 @@ from astra.platform import Platform
 from astra.settings import SealingSettings
 from astra.tombstones import Erased
 from astra.transactions import transact
+from astra.vault import ObjectKey
 
-_INCOMING: Final = "incoming/"
+INCOMING: Final = "incoming/"
+FOLDERS: Final = {"full": "images", "thumb": "thumbs"}
+"""Where each variant of a sealed image lies, above `{uid}/{imageId}`."""
 _UPLOAD: Final = re.compile(r"incoming/([A-Za-z0-9_-]{1,128})/([A-Za-z0-9_-]{8,64})")
+_MOST_RECOVERED: Final = 200
+_GIVE_UP: Final = timedelta(hours=1)
 
 
 def seal_upload(platform: Platform[SealingSettings], name: str, generation: int, size: int) -> None:
@@ -30,49 +37,81 @@ def seal_upload(platform: Platform[SealingSettings], name: str, generation: int,
     An image that can't be taken in leaves a `rejected` record with the reason, and no bytes. What belongs to nobody, to
     somebody who is being erased, or to an image that is already there, is removed unread.
     """
-    if not name.startswith(_INCOMING):
+    if not name.startswith(INCOMING):
         return
-    blob = platform.bucket.blob(name, generation=generation)
     upload = _UPLOAD.fullmatch(name)
+    blob = platform.bucket.blob(name, generation=generation)
     if upload is None or not _awaited(platform, *upload.groups()):
         log.write(log.Event.UPLOAD_DROPPED)
-        _remove(blob, generation)
+        _remove(blob)
         return
     uid, image_id = upload.groups()
     try:
         _seal(platform, blob, uid, image_id, size)
         log.write(log.Event.UPLOAD_SEALED, bytes=size)
     except intake.Rejected as rejected:
-        _record(platform, uid, image_id, {"status": "rejected", "reason": str(rejected)})
+        _reject(platform, uid, image_id, str(rejected))
         log.write(log.Event.UPLOAD_REJECTED, bytes=size)
     except NotFound:
         return  # the same event a second time: its work is done
     except Erased:
         # Its owner asked to be erased while it was being sealed.
-        platform.vault.destroy_object(uid, image_id)
-        _remove(platform.bucket.blob(f"images/{uid}/{image_id}"))
+        _unmake(platform, uid, image_id)
         log.write(log.Event.UPLOAD_DROPPED)
-    _remove(blob, generation)
+    _remove(blob)
+
+
+def recover(platform: Platform[SealingSettings]) -> int:
+    """Take up what was uploaded and never sealed: its event was lost, or its worker died. Answers how many.
+
+    What can't be sealed within an hour is rejected, so that no plaintext stays for good.
+    """
+    waiting = list(platform.bucket.list_blobs(prefix=INCOMING, max_results=_MOST_RECOVERED))
+    now = platform.clock()
+    stale = [blob for blob in waiting if now - blob.time_created >= platform.settings.unsealed_after]
+    # In any order: an upload that kills its worker each time must not always stand before the same others.
+    for blob in random.sample(stale, len(stale)):
+        try:
+            if now - blob.time_created >= _GIVE_UP:
+                _give_up(platform, blob)
+            else:
+                seal_upload(platform, blob.name, blob.generation, blob.size)
+        except Exception as error:  # noqa: BLE001  (one poisoned upload delays nobody)
+            log.failure(log.Event.FAILED, error)
+    if stale:
+        log.write(log.Event.UPLOADS_RECOVERED, count=len(stale))
+    return len(stale)
 
 
 def _seal(platform: Platform[SealingSettings], blob: Blob, uid: str, image_id: str, size: int) -> None:
     intake.check_size(size)
     image = intake.clean(blob.download_as_bytes(if_generation_match=blob.generation))
-    key = platform.vault.new_object(uid, image_id)
+    keys = platform.vault.new_object(uid, image_id)
+    for variant, content in (("thumb", image.thumbnail), ("full", image.content)):
+        _put(platform, f"{FOLDERS[variant]}/{uid}/{image_id}", content, keys[variant])
+    facts = {
+        "status": "ready",
+        "contentType": image.contentType,
+        "width": image.width,
+        "height": image.height,
+        "bytes": len(image.content),
+        "thumbBytes": len(image.thumbnail),
+    }
+    _record(platform, uid, image_id, facts)
+
+
+def _put(platform: Platform[SealingSettings], name: str, content: bytes, key: ObjectKey) -> None:
     sealed = io.BytesIO()
-    vault.seal(io.BytesIO(image.content), sealed, key)
-    target = platform.bucket.blob(f"images/{uid}/{image_id}")
+    vault.seal(io.BytesIO(content), sealed, key)
     # 0 means "only if it is not there"; what an earlier try left is replaced, and nothing newer.
-    existing = platform.bucket.get_blob(target.name)
-    target.upload_from_file(
+    existing = platform.bucket.get_blob(name)
+    platform.bucket.blob(name).upload_from_file(
         sealed,
         rewind=True,
         size=sealed.tell(),
         content_type="application/octet-stream",
         if_generation_match=existing.generation if existing else 0,
     )
-    facts = {name: value for name, value in asdict(image).items() if name != "content"}
-    _record(platform, uid, image_id, {"status": "ready", "bytes": len(image.content), **facts})
 
 
 def _awaited(platform: Platform[SealingSettings], uid: str, image_id: str) -> bool:
@@ -94,6 +133,31 @@ def _record(platform: Platform[SealingSettings], uid: str, image_id: str, fields
     transact(db, write)
 
 
+def _reject(platform: Platform[SealingSettings], uid: str, image_id: str, reason: str) -> None:
+    try:
+        _record(platform, uid, image_id, {"status": "rejected", "reason": reason})
+    except Erased:
+        return  # nobody is left to be told
+
+
+def _give_up(platform: Platform[SealingSettings], blob: Blob) -> None:
+    upload = _UPLOAD.fullmatch(blob.name)
+    if upload and _awaited(platform, *upload.groups()):
+        uid, image_id = upload.groups()
+        _reject(platform, uid, image_id, "The image could not be processed. Try another file.")
+        _unmake(platform, uid, image_id)
+        log.write(log.Event.UPLOAD_REJECTED, bytes=blob.size)
+    _remove(blob)
+
+
+def _unmake(platform: Platform[SealingSettings], uid: str, image_id: str) -> None:
+    """Remove whatever an unfinished sealing has made."""
+    platform.vault.destroy_object(uid, image_id)
+    for folder in FOLDERS.values():
+        if sealed := platform.bucket.get_blob(f"{folder}/{uid}/{image_id}"):
+            _remove(sealed)
+
+
 def _references(
     platform: Platform[SealingSettings], uid: str, image_id: str
 ) -> tuple[firestore.DocumentReference, firestore.DocumentReference]:
@@ -101,8 +165,8 @@ def _references(
     return user, user.collection("images").document(image_id)
 
 
-def _remove(blob: Blob, generation: int | None = None) -> None:
+def _remove(blob: Blob) -> None:
     try:
-        blob.delete(if_generation_match=generation)
+        blob.delete(if_generation_match=blob.generation)
     except NotFound:
         return

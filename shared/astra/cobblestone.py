@@ -15,12 +15,16 @@ Source: https://c2sp.org/chunked-encryption ; `cryptography.cobblestone` impleme
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from cryptography.cobblestone import Cobblestone256Decryptor, Cobblestone256Encryptor
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.constant_time import bytes_eq
+from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 _HEADER: Final = struct.Struct(">4sBBI6x")
 _MAGIC: Final = b"ASTR"
@@ -30,6 +34,8 @@ _PREFIX: Final = 56
 _CHUNK: Final = 16 * 1024
 _TAG: Final = 16
 _BUFFER: Final = 256 * 1024
+_SALT: Final = 24
+_LABEL: Final = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0"
 
 HEADER_SIZE: Final = _HEADER.size
 
@@ -107,3 +113,41 @@ def unseal(pieces: Iterable[bytes], dek: bytes, header: Header, bound_to: bytes)
             yield piece
     except InvalidTag:
         raise Unopenable from None
+
+
+def unseal_range(
+    fetch: Callable[[int, int], bytes], size: int, dek: bytes, header: Header, bound_to: bytes, start: int, stop: int
+) -> Iterator[bytes]:
+    """Yield bytes `start` to before `stop` of an object with `size` bytes of content, decrypting only their chunks.
+
+    `fetch(first, end)` answers those bytes of the sealed object. The library has no random access yet: this follows
+    the specification's section on it. The last chunk is opened first, for only it proves the length.
+    """
+    prefix = fetch(HEADER_SIZE, HEADER_SIZE + _PREFIX)
+    salt, commitment = prefix[:_SALT], prefix[_SALT:]
+    info = _LABEL + salt + context(header.pack(), bound_to)
+    derived = HKDFExpand(SHA512(), length=76, info=info).derive(dek)
+    key, base, expected = AESGCM(derived[:32]), int.from_bytes(derived[32:44], "big"), derived[44:]
+    if not bytes_eq(commitment, expected):
+        raise Unopenable
+    last = size // _CHUNK
+
+    def chunk(number: int, sealed: bytes | memoryview) -> bytes:
+        try:
+            return key.decrypt((base ^ number).to_bytes(12, "big"), sealed, None)
+        except (InvalidTag, ValueError):
+            raise Unopenable from None
+
+    def offset(number: int) -> int:
+        return HEADER_SIZE + _PREFIX + number * (_CHUNK + _TAG)
+
+    if len(chunk(last, fetch(offset(last), sealed_size(size)))) != size % _CHUNK:
+        raise Unopenable
+    step = _BUFFER // _CHUNK
+    for number in range(start // _CHUNK, (stop - 1) // _CHUNK + 1, step):
+        end = min(number + step, (stop - 1) // _CHUNK + 1)
+        sealed = memoryview(fetch(offset(number), min(offset(end), sealed_size(size))))
+        for index in range(number, end):
+            at = (index - number) * (_CHUNK + _TAG)
+            content = chunk(index, sealed[at : at + _CHUNK + _TAG])
+            yield content[max(start - index * _CHUNK, 0) : stop - index * _CHUNK]

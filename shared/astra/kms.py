@@ -1,13 +1,18 @@
-"""The key that wraps users' keys, named by a URI and never seen by us outside the local stack."""
+"""The key that wraps users' keys: named by a URI, held by a key service, never seen by us outside the local stack."""
 
+import base64
 import os
-from typing import Protocol
+import threading
+from typing import Any, Final, Protocol
 
 import google_crc32c
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from google.api_core.exceptions import GoogleAPICallError
 
-from astra.settings import SealingSettings
+from astra.settings import SealingSettings, emulated
+
+_TIMEOUT: Final = 5.0
 
 
 class KmsError(RuntimeError):
@@ -56,43 +61,90 @@ class GoogleKms:
         self._key = key
 
     def wrap(self, secret: bytes, context: bytes) -> bytes:
-        answer = self._client.encrypt(
-            request={
-                "name": self._key,
-                "plaintext": secret,
-                "plaintext_crc32c": google_crc32c.value(secret),
-                "additional_authenticated_data": context,
-                "additional_authenticated_data_crc32c": google_crc32c.value(context),
-            },
-            timeout=5,
-        )
-        intact = (
-            answer.verified_plaintext_crc32c
-            and answer.verified_additional_authenticated_data_crc32c
-            and answer.ciphertext_crc32c == google_crc32c.value(answer.ciphertext)
-        )
-        if not intact:
-            raise KmsError("the key service's answer was damaged on its way")
-        return answer.ciphertext
+        answer = self._ask(self._client.encrypt, "plaintext", secret, context)
+        checked = answer.verified_plaintext_crc32c and answer.verified_additional_authenticated_data_crc32c
+        return _intact(answer.ciphertext, answer.ciphertext_crc32c if checked else None)
 
     def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
-        answer = self._client.decrypt(
-            request={
-                "name": self._key,
-                "ciphertext": wrapped,
-                "ciphertext_crc32c": google_crc32c.value(wrapped),
-                "additional_authenticated_data": context,
-                "additional_authenticated_data_crc32c": google_crc32c.value(context),
-            },
-            timeout=5,
-        )
-        if answer.plaintext_crc32c != google_crc32c.value(answer.plaintext):
-            raise KmsError("the key service's answer was damaged on its way")
-        return answer.plaintext
+        answer = self._ask(self._client.decrypt, "ciphertext", wrapped, context)
+        return _intact(answer.plaintext, answer.plaintext_crc32c)
+
+    def _ask(self, method: Any, field: str, value: bytes, context: bytes) -> Any:
+        request = {
+            "name": self._key,
+            field: value,
+            f"{field}_crc32c": google_crc32c.value(value),
+            "additional_authenticated_data": context,
+            "additional_authenticated_data_crc32c": google_crc32c.value(context),
+        }
+        try:
+            return method(request=request, timeout=_TIMEOUT)
+        except GoogleAPICallError as error:
+            raise KmsError(f"Cloud KMS answered {type(error).__name__}") from None
 
 
-def connect(settings: SealingSettings) -> Kms:
-    """The key that `settings.kms_uri` names."""
-    if settings.kms_uri == "local" and settings.local_kms_key:
-        return LocalKms(settings.local_kms_key.get_secret_value())
-    return GoogleKms(settings.kms_uri.removeprefix("gcp-kms://"))
+class AwsKms:
+    """AWS KMS, symmetric, with an encryption context. `key` is an ARN. A key held outside Google's reach."""
+
+    def __init__(self, key: str) -> None:
+        import boto3  # noqa: PLC0415  (only where such a key is in use)
+        from botocore.config import Config  # noqa: PLC0415
+
+        config = Config(connect_timeout=_TIMEOUT, read_timeout=_TIMEOUT, retries={"mode": "standard"})
+        self._client = boto3.client("kms", region_name=key.split(":")[3], config=config)
+        self._key = key
+
+    def wrap(self, secret: bytes, context: bytes) -> bytes:
+        answer = self._ask(self._client.encrypt, context, Plaintext=secret)
+        return bytes(answer["CiphertextBlob"])
+
+    def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
+        answer = self._ask(self._client.decrypt, context, CiphertextBlob=wrapped)
+        return bytes(answer["Plaintext"])
+
+    def _ask(self, method: Any, context: bytes, **blob: bytes) -> Any:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        # AWS takes text only, and logs it in the clear: an e-mail address must never be in a context.
+        bound_to = {"astra": base64.b64encode(context).decode()}
+        try:
+            return method(KeyId=self._key, EncryptionContext=bound_to, **blob)
+        except (BotoCoreError, ClientError) as error:
+            raise KmsError(f"AWS KMS answered {type(error).__name__}") from None
+
+
+def _intact(value: bytes, checksum: int | None) -> bytes:
+    if checksum != google_crc32c.value(value):
+        raise KmsError("the key service's answer was damaged on its way")
+    return value
+
+
+class Keyring:
+    """The key in use, and those that it followed: what each wrapped names it by its URI."""
+
+    def __init__(self, settings: SealingSettings) -> None:
+        self._settings = settings
+        self._services: dict[str, Kms] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def uri(self) -> str:
+        """The key that wraps from now on."""
+        return self._settings.kms_uri
+
+    def service(self, uri: str) -> Kms:
+        """The client of the key that `uri` names, made once."""
+        with self._lock:
+            if uri not in self._services:
+                self._services[uri] = self._connect(uri)
+            return self._services[uri]
+
+    def _connect(self, uri: str) -> Kms:
+        scheme, _, key = uri.partition("://")
+        if uri == "local" and self._settings.local_kms_key and emulated():
+            return LocalKms(self._settings.local_kms_key.get_secret_value())
+        if scheme == "gcp-kms":
+            return GoogleKms(key)
+        if scheme == "aws-kms":
+            return AwsKms(key)
+        raise KmsError("no key service of this kind is set up here")

@@ -32,6 +32,8 @@ class Event(enum.StrEnum):
     UPLOAD_REJECTED = "upload.rejected"
     UPLOAD_DROPPED = "upload.dropped"
     """An upload was removed unread: its owner is being erased, or the event came a second time."""
+    UPLOADS_RECOVERED = "upload.recovered"
+    """Uploads that had lost their event, or their worker, were taken up again."""
     IMAGE_OPENED = "image.opened"
     ERASURE_REQUESTED = "erasure.requested"
     ERASURE_STEP = "erasure.step"

@@ -83,7 +83,7 @@ class Platform(Generic[S]):
         """Keys and sealed objects."""
         from astra import kms, vault  # noqa: PLC0415
 
-        return vault.Vault(self.vault_db, kms.connect(self.settings), self.pseudonyms, self.clock)
+        return vault.Vault(self.vault_db, kms.Keyring(self.settings), self.pseudonyms, self.clock)
 
     @cached_property
     def redis(self: "Platform[RedisSettings]") -> "Redis":

@@ -67,20 +67,28 @@ class SealingSettings(RedisSettings):
     """What a codebase needs to seal and open content."""
 
     kms_uri: str
-    """`gcp-kms://projects/…/cryptoKeys/NAME`, or `local` in the emulators."""
+    """`gcp-kms://projects/…/cryptoKeys/NAME`, `aws-kms://arn:aws:kms:…`, or `local` in the emulators. What an earlier
+    key wrapped goes on opening, as long as that key can be reached."""
     local_kms_key: Key | None = None
     """The key behind `local`."""
+    unsealed_after_seconds: int = 600
+    """After this long an upload that was not sealed is taken up again: longer than `seal_upload` may run."""
 
     @model_validator(mode="after")
     def _kms(self) -> Self:
         if self.kms_uri == "local":
             if not emulated():
-                raise ValueError("ASTRA_KMS_URI=local is refused outside the emulators: name a gcp-kms:// key")
+                raise ValueError("ASTRA_KMS_URI=local is refused outside the emulators: name a key of a key service")
             if self.local_kms_key is None:
                 raise ValueError("ASTRA_LOCAL_KMS_KEY is missing: ASTRA_KMS_URI=local needs it")
-        elif not self.kms_uri.startswith("gcp-kms://projects/"):
-            raise ValueError("ASTRA_KMS_URI must be gcp-kms://projects/…, or local in the emulators")
+        elif not self.kms_uri.startswith(("gcp-kms://projects/", "aws-kms://arn:")):
+            raise ValueError("ASTRA_KMS_URI must be gcp-kms://projects/…, aws-kms://arn:…, or local in the emulators")
         return self
+
+    @property
+    def unsealed_after(self) -> timedelta:
+        """`unsealed_after_seconds` as a duration."""
+        return timedelta(seconds=self.unsealed_after_seconds)
 
 
 class ErasureSettings(RedisSettings):

@@ -4,10 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from pydantic import Secret
 
 from astra import cobblestone, tombstones, vault
 from astra.cobblestone import HEADER_SIZE, Header, Unopenable
-from astra.kms import KmsError, LocalKms
+from astra.kms import Keyring, KmsError, LocalKms
 from astra.platform import Platform
 from astra.transactions import transact
 from astra.vault import ObjectKey, Vault
@@ -31,9 +32,9 @@ def uid() -> str:
 
 
 def test_what_a_user_seals_opens_for_that_object_only(platform: Platform[Any], uid: str) -> None:
-    sealed = seal(platform.vault.new_object(uid, "ring-0001"))
-    platform.vault.new_object(uid, "ring-0002")
-    platform.vault.new_object(uid + "x", "ring-0001")
+    sealed = seal(platform.vault.new_object(uid, "ring-0001")["full"])
+    platform.vault.new_object(uid, "ring-0002")["full"]
+    platform.vault.new_object(uid + "x", "ring-0001")["full"]
     assert unseal(platform, uid, "ring-0001", sealed) == b"a ring"
     for other, object_id in ((uid, "ring-0002"), (uid + "x", "ring-0001"), (uid, "ring-0003"), ("nobody", "ring-0001")):
         with pytest.raises(Unopenable):
@@ -41,7 +42,7 @@ def test_what_a_user_seals_opens_for_that_object_only(platform: Platform[Any], u
 
 
 def test_a_stolen_wrapped_key_is_no_use_in_another_place(platform: Platform[Any], uid: str) -> None:
-    sealed = seal(platform.vault.new_object(uid, "ring-0001"))
+    sealed = seal(platform.vault.new_object(uid, "ring-0001")["full"])
     db = platform.vault_db
     # Somebody who can write to the database hands the user's keys to an account of their own.
     thief = uid + "-thief"
@@ -56,7 +57,7 @@ def test_a_stolen_wrapped_key_is_no_use_in_another_place(platform: Platform[Any]
 def test_two_first_uploads_at_once_make_one_key(platform: Platform[Any], uid: str) -> None:
     platform.vault_db.document("keys/warm-up").get()
     with ThreadPoolExecutor(8) as pool:
-        keys = list(pool.map(lambda n: platform.vault.new_object(uid, f"ring-{n % 2:04}"), range(8)))
+        keys = list(pool.map(lambda n: platform.vault.new_object(uid, f"ring-{n % 2:04}")["full"], range(8)))
     assert len({key.dek for key in keys}) == 2
     stored = platform.vault_db.document(f"keys/{uid}").get().to_dict()
     assert stored is not None
@@ -66,12 +67,12 @@ def test_two_first_uploads_at_once_make_one_key(platform: Platform[Any], uid: st
 
 
 def test_a_destroyed_object_key_makes_its_copies_noise(platform: Platform[Any], uid: str) -> None:
-    kept_aside = seal(platform.vault.new_object(uid, "ring-0001"))
+    kept_aside = seal(platform.vault.new_object(uid, "ring-0001")["full"])
     platform.vault.destroy_object(uid, "ring-0001")
     platform.vault.destroy_object(uid, "ring-0001")  # gone is success
     with pytest.raises(Unopenable):
         unseal(platform, uid, "ring-0001", kept_aside)
-    platform.vault.new_object(uid, "ring-0001")  # a new key of the same name opens nothing old
+    platform.vault.new_object(uid, "ring-0001")["full"]  # a new key of the same name opens nothing old
     with pytest.raises(Unopenable):
         unseal(platform, uid, "ring-0001", kept_aside)
 
@@ -79,16 +80,16 @@ def test_a_destroyed_object_key_makes_its_copies_noise(platform: Platform[Any], 
 @pytest.mark.parametrize("known", [True, False], ids=["had keys", "never had keys"])
 def test_an_erased_user_never_gets_a_key_again(platform: Platform[Any], uid: str, known: bool) -> None:
     if known:
-        platform.vault.new_object(uid, "ring-0001")
+        platform.vault.new_object(uid, "ring-0001")["full"]
     db, subject = platform.vault_db, platform.pseudonyms.of_uid(uid)
 
     transact(db, lambda transaction: tombstones.bury(transaction, db, subject, platform.clock()))
     with pytest.raises(tombstones.Erased):
-        platform.vault.new_object(uid, "ring-0002")
+        platform.vault.new_object(uid, "ring-0002")["full"]
 
 
 def test_nothing_stored_or_printed_holds_a_plain_key(platform: Platform[Any], uid: str) -> None:
-    key = platform.vault.new_object(uid, "ring-0001")
+    key = platform.vault.new_object(uid, "ring-0001")["full"]
     stored = [platform.vault_db.document(p).get().to_dict() for p in (f"keys/{uid}", f"keys/{uid}/objects/ring-0001")]
     assert key.dek not in repr(stored).encode()
     assert key.dek.hex() not in repr(stored)
@@ -96,8 +97,55 @@ def test_nothing_stored_or_printed_holds_a_plain_key(platform: Platform[Any], ui
 
 
 def test_under_another_master_key_nothing_opens(platform: Platform[Any], uid: str) -> None:
-    sealed = seal(platform.vault.new_object(uid, "ring-0001"))
-    stranger = Vault(platform.vault_db, LocalKms(bytes(32)), platform.pseudonyms, platform.clock)
-    with pytest.raises(RuntimeError, match="does not open") as refusal:
+    sealed = seal(platform.vault.new_object(uid, "ring-0001")["full"])
+    other = platform.settings.model_copy(update={"local_kms_key": Secret(bytes(32))})
+    stranger = Vault(platform.vault_db, Keyring(other), platform.pseudonyms, platform.clock)
+    with pytest.raises(KmsError, match="does not open") as refusal:
         stranger.find_object(uid, "ring-0001", Header.parse(sealed[:HEADER_SIZE]))
     assert refusal.value.__cause__ is None
+
+
+def test_variants_have_keys_of_their_own_and_do_not_open_each_other(platform: Platform[Any], uid: str) -> None:
+    keys = platform.vault.new_object(uid, "ring-0001")
+    assert keys["full"].dek != keys["thumb"].dek
+    sealed = seal(keys["full"])
+    thumb = platform.vault.find_object(uid, "ring-0001", Header.parse(sealed[:HEADER_SIZE]), "thumb")
+    with pytest.raises(Unopenable):
+        b"".join(cobblestone.unseal([sealed[HEADER_SIZE:]], thumb.dek, thumb.header, thumb.bound_to))
+
+
+def test_the_key_service_is_asked_once_a_minute_for_a_user(
+    platform: Platform[Any], uid: str, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[bytes] = []
+    real = LocalKms.unwrap
+
+    def counted(self: LocalKms, wrapped: bytes, bound_to: bytes) -> bytes:
+        calls.append(wrapped)
+        return real(self, wrapped, bound_to)
+
+    monkeypatch.setattr(LocalKms, "unwrap", counted)
+    sealed = seal(platform.vault.new_object(uid, "ring-0001")["full"])
+    for _ in range(3):
+        unseal(platform, uid, "ring-0001", sealed)
+    assert len(calls) == 1
+    clock.step(seconds=61)
+    unseal(platform, uid, "ring-0001", sealed)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("waited", [0, 61], ids=["at once", "after the cache's life"])
+def test_a_warm_instance_does_not_open_what_was_shredded(
+    platform: Platform[Any], uid: str, clock: Any, waited: int
+) -> None:
+    kept_aside = seal(platform.vault.new_object(uid, "ring-0001")["full"])
+    assert unseal(platform, uid, "ring-0001", kept_aside) == b"a ring"  # warm
+    # What erasure does, in another process: this one is told nothing.
+    for document in (platform.vault.object(uid, "ring-0001"), platform.vault.user(uid)):
+        document.delete()
+    clock.step(seconds=waited)
+    with pytest.raises(Unopenable):
+        unseal(platform, uid, "ring-0001", kept_aside)
+    # Not even with the object's own wrapped key, kept aside too: the key that wrapped it is gone.
+    with pytest.raises(Unopenable):
+        platform.vault.kek({"keks": {}, "kms": "local"}, uid, 1)

@@ -1,0 +1,162 @@
+"""Key rotation as jobs: keys are wrapped anew, content is never touched.
+
+Why nothing is lost, wherever it stops: old and new stay side by side until nothing needs the old. Each re-wrapping is
+one update of one document under the precondition that it is still what was read; what a race or a crash left out is
+found by the next page, because a page asks for what is not done yet instead of keeping a list. An old KEK is dropped
+only in a state where no object is wrapped by it, and no new one can be: see `Vault.new_object`.
+
+    rotations/kms           the key service's key: KEKs are wrapped by the key in use now
+    rotations/{pseudonym}   one user's KEK: a new version, and that user's DEKs wrapped by it
+
+`python -m astra.rotation kms`, `… user UID` and `… status` are for staff.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, Final
+
+from google.api_core.exceptions import AlreadyExists, FailedPrecondition, NotFound
+from google.cloud import firestore
+
+from astra import jobs
+from astra.cobblestone import Unopenable
+from astra.kms import KmsError
+from astra.platform import Platform
+from astra.settings import SealingSettings
+from astra.vault import Vault
+
+JOBS: Final = "rotations"
+_PAGE: Final = 100
+_RETRY: Final = timedelta(seconds=30)
+
+
+def begin(platform: Platform[SealingSettings], uid: str | None = None) -> firestore.DocumentReference:
+    """Open the rotation of the key service's key, or of one user's KEK; one that is under way goes on."""
+    vault, now = platform.vault, platform.clock()
+    job = vault.db.collection(JOBS).document(platform.pseudonyms.of_uid(uid) if uid else "kms")
+    if uid:
+        user = vault.user(uid).get().to_dict()
+        if user is None:
+            raise LookupError("this user has no key")
+        rows = vault.user(uid).collection("objects")
+        kind = {"kind": "user", "uid": uid, "target": user["version"] + 1}
+    else:
+        rows = vault.db.collection("keys")
+        kind = {"kind": "kms", "before": now}
+    [[total]] = rows.count().get()
+    fields = jobs.opened(now, **kind, done=0, failed=0, total=int(total.value))
+    try:
+        job.create(fields)
+    except AlreadyExists:
+        stored = job.get().to_dict()
+        if stored and stored["nextRunAt"] is None:
+            job.set(fields)
+    return job
+
+
+def resume(platform: Platform[SealingSettings], budget: timedelta) -> int:
+    """Work on every rotation that is due. Answers how many."""
+    names = list(jobs.due(platform.vault_db.collection(JOBS), platform.clock()))
+    for name in names:
+        run(platform, platform.vault_db.collection(JOBS).document(name), budget / len(names))
+    return len(names)
+
+
+def run(platform: Platform[SealingSettings], job: firestore.DocumentReference, budget: timedelta) -> None:
+    """Work on one rotation until it ends or `budget` is used up."""
+    jobs.Worker(platform.vault_db, platform.clock, _RETRY).run(
+        job, lambda fields: _page(platform.vault, fields), budget
+    )
+
+
+def _page(vault: Vault, job: dict[str, Any]) -> dict[str, Any]:
+    return _user_page(vault, job) if job["kind"] == "user" else _kms_page(vault, job)
+
+
+def _kms_page(vault: Vault, job: dict[str, Any]) -> dict[str, Any]:
+    rows = vault.db.collection("keys").where(filter=firestore.FieldFilter("wrappedAt", "<", job["before"]))
+    page = list(rows.order_by("wrappedAt").limit(_PAGE).stream())
+    if not page:
+        return {"state": "ended", "nextRunAt": None}
+    fields: dict[str, dict[str, Any]] = {}
+    for snapshot in page:
+        try:
+            fields[snapshot.id] = vault.rewrapped_keks(snapshot.to_dict() or {}, snapshot.id)
+        except (KmsError, Unopenable):
+            # One damaged key must not hold up the others: it is stepped over and counted. A key service that is down
+            # fails them all, and then nothing is stepped over.
+            fields[snapshot.id] = {"wrappedAt": job["before"], "rewrapFailed": True}
+    failed = sum("rewrapFailed" in changes for changes in fields.values())
+    if failed == len(page) > 1:
+        raise KmsError("the key service re-wraps nothing")
+    changed = sum(_update(vault, snapshot, fields[snapshot.id]) for snapshot in page)
+    return {"done": job["done"] + changed - failed, "failed": job["failed"] + failed}
+
+
+def _user_page(vault: Vault, job: dict[str, Any]) -> dict[str, Any]:
+    uid, target = job["uid"], job["target"]
+    snapshot = vault.user(uid).get()
+    user = snapshot.to_dict()
+    ended = {"state": "ended", "nextRunAt": None, "uid": firestore.DELETE_FIELD}
+    if user is None:
+        return ended  # erased meanwhile
+    if user["version"] < target:
+        fresh = vault.fresh_kek(uid, target)
+        old = vault.rewrapped_keks(user, uid)["keks"]  # one document, one key of the key service
+        _update(vault, snapshot, {**fresh, "version": target, "keks": old | fresh["keks"]})
+        return {}
+    done = 0
+    rows = vault.user(uid).collection("objects").where(filter=firestore.FieldFilter("kekVersion", "<", target))
+    for row in list(rows.limit(_PAGE).stream()):
+        done += _update(vault, row, vault.rewrapped_deks(user, row.to_dict() or {}, uid, row.id))
+    if done:
+        return {"done": job["done"] + done}
+    dropped = _update(vault, snapshot, {"keks": {str(target): user["keks"][str(target)]}})
+    return ended if dropped else {}
+
+
+def _update(vault: Vault, snapshot: "firestore.DocumentSnapshot[Any]", fields: dict[str, Any]) -> int:
+    """Change a document if it still is what was read. Answers whether it was, as 0 or 1."""
+    unchanged = vault.db.write_option(last_update_time=snapshot.update_time)
+    try:
+        snapshot.reference.update(fields, option=unchanged)
+    except (FailedPrecondition, NotFound):
+        return 0
+    return 1
+
+
+def _status(platform: Platform[SealingSettings]) -> Iterator[str]:
+    yield f"{'rotation':<12}{'state':<10}{'done':>8}{'of':>8}{'failed':>8}"
+    for snapshot in platform.vault_db.collection(JOBS).stream():
+        job = snapshot.to_dict() or {}
+        yield f"{snapshot.id[:10]:<12}{job['state']:<10}{job['done']:>8}{job['total']:>8}{job['failed']:>8}"
+
+
+def main() -> int:
+    """Run the command of the command line; answers the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m astra.rotation", description="Rotate keys; content stays as it is."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("kms", help="wrap every user's key by the key service's key in use now")
+    verbs.add_parser("user", help="give one user a new key").add_argument("uid")
+    verbs.add_parser("status", help="list rotations")
+    chosen = parser.parse_args()
+    platform = Platform.at_start(SealingSettings)
+    if chosen.verb != "status":
+        try:
+            job = begin(platform, getattr(chosen, "uid", None))
+        except LookupError as error:
+            print(error, file=sys.stderr)  # noqa: T201
+            return 1
+        while (fields := job.get().to_dict() or {})["nextRunAt"] is not None:
+            print(f"{fields['done']} of {fields['total']}", flush=True)  # noqa: T201
+            run(platform, job, timedelta(seconds=5))
+    print("\n".join(_status(platform)))  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+import io
+import secrets
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from google.cloud import firestore
+from pydantic import Secret
+
+from astra import cobblestone, rotation, vault
+from astra.cobblestone import HEADER_SIZE, Header, Unopenable
+from astra.kms import Keyring, KmsError, LocalKms
+from astra.platform import Platform
+from astra.vault import Vault
+
+BUDGET = timedelta(minutes=1)
+
+
+class Crash(BaseException):
+    """What SIGKILL looks like from inside."""
+
+
+class Owner:
+    """A user with a few sealed objects, kept here in memory."""
+
+    def __init__(self, platform: Platform[Any], objects: int = 3) -> None:
+        self.platform, self.uid = platform, secrets.token_hex(14)
+        self.sealed = {f"ring-{n:04}": self.seal(f"ring-{n:04}") for n in range(objects)}
+
+    def seal(self, object_id: str) -> bytes:
+        sink = io.BytesIO()
+        vault.seal(io.BytesIO(object_id.encode()), sink, self.platform.vault.new_object(self.uid, object_id)["full"])
+        return sink.getvalue()
+
+    def all_open(self, keys: Vault | None = None) -> bool:
+        for object_id, sealed in self.sealed.items():
+            header = Header.parse(sealed[:HEADER_SIZE])
+            key = (keys or self.platform.vault).find_object(self.uid, object_id, header)
+            content = b"".join(cobblestone.unseal([sealed[HEADER_SIZE:]], key.dek, header, key.bound_to))
+            assert content == object_id.encode()
+        return True
+
+    def keys(self) -> dict[str, Any]:
+        fields = self.platform.vault.user(self.uid).get().to_dict()
+        assert fields is not None
+        return fields
+
+
+def rotate(platform: Platform[Any], uid: str | None = None) -> dict[str, Any]:
+    """To the end, however often it has to be taken up again."""
+    platform.clock.step(seconds=1)  # type: ignore[attr-defined]
+    job = rotation.begin(platform, uid)
+    for _ in range(20):
+        rotation.run(platform, job, BUDGET)
+        platform.clock.step(minutes=10)  # type: ignore[attr-defined]
+        fields = job.get().to_dict()
+        assert fields is not None
+        if fields["nextRunAt"] is None:
+            return fields
+    raise AssertionError("the rotation never ends")
+
+
+@pytest.fixture
+def platform(platform: Platform[Any], clock: Any) -> Platform[Any]:
+    """Over a database of its own: replacing the key service's key touches every user there is."""
+    platform.__dict__["vault_db"] = firestore.Client(project="demo-astra", database=f"keys-{secrets.token_hex(8)}")
+    return platform
+
+
+@pytest.fixture
+def ada(platform: Platform[Any]) -> Owner:
+    return Owner(platform)
+
+
+def test_a_users_key_is_replaced_and_everything_opens_throughout(ada: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = ada.keys()
+    real = rotation._update
+
+    def watched(*args: Any) -> int:
+        done = real(*args)
+        assert ada.all_open()
+        return done
+
+    monkeypatch.setattr(rotation, "_update", watched)
+    monkeypatch.setattr(rotation, "_PAGE", 2)
+    job = rotate(ada.platform, ada.uid)
+    assert (job["state"], job["done"], job["total"]) == ("ended", 3, 3)
+    assert "uid" not in job
+    after = ada.keys()
+    assert (after["version"], list(after["keks"])) == (2, ["2"])
+    assert before["keks"]["1"] not in after["keks"].values()
+    assert ada.all_open()
+    ada.sealed["ring-9999"] = ada.seal("ring-9999")
+    assert Header.parse(ada.sealed["ring-9999"][:HEADER_SIZE]).key_version == 2
+    assert ada.all_open()
+
+
+def test_an_old_key_kept_aside_opens_nothing_sealed_after_its_end(ada: Owner) -> None:
+    stolen = ada.platform.vault.kek(ada.keys(), ada.uid, 1)
+    rotate(ada.platform, ada.uid)
+    stored = ada.platform.vault.object(ada.uid, "ring-0000").get().to_dict()
+    assert stored is not None
+    for version in (1, 2):
+        with pytest.raises(Unopenable):
+            vault.unwrap(stolen, stored["deks"]["full"], vault._dek_context(ada.uid, "ring-0000", "full", version))
+
+
+def test_the_key_services_key_is_replaced_and_everything_opens_throughout(
+    platform: Platform[Any], ada: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grace = Owner(platform, 1)
+    before = ada.keys()
+    job = rotate(platform)
+    assert job["state"] == "ended"
+    assert job["failed"] == 0
+    assert (job["done"], job["total"]) == (2, 2)
+    after = ada.keys()
+    assert after["keks"] != before["keks"]
+    assert after["version"] == before["version"]
+    assert ada.all_open()
+    assert grace.all_open()
+
+
+def test_another_key_service_takes_over_while_the_old_still_answers(platform: Platform[Any], ada: Owner) -> None:
+    """Moving from one KMS key to another: each record says which key wrapped it."""
+    settings = platform.settings.model_copy(update={"kms_uri": "test-kms://new"})
+    keyring = Keyring(settings)
+    keyring._services["test-kms://new"] = LocalKms(b"n" * 32)
+    moved = Vault(platform.vault_db, keyring, platform.pseudonyms, platform.clock)
+    assert ada.all_open(moved)
+    platform.__dict__["vault"] = moved
+    rotate(platform)
+    assert ada.keys()["kms"] == "test-kms://new"
+    assert ada.all_open(moved)
+    without = Keyring(settings.model_copy(update={"local_kms_key": Secret(bytes(32))}))
+    without._services["test-kms://new"] = LocalKms(b"n" * 32)
+    assert ada.all_open(Vault(platform.vault_db, without, platform.pseudonyms, platform.clock)), "the old key is needed"
+
+
+@pytest.mark.parametrize("kind", ["user", "kms"])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("nth", [1, 2, 3, 4, 5])
+def test_a_kill_at_any_write_loses_nothing(ada: Owner, kind: str, nth: int, *, after: bool) -> None:
+    calls, real = [0], firestore.DocumentReference.update
+
+    def update(self: Any, *args: Any, **kwargs: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == nth and not after:
+            raise Crash
+        answer = real(self, *args, **kwargs)
+        if calls[0] == nth:
+            raise Crash
+        return answer
+
+    ada.platform.clock.step(seconds=1)  # type: ignore[attr-defined]
+    job = rotation.begin(ada.platform, ada.uid if kind == "user" else None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(firestore.DocumentReference, "update", update)
+        patch.setattr(rotation, "_PAGE", 1)
+        try:
+            rotation.run(ada.platform, job, BUDGET)
+        except Crash:
+            assert ada.all_open()
+    ada.platform.clock.step(minutes=10)  # type: ignore[attr-defined]
+    assert rotate(ada.platform, ada.uid if kind == "user" else None)["state"] == "ended"
+    assert ada.all_open()
+    assert len(ada.keys()["keks"]) == 1
+
+
+def test_objects_made_during_a_rotation_are_never_left_behind(ada: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, made = rotation._update, [0]
+
+    def meanwhile(*args: Any) -> int:
+        made[0] += 1
+        ada.sealed[f"late-{made[0]:04}"] = ada.seal(f"late-{made[0]:04}")
+        done = real(*args)
+        ada.sealed[f"last-{made[0]:04}"] = ada.seal(f"last-{made[0]:04}")
+        return done
+
+    monkeypatch.setattr(rotation, "_update", meanwhile)
+    rotate(ada.platform, ada.uid)
+    assert made[0] > 3
+    assert list(ada.keys()["keks"]) == ["2"]
+    assert ada.all_open()
+
+
+def test_a_key_read_before_a_rotation_wraps_nothing_after_it(ada: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, stale = Vault._user_keys, [ada.keys()]
+
+    def slow(self: Vault, uid: str) -> dict[str, Any]:
+        return stale.pop() if stale else real(self, uid)
+
+    rotate(ada.platform, ada.uid)
+    monkeypatch.setattr(Vault, "_user_keys", slow)
+    ada.sealed["late-0001"] = ada.seal("late-0001")
+    assert stale == []
+    assert ada.all_open()
+
+
+def test_a_damaged_key_holds_up_nobody_and_is_counted(platform: Platform[Any], ada: Owner) -> None:
+    broken = Owner(platform, 1)
+    platform.vault.user(broken.uid).update({"keks": {"1": b"damaged beyond repair, alas"}})
+    before = ada.keys()["keks"]
+    job = rotate(platform)
+    assert job["state"] == "ended"
+    assert (job["done"], job["failed"]) == (1, 1)
+    assert ada.keys()["keks"] != before
+    assert ada.all_open()
+
+
+def test_a_key_service_that_is_down_is_waited_for(
+    platform: Platform[Any], ada: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Owner(platform, 1)
+    platform.clock.step(minutes=2)  # type: ignore[attr-defined]
+    job = rotation.begin(platform)
+    with monkeypatch.context() as patch:
+
+        def down(*_: Any) -> bytes:
+            raise KmsError("down")
+
+        patch.setattr(LocalKms, "wrap", down)
+        rotation.run(platform, job, BUDGET)
+    fields = job.get().to_dict()
+    assert fields is not None
+    assert (fields["state"], fields["attempts"]) == ("running", 1)
+    assert rotate(platform)["failed"] == 0
+    assert ada.all_open()
+
+
+def test_the_schedule_takes_up_what_is_due(platform: Platform[Any], ada: Owner) -> None:
+    job = rotation.begin(platform, ada.uid)
+    assert rotation.resume(platform, BUDGET) >= 1
+    assert (job.get().to_dict() or {})["state"] == "ended"
+    with pytest.raises(LookupError):
+        rotation.begin(platform, "nobody")
+
+
+def test_staff_see_progress_and_a_table(
+    platform: Platform[Any], ada: Owner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rotation.Platform, "at_start", lambda _kind: platform)
+    for arguments in (["user", ada.uid], ["status"]):
+        monkeypatch.setattr("sys.argv", ["rotation", *arguments])
+        assert rotation.main() == 0
+    printed = capsys.readouterr().out
+    assert "0 of 3" in printed
+    assert "rotation    state         done      of  failed" in printed
+    assert ada.uid not in printed
+    monkeypatch.setattr("sys.argv", ["rotation", "user", "nobody"])
+    assert rotation.main() == 1
+    assert "no key" in capsys.readouterr().err
