@@ -109,10 +109,13 @@ class Client:
         url = f"{self._stack.storage_url}/v0/b/{self._stack.bucket}/o"
         return self._http.post(url, params={"name": name}, content=content, headers=headers)
 
-    def open(self, image_id: str, token: str | None, method: str = "GET", **headers: str) -> httpx.Response:
+    def open(
+        self, image_id: str, token: str | None, method: str = "GET", size: str | None = None, **headers: str
+    ) -> httpx.Response:
         """`open_image`, whatever it answers."""
         url = self._stack.function_url("open_image")
-        return self._http.request(method, url, params={"id": image_id}, headers=_bearer(token) | headers)
+        params = {"id": image_id} | ({"size": size} if size else {})
+        return self._http.request(method, url, params=params, headers=_bearer(token) | headers)
 
     def document(self, path: str, token: str | None) -> httpx.Response:
         """A document as the client SDKs get it: over REST, under the security rules."""

@@ -7,6 +7,7 @@ which browsers don't show, becomes a JPEG.
 
 import io
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -71,7 +72,7 @@ def _encode(image: Image.Image) -> CleanImage:
     elif image.format == "HEIF":
         kind, frames, options = "JPEG", 1, {"quality": 95, "subsampling": "4:4:4"}
     else:
-        kind, frames = image.format or "", getattr(image, "n_frames", 1)
+        kind, frames = image.format or "", _count_frames(image)
         options = {"WEBP": {"quality": 95, "exact": True}}.get(kind, {})
     _check_extent(image, frames)
     profile = _profile(image)
@@ -89,6 +90,19 @@ def _encode(image: Image.Image) -> CleanImage:
         options["transparency"] = first.info["transparency"]
     first.save(content, kind, **options)
     return CleanImage(content.getvalue(), _thumbnail(first, profile), _TYPES[kind], *first.size)
+
+
+def _count_frames(image: Image.Image) -> int:
+    """Up to one more than we take: a file may claim millions, and Pillow would go through them all."""
+    if not getattr(image, "is_animated", False):
+        return 1
+    count = 1
+    with suppress(EOFError):
+        while count <= MOST_FRAMES and image.width * image.height * count <= MOST_PIXELS:
+            image.seek(count)
+            count += 1
+    image.seek(0)
+    return count
 
 
 def _check_extent(image: Image.Image, frames: int) -> None:

@@ -140,11 +140,13 @@ def _span(request: Request, image: _Image) -> tuple[int, int]:
         return 0, image.size
     if (unless.etag or unless.date) and unless.etag != image.etag:
         return 0, image.size
-    span: tuple[int, int] | None = asked.range_for_length(image.size)
-    if span is None or span[0] >= image.size:
+    first, end = asked.ranges[0]
+    # A suffix longer than the image is the whole image.
+    start = first if first >= 0 else max(image.size + first, 0)
+    if start >= image.size:
         message = f"Range: the image has {image.size} bytes."
         raise _Refused(416, "OUT_OF_RANGE", message, Content_Range=f"bytes */{image.size}")
-    return span
+    return start, min(end or image.size, image.size)
 
 
 def _content(platform: Platform[SealingSettings], image: _Image, start: int, stop: int) -> Iterator[bytes]:
