@@ -20,7 +20,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from PIL import Image
 
-from local.client import CallError, Client, Person
+from local.client import CallError, Client, Person, name_of
 from local.scan import contents, scan
 from local.stack import Stack
 
@@ -109,7 +109,7 @@ def _tell(stack: Stack, client: Client, listener: Listener) -> None:  # noqa: PL
     listener.chapter("Ada deletes her account")
     places = scan(stack, needles(ada, photograph, opened.content))
     stores = sorted({finding.store for finding in places})
-    listener.saw("before: her id, address or photograph occur", f"{len(places)} times in {', '.join(stores)}")
+    listener.saw("before: her id, address, name or photograph occur", f"{len(places)} times in {', '.join(stores)}")
     listener.check(
         "so the scan can find her",
         {"auth", "firestore (default)", "firestore vault", "redis", "storage"} <= set(stores),
@@ -131,7 +131,7 @@ def _tell(stack: Stack, client: Client, listener: Listener) -> None:  # noqa: PL
 
     listener.chapter("Somebody who trusts nothing of this looks through every store")
     found = scan(stack, needles(ada, photograph, opened.content))
-    listener.saw("occurrences of her id, address or photograph", str(len(found)))
+    listener.saw("occurrences of her id, address, name or photograph", str(len(found)))
     listener.check("none in any store, log or file", not found)
     listener.check("Ada can't sign in any more", _refused(lambda: client.sign_in(ada.email, ada.password)) is not None)
 
@@ -147,7 +147,8 @@ def needles(person: Person, *photographs: bytes) -> dict[str, bytes]:
         for number, content in enumerate(photographs)
         for offset in range(1024, len(content) - 32, len(content) // 8)
     }
-    return {"account id": person.uid.encode(), "e-mail address": person.email.encode()} | pieces
+    named = {"account id": person.uid, "e-mail address": person.email, "name": name_of(person.email)}
+    return {what: text.encode() for what, text in named.items()} | pieces
 
 
 def wait_sealed(client: Client, person: Person, image_id: str, status: str = "ready") -> dict[str, Any]:

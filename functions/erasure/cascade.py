@@ -21,7 +21,6 @@ from astra.datamap import DATA_MAP, Disposition, Entry, Store, Subject, claimant
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.settings import ErasureSettings
-from astra.transactions import transact
 
 FIRST: Final = "freeze"
 _PAGE: Final = 400
@@ -69,8 +68,9 @@ class Cascade:
         except auth.UserNotFoundError:
             profile = self._platform.db.collection("users").document(uid).get(["email"]).to_dict()
             email = (profile or {}).get("email")
-        vault = self._platform.vault_db
-        transact(vault, lambda transaction: tombstones.bury(transaction, vault, self._subject, now))
+        keys = self._platform.vault_db.batch()
+        tombstones.bury(keys, self._platform.vault_db, self._subject, now)
+        keys.commit()
         found_by = self._platform.pseudonyms.of_email(email) if email else job.get("email")
         return {"step": _STEPS[1], "email": found_by}
 
@@ -158,7 +158,7 @@ class Cascade:
             return {"step": FIRST, "reopened": job["reopened"] + 1}
         log.write(log.Event.ERASURE_VERIFIED, job=self._subject)
         version = policy.current(self._platform.db, now).version
-        certificate = certificates.issue(self._platform.settings, self._subject, job, now, version)
+        certificate = certificates.issue(self._platform.settings, self._subject, job, remaining, now, version)
         forgotten = dict.fromkeys(("uid", "email", "step", "counts"), firestore.DELETE_FIELD)
         return {**forgotten, "state": "verified", "certificate": certificate, "nextRunAt": None}
 

@@ -5,6 +5,7 @@ signature over those bytes with the public key.
 """
 
 import base64
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ def issue(
     settings: ErasureSettings,
     subject: Pseudonym,
     job: dict[str, Any],
+    remaining: "Counter[str]",
     verified_at: datetime,
     policy_version: str,
 ) -> dict[str, Any]:
@@ -36,8 +38,8 @@ def issue(
         "verifiedAt": iso(verified_at),
         "policyVersion": policy_version,
         "dataMapSha256": datamap.digest(),
-        "keyDestroyed": True,
-        "stores": [_line(entry, counts.get(entry.name, 0)) for entry in DATA_MAP],
+        "keyDestroyed": not any(remaining[entry.name] for entry in DATA_MAP if entry.store is Store.VAULT),
+        "stores": [_line(entry, counts.get(entry.name, 0), remaining[entry.name]) for entry in DATA_MAP],
         "residual": _residual(settings, verified_at),
     }
     if unmapped := counts.get("unmapped"):
@@ -48,15 +50,15 @@ def issue(
     return {**body, "signature": _sign(settings, rfc8785.dumps(body))}
 
 
-def _line(entry: Entry, deleted: int) -> dict[str, Any]:
+def _line(entry: Entry, deleted: int, remaining: int) -> dict[str, Any]:
     retained = int(entry.disposition is not Disposition.DELETE)
     line = {
         "entry": entry.name,
         "store": entry.store.value,
-        "found": deleted + retained,
+        "found": deleted + retained + remaining,
         "deleted": deleted,
         "retained": retained,
-        "remaining": 0,
+        "remaining": remaining,
     }
     return line | ({"basis": entry.disposition_note} if retained else {})
 

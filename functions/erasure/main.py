@@ -16,8 +16,7 @@ from astra.settings import ErasureSettings
 PLATFORM = Platform.at_start(ErasureSettings)
 REGION = options.SupportedRegion.US_CENTRAL1
 ACCOUNT = "erasure-functions@"
-PSEUDONYMS = ["ASTRA_PSEUDONYM_KEY"]
-ALL_SECRETS = [*PSEUDONYMS, "ASTRA_CERTIFICATE_KEY", "ASTRA_REDIS_URL"]
+SECRETS = ["ASTRA_PSEUDONYM_KEY", "ASTRA_CERTIFICATE_KEY", "ASTRA_REDIS_URL"]
 TASK_TIMEOUT = 1800
 
 
@@ -26,19 +25,19 @@ def queue() -> Queue:
     return Queue(PLATFORM.app, "erase")
 
 
-@callables.on_call(erasing.DeleteAccount, region=REGION, secrets=ALL_SECRETS, service_account=ACCOUNT)
+@callables.on_call(erasing.DeleteAccount, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
 def delete_account(call: Call[erasing.DeleteAccount]) -> Answer:
     return erasing.delete_account(PLATFORM, queue(), call)
 
 
-@callables.on_call(erasing.ShowReceipt, region=REGION, secrets=ALL_SECRETS, service_account=ACCOUNT)
+@callables.on_call(erasing.ShowReceipt, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
 def receipt(call: Call[erasing.ShowReceipt]) -> Answer:
     return erasing.receipt(PLATFORM, call)
 
 
 @tasks_fn.on_task_dispatched(
     region=REGION,
-    secrets=ALL_SECRETS,
+    secrets=SECRETS,
     service_account=ACCOUNT,
     timeout_sec=TASK_TIMEOUT,
     retry_config=options.RetryConfig(max_attempts=5, min_backoff_seconds=10),
@@ -49,7 +48,7 @@ def erase(request: https_fn.CallableRequest[Any]) -> None:
     erasing.erase(PLATFORM, queue(), request.data["job"], budget=timedelta(seconds=TASK_TIMEOUT * 0.7))
 
 
-@scheduler_fn.on_schedule(schedule="every 5 minutes", region=REGION, secrets=ALL_SECRETS, service_account=ACCOUNT)
+@scheduler_fn.on_schedule(schedule="every 5 minutes", region=REGION, secrets=SECRETS, service_account=ACCOUNT)
 @callables.guarded
 def reconcile(_event: scheduler_fn.ScheduledEvent) -> None:
     erasing.reconcile(PLATFORM, queue())

@@ -82,9 +82,10 @@ def _encode(image: Image.Image) -> CleanImage:
         options |= timing | {"save_all": True, "append_images": pictures[1:]}
     else:
         image.load()
-        pictures = [_bare(ImageOps.exif_transpose(image))]
-        if pictures[0].mode in ("RGBA", "LA", "P", "I;16") and kind == "JPEG":
-            pictures = [pictures[0].convert("RGB")]
+        ImageOps.exif_transpose(image, in_place=True)
+        if kind == "JPEG" and image.mode not in ("RGB", "L", "CMYK"):
+            image = image.convert("RGB")
+        pictures = [_bare(image)]
     first, content = pictures[0], io.BytesIO()
     if "transparency" in first.info:
         options["transparency"] = first.info["transparency"]
@@ -126,10 +127,8 @@ def _frames(image: Image.Image) -> tuple[list[Image.Image], dict[str, Any]]:
 
 def _bare(image: Image.Image) -> Image.Image:
     """Pixels, palette and transparency only: what else `info` holds is what would carry metadata into the file."""
-    bare = image.copy()
-    bare.info = {name: value for name, value in image.info.items() if name == "transparency"}
-    bare.getexif().clear()
-    return bare
+    image.info = {name: value for name, value in image.info.items() if name == "transparency"}
+    return image
 
 
 def _profile(image: Image.Image) -> bytes | None:
@@ -145,14 +144,18 @@ def _profile(image: Image.Image) -> bytes | None:
 
 
 def _thumbnail(image: Image.Image, profile: bytes | None) -> bytes:
-    small = image.copy() if image.mode in ("RGB", "RGBA") else image.convert("RGBA" if _transparent(image) else "RGB")
-    if image.mode == "CMYK":
+    mode = "RGBA" if _transparent(image) else "RGB"
+    if image.mode not in ("RGB", "RGBA", "L", "CMYK"):
+        image = image.convert(mode)  # palettes can't be averaged
+    # Whole blocks first: far fewer pixels are left to filter and to convert.
+    small = image.reduce(max(1, max(image.size) // (_THUMB[0] * 2)))
+    small.thumbnail(_THUMB)
+    if small.mode == "CMYK":
         profile = None  # it describes inks
-    small.thumbnail(_THUMB, reducing_gap=2.0)
     content = io.BytesIO()
-    small.save(content, "WEBP", quality=80, icc_profile=profile)
+    small.convert(mode).save(content, "WEBP", quality=80, method=2, icc_profile=profile)
     return content.getvalue()
 
 
 def _transparent(image: Image.Image) -> bool:
-    return image.mode in ("LA", "PA") or "transparency" in image.info
+    return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info

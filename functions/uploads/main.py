@@ -26,8 +26,14 @@ def limits() -> Limits:
     return Limits(PLATFORM.redis)
 
 
+# One image at a time: 64 million pixels and their copies fit into 2 GiB once, not twice.
 @storage_fn.on_object_finalized(
-    region=REGION, secrets=SECRETS, service_account=ACCOUNT, memory=options.MemoryOption.GB_1, timeout_sec=300
+    region=REGION,
+    secrets=SECRETS,
+    service_account=ACCOUNT,
+    memory=options.MemoryOption.GB_2,
+    concurrency=1,
+    timeout_sec=300,
 )
 @callables.guarded
 def seal_upload(event: CloudEvent[storage_fn.StorageObjectData]) -> None:
@@ -50,7 +56,7 @@ def open_image(request: Request) -> Response:
     region=REGION,
     secrets=SECRETS,
     service_account=ACCOUNT,
-    memory=options.MemoryOption.GB_1,
+    memory=options.MemoryOption.GB_2,
     timeout_sec=RECOVER_TIMEOUT,
 )
 @callables.guarded

@@ -5,14 +5,18 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 from itertools import chain
 from typing import Any, Final
+from urllib.parse import quote
 
 from firebase_admin import auth
 from flask import Request, Response, jsonify
 from google.api_core.exceptions import NotFound
+from google.cloud.storage import Bucket
 
 from astra import cobblestone, log
+from astra.callables import UID
 from astra.cobblestone import HEADER_SIZE, Header, Unopenable
 from astra.limits import Limits, TooMany
 from astra.platform import Platform
@@ -22,7 +26,7 @@ from sealing import FOLDERS
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _SIZES: Final = {"": "full", "full": "full", "thumb": "thumb"}
 _MOST: Final = 600
-_PIECE: Final = 4 * 1024 * 1024
+_PIECE: Final = 256 * 1024
 _TIMEOUT: Final = 30
 _WINDOW: Final = timedelta(minutes=1)
 _HEADERS: Final = {
@@ -102,11 +106,12 @@ def _caller(platform: Platform[SealingSettings], request: Request) -> str:
     claims: dict[str, Any] = {}
     with suppress(ValueError, auth.InvalidIdTokenError):
         claims = auth.verify_id_token(token, app=platform.app) if scheme == "Bearer" else {}
-    # The emulators' tokens are unsigned and the SDK does not look at their dates.
-    if claims.get("exp", 0) <= platform.clock().timestamp():
+    # The emulators' tokens are unsigned and the SDK looks neither at their dates nor at their types.
+    expires, uid = claims.get("exp"), str(claims.get("uid"))
+    if not isinstance(expires, int) or expires <= platform.clock().timestamp() or not UID.fullmatch(uid):
         message = "Sign in: a valid ID token is needed as Bearer token."
         raise _Refused(401, "UNAUTHENTICATED", message, WWW_Authenticate="Bearer")
-    return str(claims["uid"])
+    return uid
 
 
 def _find(platform: Platform[SealingSettings], uid: str, request: Request) -> _Image:
@@ -150,29 +155,52 @@ def _span(request: Request, image: _Image) -> tuple[int, int]:
 
 
 def _content(platform: Platform[SealingSettings], image: _Image, start: int, stop: int) -> Iterator[bytes]:
-    blob = platform.bucket.blob(f"{FOLDERS[image.variant]}/{image.uid}/{image.image_id}")
-
-    def fetch(first: int, end: int) -> bytes:
-        piece: bytes = blob.download_as_bytes(start=first, end=end - 1, checksum=None, timeout=_TIMEOUT)
-        return piece
-
+    name = f"{FOLDERS[image.variant]}/{image.uid}/{image.image_id}"
     try:
-        # A few MiB at a time: memory does not grow with the image. The first holds the header.
-        sealed = cobblestone.sealed_size(image.size)
-        whole = (start, stop) == (0, image.size)
-        head = fetch(0, min(_PIECE, sealed) if whole else HEADER_SIZE)
-        header = Header.parse(head[:HEADER_SIZE])
-        key = platform.vault.find_object(image.uid, image.image_id, header, image.variant)
-        if whole:
-            rest = (fetch(at, min(at + _PIECE, sealed)) for at in range(_PIECE, sealed, _PIECE))
-            pieces = cobblestone.unseal(chain([head[HEADER_SIZE:]], rest), key.dek, header, key.bound_to)
+        if (start, stop) == (0, image.size):
+            sealed = _stream(platform.bucket, name)
+            head = next(sealed, b"")
+            header, rest = Header.parse(head[:HEADER_SIZE]), chain([head[HEADER_SIZE:]], sealed)
+            key = platform.vault.find_object(image.uid, image.image_id, header, image.variant)
+            pieces = cobblestone.unseal(rest, key.dek, header, key.bound_to)
         else:
+            blob = platform.bucket.blob(name)
+
+            def fetch(first: int, end: int) -> bytes:
+                piece: bytes = blob.download_as_bytes(start=first, end=end - 1, checksum=None, timeout=_TIMEOUT)
+                return piece
+
+            header = Header.parse(fetch(0, HEADER_SIZE))
+            key = platform.vault.find_object(image.uid, image.image_id, header, image.variant)
             pieces = cobblestone.unseal_range(fetch, image.size, key.dek, header, key.bound_to, start, stop)
         # The first piece before the first byte of the answer: what does not open is a 404, not a torn image.
         first = next(pieces)
     except (NotFound, Unopenable):
         raise _missing() from None
-    return chain([first], pieces)
+    return _guarded(chain([first], pieces))
+
+
+def _guarded(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The answer has begun: what fails now can only tear it, and the server would print what failed."""
+    try:
+        yield from pieces
+    except Exception as error:  # noqa: BLE001
+        log.failure(log.Event.FAILED, error)
+        raise ConnectionAbortedError("the image could not be sent to its end") from None
+
+
+def _stream(bucket: Bucket, name: str) -> Iterator[bytes]:
+    """An object's bytes as they arrive, in one request and constant memory; raises Unopenable if there is none.
+
+    The client library can only push into a file, or ask anew for each piece.
+    """
+    client = bucket.client
+    url = f"{client.api_endpoint}/download/storage/v1/b/{bucket.name}/o/{quote(name, safe='')}"
+    with client._http.get(url, params={"alt": "media"}, stream=True, timeout=_TIMEOUT) as answer:
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            raise Unopenable
+        answer.raise_for_status()
+        yield from answer.iter_content(_PIECE)
 
 
 def _missing() -> _Refused:

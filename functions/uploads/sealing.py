@@ -8,10 +8,11 @@ there is nothing left to do. Every write and delete names the generation it is m
 import io
 import random
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, Final
 
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import NotFound, PreconditionFailed
 from google.cloud import firestore
 from google.cloud.storage import Blob
 
@@ -87,8 +88,14 @@ def _seal(platform: Platform[SealingSettings], blob: Blob, uid: str, image_id: s
     intake.check_size(size)
     image = intake.clean(blob.download_as_bytes(if_generation_match=blob.generation))
     keys = platform.vault.new_object(uid, image_id)
-    for variant, content in (("thumb", image.thumbnail), ("full", image.content)):
-        _put(platform, f"{FOLDERS[variant]}/{uid}/{image_id}", content, keys[variant])
+    contents = {"thumb": image.thumbnail, "full": image.content}
+    with ThreadPoolExecutor(len(contents)) as pool:
+        puts = [
+            pool.submit(_put, platform, f"{FOLDERS[variant]}/{uid}/{image_id}", content, keys[variant])
+            for variant, content in contents.items()
+        ]
+    for put in puts:
+        put.result()
     facts = {
         "status": "ready",
         "contentType": image.contentType,
@@ -103,15 +110,24 @@ def _seal(platform: Platform[SealingSettings], blob: Blob, uid: str, image_id: s
 def _put(platform: Platform[SealingSettings], name: str, content: bytes, key: ObjectKey) -> None:
     sealed = io.BytesIO()
     vault.seal(io.BytesIO(content), sealed, key)
-    # 0 means "only if it is not there"; what an earlier try left is replaced, and nothing newer.
-    existing = platform.bucket.get_blob(name)
-    platform.bucket.blob(name).upload_from_file(
-        sealed,
-        rewind=True,
-        size=sealed.tell(),
-        content_type="application/octet-stream",
-        if_generation_match=existing.generation if existing else 0,
-    )
+    generation = 0  # only if it is not there
+    for last in (False, False, True):
+        try:
+            platform.bucket.blob(name).upload_from_file(
+                sealed,
+                rewind=True,
+                size=sealed.tell(),
+                content_type="application/octet-stream",
+                if_generation_match=generation,
+            )
+        except PreconditionFailed:
+            # What an earlier try left is replaced, and nothing newer: another worker's may be at it right now.
+            existing = platform.bucket.get_blob(name)
+            if existing is None or last:
+                raise
+            generation = existing.generation
+        else:
+            return
 
 
 def _awaited(platform: Platform[SealingSettings], uid: str, image_id: str) -> bool:

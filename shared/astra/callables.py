@@ -21,6 +21,8 @@ from astra import log
 from astra.clock import Clock, utc_now
 from astra.settings import emulated
 
+UID: Final = re.compile(r"[^/\s]{1,128}")
+"""An account id: part of paths, so never with a slash."""
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
 
@@ -85,7 +87,10 @@ def on_call(
 
         @functools.wraps(inner)
         def outer(request: Request) -> Response:
-            body = request.get_json(silent=True)
+            try:
+                body = request.get_json(silent=True)
+            except RecursionError:
+                body = None
             if request.method == "POST" and (not isinstance(body, dict) or "data" not in body):
                 message = 'The body must be JSON of the form {"data": {…}}.'
                 return make_response(jsonify(error={"status": "INVALID_ARGUMENT", "message": message}), 400)
@@ -138,10 +143,12 @@ def _reason(kind: str, message: str) -> str:
 def _caller(request: https_fn.CallableRequest[Any], clock: Clock) -> Caller | None:
     if request.auth is None or request.auth.uid is None:
         return None
-    claims = request.auth.token
-    # The emulators' tokens are unsigned and the SDK does not look at their dates.
-    if claims["exp"] <= clock().timestamp():
+    claims, uid = request.auth.token, request.auth.uid
+    expires: Any = claims.get("exp")
+    signed_in_at: Any = claims.get("auth_time")
+    # The emulators' tokens are unsigned and the SDK looks neither at their dates nor at their types.
+    dated = isinstance(expires, int) and isinstance(signed_in_at, int) and 0 <= signed_in_at < expires
+    if not dated or not expires > clock().timestamp() or not UID.fullmatch(uid):
         raise HttpsError(FunctionsErrorCode.UNAUTHENTICATED, "Your sign-in has expired. Sign in again.")
-    signed_in_at = datetime.fromtimestamp(claims["auth_time"], UTC)
     token = request.raw_request.headers.get("Authorization", "").removeprefix("Bearer ")
-    return Caller(request.auth.uid, signed_in_at, token)
+    return Caller(uid, datetime.fromtimestamp(signed_in_at, UTC), token)

@@ -17,8 +17,8 @@ import rfc8785
 
 
 class Store(enum.StrEnum):
-    """The kinds of store, in the order in which erasure goes through them: the account goes last, because its
-    holder must be able to see that it is still being worked on."""
+    """The kinds of store, in the order in which erasure goes through them: keys after what they open, and the account
+    last, because its address is what the rest is found by."""
 
     STORAGE = "storage"
     REDIS = "redis"
@@ -154,7 +154,7 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         category="name and choices of somebody about to sign up",
         purpose="let only consenting people of age make an account",
         lawful_basis=_CONTRACT,
-        retention="15 minutes",
+        retention="15 minutes; refused from then on, removed by the database's time-to-live",
         export=False,
         export_note="becomes the profile, which is exported",
         residual="backup",

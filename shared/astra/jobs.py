@@ -3,9 +3,10 @@
 Why this can neither lose work nor do it twice with effect:
 - The job is a document, written in the transaction that asked for it. The queue only says "look now"; a lost task
   delays a job until the reconciler finds `nextRunAt <= now`.
-- A worker must hold the lease: claiming moves `nextRunAt` to the lease's end, in a transaction that raises the job's
-  fence. A worker that dies leaves a job that falls due again; one that slept through its lease changes nothing, for
-  every checkpoint is a transaction that first compares fences, and it stops with Fenced.
+- A worker must hold the lease: claiming moves `nextRunAt` to the lease's end and raises the job's fence, in one write
+  on condition that the job is still as it was read. A worker that dies leaves a job that falls due again; one that
+  slept through its lease changes nothing, for every checkpoint is a transaction that first compares fences, and it
+  stops with Fenced.
 - A page must be harmless to repeat (deleting what is gone is success), because a crash between a page and its
   checkpoint repeats exactly that page.
 - Every claim that ends in a failure counts. A job that failed too often is `stuck`: visible, and in nobody's way.
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from google.api_core.exceptions import Aborted, FailedPrecondition, NotFound
 from google.cloud import firestore
 
 from astra import log
@@ -97,19 +99,17 @@ class Worker:
             return self._fail(job, fields, error)
 
     def _claim(self, job: firestore.DocumentReference) -> dict[str, Any] | None:
-        now = self._clock()
-
-        def claim(transaction: firestore.Transaction) -> dict[str, Any] | None:
-            fields = job.get(transaction=transaction).to_dict()
-            if not fields or fields["nextRunAt"] is None:
-                return None
-            if fields["nextRunAt"] > now:
-                return None
-            claimed = {"fence": fields["fence"] + 1, "nextRunAt": now + _LEASE}
-            transaction.update(job, claimed)
-            return {**fields, **claimed}
-
-        return transact(self._db, claim)
+        now, snapshot = self._clock(), job.get()
+        fields = snapshot.to_dict()
+        if not fields or fields["nextRunAt"] is None or fields["nextRunAt"] > now:
+            return None
+        claimed = {"fence": fields["fence"] + 1, "nextRunAt": now + _LEASE}
+        # One conditional write, not a transaction: a crowd of workers is told apart without waiting for each other.
+        try:
+            job.update(claimed, option=self._db.write_option(last_update_time=snapshot.update_time))
+        except (Aborted, FailedPrecondition, NotFound):
+            return None  # somebody else has it
+        return {**fields, **claimed}
 
     def _advance(
         self,

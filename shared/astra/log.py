@@ -9,7 +9,9 @@ import enum
 import json
 import logging
 import sys
-from typing import TypeAlias
+import threading
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 from astra.pseudonyms import Pseudonym
 
@@ -62,11 +64,14 @@ def _plain(value: Field) -> object:
     raise TypeError(f"a log field can't be of type {type(value).__name__}: use a number, an enumeration or a pseudonym")
 
 
+def _line(event: Event, severity: int, fields: Mapping[str, Field]) -> str:
+    known = {"severity": logging.getLevelName(severity), "event": event.value}
+    return json.dumps(known | {name: _plain(value) for name, value in fields.items()})
+
+
 def write(event: Event, *, severity: int = logging.INFO, **fields: Field) -> None:
     """Print one line of JSON that Cloud Logging reads as a structured entry."""
-    entry = {"severity": logging.getLevelName(severity), "event": event.value}
-    entry |= {name: _plain(value) for name, value in fields.items()}  # type: ignore[misc]
-    print(json.dumps(entry), file=sys.stdout, flush=True)  # noqa: T201
+    print(_line(event, severity, fields), file=sys.stdout, flush=True)  # noqa: T201
 
 
 def failure(event: Event, error: BaseException, *, severity: int = logging.ERROR, **fields: Field) -> None:
@@ -84,14 +89,34 @@ class _Place(Pseudonym):
     __slots__ = ()
 
 
-class _Withheld(logging.Handler):
+class _Withheld(logging.LogRecord):
+    """Any library's log record, reduced to where it came from before a handler, ours or its own, sees it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        place = _Place(f"{self.name}:{self.funcName}:{self.lineno}")
+        error = self.exc_info[0] if self.exc_info else None
+        self.msg = _line(Event.LIBRARY, self.levelno, {"place": place, "error": error})
+        self.args, self.exc_info, self.exc_text, self.stack_info = None, None, None, None
+
+
+class _Stdout(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        place = _Place(f"{record.name}:{record.funcName}:{record.lineno}")
-        error = record.exc_info[0] if record.exc_info else None
-        write(Event.LIBRARY, severity=record.levelno, place=place, error=error)
+        print(record.getMessage(), file=sys.stdout, flush=True)  # noqa: T201
+
+
+def _uncaught(kind: type[BaseException], error: BaseException | None, _trace: object) -> None:
+    failure(Event.FAILED, error or kind(), severity=logging.CRITICAL)
 
 
 def install() -> None:
-    """Route what every library logs or warns of through this module. Called once at a codebase's start."""
-    logging.basicConfig(handlers=[_Withheld()], level=logging.WARNING, force=True)
+    """Route what every library logs or warns of through this module. Called once at a codebase's start.
+
+    The record factory, not a handler: servers such as gunicorn give their loggers handlers of their own, later.
+    """
+    logging.setLogRecordFactory(_Withheld)
+    root = logging.getLogger()
+    root.handlers[:], root.level = [_Stdout()], logging.WARNING
     logging.captureWarnings(capture=True)
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda caught: _uncaught(caught.exc_type, caught.exc_value, caught.exc_traceback)

@@ -26,6 +26,6 @@ def refuse_erased(transaction: firestore.Transaction, db: firestore.Client, subj
         raise Erased
 
 
-def bury(transaction: firestore.Transaction, db: firestore.Client, subject: Pseudonym, now: datetime) -> None:
-    """Write the tombstone as part of `transaction`."""
-    transaction.set(reference(db, subject), {"erasedAt": now})
+def bury(batch: firestore.WriteBatch, db: firestore.Client, subject: Pseudonym, now: datetime) -> None:
+    """Write the tombstone as part of `batch`, which may be a transaction."""
+    batch.set(reference(db, subject), {"erasedAt": now})

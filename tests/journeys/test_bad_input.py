@@ -95,6 +95,17 @@ def test_a_body_that_is_no_callable_request_is_the_callers_fault(stack: Stack, b
     assert answer.json()["error"]["status"] == "INVALID_ARGUMENT"
 
 
+@pytest.mark.parametrize("inner", ["[" * 100_000 + "]" * 100_000, '{"a":' * 50_000 + "1" + "}" * 50_000])
+def test_a_body_nested_beyond_reason_is_the_callers_fault(stack: Stack, inner: str) -> None:
+    answer = httpx.post(
+        stack.function_url("start_signup"),
+        content=f'{{"data": {inner}}}',
+        headers={"Content-Type": "application/json"},
+        timeout=30,
+    )
+    assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
+
+
 def test_an_account_past_the_form_is_refused_and_leaves_no_profile(stack: Stack, client: Client) -> None:
     email = f"{secrets.token_hex(8)}@example.com"
     error = refusal(lambda: client.sign_up(email, "correct horse"))
@@ -166,7 +177,7 @@ def test_a_text_file_named_png_is_rejected_with_a_reason_and_leaves_no_bytes(
     canary = secrets.token_hex(16).encode()
     upload_id = client.upload(ada, b"plain text " + canary, content_type="image/png")
     record = wait_sealed(client, ada, upload_id, "rejected")
-    assert "not a JPEG, PNG, WebP or GIF" in record["reason"]
+    assert "not a JPEG, PNG, WebP, GIF or HEIC" in record["reason"]
     wait_for("the plaintext to go", lambda: not any(upload_id in name for name in objects(stack, ada)) or None)
     assert client.open(upload_id, ada.token).status_code == 404
     assert scan(stack, {"content": canary}) == []
@@ -245,6 +256,8 @@ def bad_tokens(token: str) -> dict[str, str]:
         "garbage": "garbage",
         "cut": token[: len(token) // 2],
         "two dots": "a.b.c",
+        "of an odd date": forged(token, exp="tomorrow"),
+        "of an odd account": forged(token, sub="a/b", user_id="a/b"),
     }
 
 
@@ -274,6 +287,23 @@ def test_a_token_for_an_account_that_never_was_deletes_nothing(client: Client, a
     token = forged(ada.token, sub="never-was", user_id="never-was")
     error = refusal(lambda: client.call("delete_account", {"confirm": True}, token))
     assert (error.status, error.message) == ("UNAUTHENTICATED", "Your sign-in no longer counts. Sign in again.")
+
+
+@pytest.mark.parametrize("moment", ["yesterday", None, 10**18, -1])
+def test_an_odd_time_of_sign_in_deletes_nothing(client: Client, ada: Person, moment: Any) -> None:
+    token = forged(ada.token, auth_time=moment)
+    error = refusal(lambda: client.call("delete_account", {"confirm": True}, token))
+    assert error.status == "UNAUTHENTICATED"
+
+
+def test_who_deletes_the_bare_account_first_still_gets_the_rest_deleted(stack: Stack, client: Client) -> None:
+    person = client.join()
+    wait_sealed(client, person, client.upload(person, PHOTO))
+    url = f"{stack.auth_url}/identitytoolkit.googleapis.com/v1/accounts:delete?key=any"
+    assert httpx.post(url, json={"idToken": person.token}, timeout=30).is_success
+    receipt = {"receipt": client.call("delete_account", {"confirm": True}, person.token)["receipt"]}
+    wait_for("the certificate", lambda: client.call("receipt", receipt).get("certificate"), 60)
+    assert scan(stack, {"account id": person.uid.encode()}) == []
 
 
 def test_a_deletion_wants_a_fresh_sign_in(client: Client, ada: Person) -> None:

@@ -1,5 +1,7 @@
 import json
 import logging
+import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -13,13 +15,15 @@ CANARY = "ada.canary@example.com"
 
 
 @pytest.fixture
-def installed() -> Iterator[None]:
+def installed(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, hooks = root.handlers[:], root.level, (sys.excepthook, threading.excepthook)
     log.install()
     yield
+    logging.setLogRecordFactory(logging.LogRecord)
     logging.captureWarnings(capture=False)
     root.handlers[:], root.level = handlers, level
+    sys.excepthook, threading.excepthook = hooks
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -76,3 +80,32 @@ def test_what_libraries_log_or_warn_of_is_withheld(capsys: pytest.CaptureFixture
     assert [line["event"] for line in written] == ["library.message"] * 3
     assert written[0]["place"].startswith("some.library:")
     assert written[1]["error"] == "ValueError"
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_logger_with_a_handler_of_its_own_is_withheld_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """As gunicorn's is, which is set up after us."""
+    own = logging.getLogger("gunicorn.error")
+    own.propagate = False
+    handler = logging.StreamHandler(sys.stdout)
+    own.addHandler(handler)
+    try:
+        raise ValueError(CANARY)
+    except ValueError:
+        own.exception("Error handling request %s", CANARY)
+    finally:
+        own.removeHandler(handler)
+        own.propagate = True
+    assert [line["error"] for line in lines(capsys)] == ["ValueError"]
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_exception_that_nobody_catches_is_withheld_too(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise ValueError(CANARY)
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    sys.excepthook(ValueError, ValueError(CANARY), None)
+    assert [line["error"] for line in lines(capsys)] == ["ValueError", "ValueError"]

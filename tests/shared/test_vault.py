@@ -149,3 +149,15 @@ def test_a_warm_instance_does_not_open_what_was_shredded(
     # Not even with the object's own wrapped key, kept aside too: the key that wrapped it is gone.
     with pytest.raises(Unopenable):
         platform.vault.kek({"keks": {}, "kms": "local"}, uid, 1)
+
+
+def test_an_object_is_bound_to_its_place_even_under_the_same_key(platform: Platform[Any], uid: str) -> None:
+    """Somebody who can write to the vault gives two objects one key: their contents still can't be swapped."""
+    keys = [platform.vault.new_object(uid, name) for name in ("ring-0001", "ring-0002")]
+    places = {key.bound_to for pair in keys for key in pair.values()}
+    assert len(places) == 4, "owner, object and variant must each tell places apart"
+    sealed = seal(keys[0]["full"])
+    for other in (keys[0]["thumb"], keys[1]["full"]):
+        with pytest.raises(Unopenable):
+            pieces = [sealed[HEADER_SIZE:]]
+            b"".join(cobblestone.unseal(pieces, keys[0]["full"].dek, other.header, other.bound_to))

@@ -3,8 +3,10 @@
 import io
 import re
 import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +19,8 @@ from redis import Redis
 import cascade
 import erasing
 import verifier
-from astra import jobs, limits, policy
+from astra import jobs, limits, policy, tombstones
+from astra.datamap import Subject
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 
@@ -91,8 +94,9 @@ class Somebody:
 
 @pytest.fixture
 def platform(platform: Platform[Any], clock: Any) -> Platform[Any]:
-    """A month ahead: to the deployed reconciler the jobs of these tests are not due."""
+    """A month ahead, and over a bucket of its own: the deployed schedules find nothing of these tests' to do."""
     clock.step(days=30)
+    platform.__dict__["bucket"] = platform.bucket.client.bucket(f"quiet-{secrets.token_hex(8)}")
     return platform
 
 
@@ -119,6 +123,7 @@ def test_the_certificate_counts_what_was_confirmed_and_nothing_personal_stays(ad
     assert deleted == {
         "uploads": 1,
         "sealed-images": 1,
+        "sealed-thumbnails": 0,
         "request-counters": 1,
         "enrolments": 1,
         "consents": 1,
@@ -126,6 +131,7 @@ def test_the_certificate_counts_what_was_confirmed_and_nothing_personal_stays(ad
         "profile": 1,
         "object-keys": 1,
         "user-key": 1,
+        "rotations": 0,
         "account": 1,
         "erasure": 0,
         "tombstone": 0,
@@ -241,4 +247,57 @@ def test_a_dead_redis_delays_and_is_not_taken_for_an_empty_one(ada: Somebody) ->
     ada.work()
     assert (ada.fields()["step"], ada.fields()["attempts"]) == ("redis", 1)
     ada.platform.__dict__["redis"] = alive
+    assert ada.erase()["state"] == "verified"
+
+
+def test_the_vault_has_a_tombstone_too(ada: Somebody) -> None:
+    ada.erase()
+    for db in (ada.platform.db, ada.platform.vault_db):
+        assert tombstones.reference(db, ada.subject).get().exists
+    with pytest.raises(tombstones.Erased):
+        ada.platform.vault.new_object(ada.uid, "ring-0003")
+
+
+def test_the_certificate_names_the_platforms_own_copies_and_when_they_end(
+    platform: Platform[Any], ada: Somebody
+) -> None:
+    copies = {"soft_delete_days": 7, "backup_days": 98, "point_in_time_recovery_days": 7}
+    platform.__dict__["settings"] = platform.settings.model_copy(update=copies)
+    certificate = ada.erase()["certificate"]
+    verified = datetime.fromisoformat(certificate["verifiedAt"])
+    ends = {line["copy"]: datetime.fromisoformat(line["until"]) - verified for line in certificate["residual"]}
+    assert {copy: end.days for copy, end in ends.items()} == {
+        "soft-delete": 7,
+        "point-in-time-recovery": 7,
+        "backup": 98,
+    }
+
+
+@pytest.mark.parametrize("store", ["auth", "redis", "storage", "firestore", "vault", "enrolment"])
+def test_the_verifier_sees_each_store_by_itself(ada: Somebody, store: str) -> None:
+    person = Subject(ada.uid, ada.subject, ada.platform.pseudonyms.of_email(ada.email), ada.platform.clock())
+    whole = set(verifier.remaining(ada.platform, person))
+    names = {
+        "auth": {"account"},
+        "redis": {"request-counters"},
+        "storage": {"sealed-images", "uploads"},
+        "firestore": {"profile", "consents", "image-records"},
+        "vault": {"user-key", "object-keys"},
+        "enrolment": {"enrolments"},
+    }[store]
+    assert names <= whole
+    ada.erase()
+    assert verifier.remaining(ada.platform, person) == {}
+
+
+def test_twenty_who_ask_and_work_at_once_are_one(ada: Somebody) -> None:
+    def ask(_: int) -> bool:
+        return erasing.begin(ada.platform, ada.uid, ada.platform.clock())
+
+    with ThreadPoolExecutor(20) as pool:
+        assert sum(pool.map(ask, range(20))) == 1
+        began = time.monotonic()
+        list(pool.map(lambda _: ada.work(), range(20)))
+    assert ada.fields()["fence"] == 1
+    assert time.monotonic() - began < 15, "workers must not wait for each other"
     assert ada.erase()["state"] == "verified"

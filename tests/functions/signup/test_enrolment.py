@@ -1,3 +1,4 @@
+import json
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,10 +8,11 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
 import enrolment
 from accounts import before_create, before_sign_in
-from astra import policy
+from astra import policy, tombstones
 from astra.callables import Call, parse
 from astra.platform import Platform
 from enrolment import StartSignup, start_signup
+from local.paths import ROOT
 
 
 def form(**changes: Any) -> dict[str, Any]:
@@ -139,3 +141,22 @@ def test_a_policy_of_tomorrow_is_not_in_force_today(platform: Platform[Any]) -> 
             policy.current(platform.db, datetime(2020, 1, 1, tzinfo=UTC))
     finally:
         later.delete()
+
+
+def test_an_erased_person_neither_signs_up_nor_in_whatever_comes_back_from_a_backup(platform: Platform[Any]) -> None:
+    email, uid = enrol(platform), secrets.token_hex(14)
+    tombstones.reference(platform.db, platform.pseudonyms.of_uid(uid)).set({"erasedAt": platform.clock()})
+    with pytest.raises(tombstones.Erased):
+        before_create(platform, uid, email)
+    assert not platform.db.document(f"users/{uid}").get().exists
+    platform.db.document(f"users/{uid}").set({"state": "active"})
+    with pytest.raises(HttpsError) as refusal:
+        before_sign_in(platform, uid)
+    assert "being deleted" in str(refusal.value.message)
+
+
+def test_what_expires_has_a_time_to_live_in_the_database() -> None:
+    """An enrolment that nobody completes goes by itself: `expireAt` is its time-to-live field."""
+    overrides = json.loads((ROOT / "firestore.indexes.json").read_text(encoding="utf-8"))["fieldOverrides"]
+    live = {override["collectionGroup"]: override["fieldPath"] for override in overrides if override.get("ttl")}
+    assert live == {enrolment.ENROLMENTS: "expireAt"}
