@@ -66,7 +66,7 @@ def tell(stack: Stack, listener: Listener) -> None:
 
 
 def _tell(stack: Stack, client: Client, listener: Listener) -> None:  # noqa: PLR0915  (read from beginning to end)
-    photograph = PHOTOGRAPH.read_bytes()
+    photograph = develop()
 
     listener.chapter("A child is turned away, and so is who has not agreed")
     _turned_away(stack, client, listener)
@@ -131,7 +131,7 @@ def _tell(stack: Stack, client: Client, listener: Listener) -> None:  # noqa: PL
 
     listener.chapter("Somebody who trusts nothing of this looks through every store")
     found = scan(stack, needles(ada, photograph, opened.content))
-    listener.saw("occurrences of her id, address, name or photograph", str(len(found)))
+    listener.saw("occurrences of her id, address, name or photograph", ", ".join(map(str, found)) or "0")
     listener.check("none in any store, log or file", not found)
     listener.check("Ada can't sign in any more", _refused(lambda: client.sign_in(ada.email, ada.password)) is not None)
 
@@ -140,12 +140,22 @@ def _tell(stack: Stack, client: Client, listener: Listener) -> None:  # noqa: PL
     listener.check("and opens", client.open(graces_image, grace.token).status_code == 200)
 
 
+def develop() -> bytes:
+    """The photograph, a little darker than anybody else's, so that a search for its bytes finds nobody else's."""
+    shade = 1 - secrets.randbelow(2000) / 10_000
+    with Image.open(PHOTOGRAPH) as image:
+        kept = {name: image.info[name] for name in ("exif", "icc_profile", "comment")}
+        sink = io.BytesIO()
+        image.point([int(level * shade) for level in range(256)] * 3).save(sink, "JPEG", quality=92, **kept)
+    return sink.getvalue()
+
+
 def needles(person: Person, *photographs: bytes) -> dict[str, bytes]:
     """What must not be found of a person: id, address, and pieces from throughout their photographs."""
     pieces = {
         f"photograph {number} at {offset}": content[offset : offset + 32]
         for number, content in enumerate(photographs)
-        for offset in range(1024, len(content) - 32, len(content) // 8)
+        for offset in range(len(content) // 8, len(content) - 32, len(content) // 8)
     }
     named = {"account id": person.uid, "e-mail address": person.email, "name": name_of(person.email)}
     return {what: text.encode() for what, text in named.items()} | pieces

@@ -13,7 +13,7 @@ from google.cloud import firestore
 from astra import log
 from astra.clock import Clock, utc_now
 from astra.pseudonyms import Pseudonyms
-from astra.settings import RedisSettings, SealingSettings, Settings, load
+from astra.settings import RedisSettings, SealingSettings, Settings, SettingsError, load
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
@@ -33,12 +33,16 @@ class Platform(Generic[S]):
 
     @classmethod
     def at_start(cls, kind: type[S]) -> "Platform[S]":
-        """The Platform of a codebase; raises SettingsError at once if the environment is incomplete."""
+        """The Platform of a codebase; ends the process at once, saying why, if the environment is incomplete."""
         log.install()
         platform = cls(kind)
         # The deploy tool imports a codebase only to list its functions, and has no secrets to give.
         if "ADMIN_PORT" not in os.environ:
-            platform.settings  # noqa: B018
+            try:
+                platform.settings  # noqa: B018
+            except SettingsError as incomplete:
+                # The message names variables and holds no value, so it may be shown whole.
+                raise SystemExit(f"settings: {incomplete}") from None
             platform.app  # noqa: B018  (callables verify tokens with the default app before any handler runs)
         return platform
 

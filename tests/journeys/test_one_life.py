@@ -12,13 +12,14 @@ class Witness:
     def __init__(self) -> None:
         self.claims: list[str] = []
         self.broken: list[str] = []
+        self.sights: list[tuple[str, str]] = []
         self.certificates: list[dict[str, Any]] = []
 
     def chapter(self, title: str) -> None:
         """Nothing to judge in a title."""
 
     def saw(self, what: str, value: str) -> None:
-        """Nothing to judge in a sight."""
+        self.sights.append((what, value))
 
     def certificate(self, certificate: dict[str, Any]) -> None:
         self.certificates.append(certificate)
@@ -32,6 +33,6 @@ class Witness:
 def test_one_persons_whole_life(stack: Stack) -> None:
     witness = Witness()
     story.tell(stack, witness)
-    assert witness.broken == []
+    assert witness.broken == [], "\n".join(f"{what}: {value}" for what, value in witness.sights)
     assert len(witness.claims) >= 22, "the story has lost claims"
     assert len(witness.certificates) == 1
