@@ -77,15 +77,6 @@ def sealed_size(size: int) -> int:
     return HEADER_SIZE + _PREFIX + size + _TAG * (size // _CHUNK + 1)
 
 
-def content_size(size: int) -> int:
-    """Bytes of content in a sealed object of `size` bytes; raises Unopenable if there is no such object."""
-    body = size - HEADER_SIZE - _PREFIX
-    content = body - _TAG * (body // (_CHUNK + _TAG) + 1)
-    if content < 0 or sealed_size(content) != size:
-        raise Unopenable
-    return content
-
-
 def seal(source: BinaryIO, sink: BinaryIO, dek: bytes, header: Header, bound_to: bytes) -> None:
     """Write `source`, sealed under the data key `dek` and bound to `bound_to`, to `sink`. Constant memory."""
     raw = header.pack()

@@ -31,7 +31,6 @@ def test_what_is_sealed_opens_and_has_the_promised_size(size: int) -> None:
     assert unseal(sealed) == content
     assert unseal(sealed, cut=max(1, len(sealed) // 7)) == content
     assert len(sealed) == cobblestone.sealed_size(size)
-    assert cobblestone.content_size(len(sealed)) == size
 
 
 @given(st.binary(max_size=40_000))
@@ -83,9 +82,3 @@ def test_another_context_key_or_version_is_refused() -> None:
 
 def test_parts_of_a_context_do_not_run_together() -> None:
     assert cobblestone.context(b"ab", b"c") != cobblestone.context(b"a", b"bc")
-
-
-@pytest.mark.parametrize("size", [0, HEADER_SIZE + 56, HEADER_SIZE + 56 + 15, HEADER_SIZE + 56 + 16 * 1024 + 16 + 1])
-def test_sizes_that_no_sealed_object_has_are_refused(size: int) -> None:
-    with pytest.raises(Unopenable):
-        cobblestone.content_size(size)
