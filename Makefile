@@ -3,7 +3,7 @@ PYTHON ?= $(or $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && 
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test bench lint types lock clean setup
+.PHONY: help demo up test soak bench lint types lock clean setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ up: setup ## keep the local stack running until Ctrl-C
 
 test: setup ## all tests; ARGS="-k name" picks some
 	@.venv/bin/python -m pytest $(ARGS)
+
+soak: setup ## 10,000 random steps through erasures and all that can go wrong with them
+	@SOAK_STEPS=10000 .venv/bin/python -m pytest --timeout 0 tests/functions/erasure/test_machine.py $(ARGS)
 
 bench: setup ## the benchmarks
 	@.venv/bin/python -m bench $(ARGS)

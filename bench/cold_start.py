@@ -1,6 +1,7 @@
-"""How long a codebase takes to import, against the bare imports of the SDKs that it can't do without."""
+"""What a codebase takes to import, in time and memory, against the bare imports of the SDKs it can't do without."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -23,19 +24,30 @@ _BARE = {
 
 
 def run() -> Iterator[str]:
-    """One line a codebase."""
+    """Two lines a codebase."""
     for codebase, source in firebase_json.codebases().items():
         bare, whole = zip(
             *((_import(source, _BARE[codebase]), _import(source, "import main")) for _ in range(_ROUNDS)), strict=True
         )
+        (ours, grown), (theirs, needed) = (map(min, zip(*runs, strict=True)) for runs in (whole, bare))
         yield (
-            f"cold-start-{codebase}: {min(whole) * 1000:.0f} ms"
-            f" (baseline {min(bare) * 1000:.0f} ms bare imports, ratio {min(whole) / min(bare):.2f})"
+            f"cold-start-{codebase}: {ours * 1000:.0f} ms"
+            f" (baseline {theirs * 1000:.0f} ms bare imports, ratio {ours / theirs:.2f})"
+        )
+        yield (
+            f"cold-start-memory-{codebase}: {grown:.0f} MiB"
+            f" (baseline {needed:.0f} MiB bare imports, ratio {grown / needed:.2f})"
         )
 
 
-def _import(source: str, code: str) -> float:
+def _import(source: str, code: str) -> tuple[float, float]:
+    """Seconds, and MiB of resident memory at its peak."""
     environment = os.environ | {"ADMIN_PORT": "1", "FIREBASE_CONFIG": '{"storageBucket": "b", "projectId": "p"}'}
+    # Not `getrusage`: its peak begins with that of the process which started this one.
+    command = [sys.executable, "-c", f"{code}; print(open('/proc/self/status').read())"]
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT / source, env=environment, check=True)
-    return time.perf_counter() - began
+    done = subprocess.run(command, cwd=ROOT / source, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    seconds = time.perf_counter() - began
+    peak = re.search(r"VmHWM:\s+(\d+) kB", done.stdout)
+    assert peak, "Linux says it"
+    return seconds, int(peak[1]) / 1024

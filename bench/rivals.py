@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Callable
+from functools import partial
 
 import nacl.bindings as sodium
 import pyrage
@@ -16,9 +17,11 @@ _READ = 64 * 1024
 Seal = Callable[[io.FileIO, io.FileIO], None]
 
 streaming_aead.register()
-_TINK = tink.new_keyset_handle(streaming_aead.streaming_aead_key_templates.AES256_GCM_HKDF_1MB).primitive(
-    streaming_aead.StreamingAead
-)
+_TEMPLATES = streaming_aead.streaming_aead_key_templates
+_TINK = {
+    "1 MB": tink.new_keyset_handle(_TEMPLATES.AES256_GCM_HKDF_1MB).primitive(streaming_aead.StreamingAead),
+    "4 KB": tink.new_keyset_handle(_TEMPLATES.AES256_GCM_HKDF_4KB).primitive(streaming_aead.StreamingAead),
+}
 _AGE = pyrage.x25519.Identity.generate().to_public()
 _SODIUM = os.urandom(32)
 
@@ -28,12 +31,12 @@ def ours(incoming: io.FileIO, outgoing: io.FileIO) -> None:
     cobblestone.seal(incoming, outgoing, bytes(32), Header(1), b"bench")
 
 
-def with_tink(incoming: io.FileIO, outgoing: io.FileIO) -> None:
+def with_tink(segments: str, incoming: io.FileIO, outgoing: io.FileIO) -> None:
     """Tink's StreamingAead, AES-256-GCM-HKDF, read 64 KiB at a time."""
     # Tink closes what it writes to.
     with (
         os.fdopen(os.dup(outgoing.fileno()), "wb", buffering=0) as sink,
-        _TINK.new_encrypting_stream(sink, b"bench") as out,
+        _TINK[segments].new_encrypting_stream(sink, b"bench") as out,
     ):
         while piece := incoming.read(_READ):
             out.write(piece)
@@ -52,4 +55,9 @@ def with_sodium(incoming: io.FileIO, outgoing: io.FileIO) -> None:
         outgoing.write(sodium.crypto_secretstream_xchacha20poly1305_push(state, piece))
 
 
-RIVALS: dict[str, Seal] = {"tink": with_tink, "age": with_age, "secretstream": with_sodium}
+RIVALS: dict[str, Seal] = {
+    "tink": partial(with_tink, "1 MB"),
+    "tink-4KB": partial(with_tink, "4 KB"),
+    "age": with_age,
+    "secretstream": with_sodium,
+}

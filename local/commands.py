@@ -28,6 +28,7 @@ FOREIGN = (
     "GCLOUD_",
     "GOOGLE_",
     "PUBSUB_",
+    "REPLICATE_",
     "STORAGE_",
 )
 LOOPBACK = "127.0.0.1,localhost"

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil  # type: ignore[import-untyped]
 from cryptography.hazmat.primitives import serialization
@@ -21,6 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local import firebase_json
 from local.paths import ROOT, RUNS, VENV
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: Of what the functions declare as secrets, those that are keys: 32 random bytes each, in base64.
 KEYS = ("ASTRA_PSEUDONYM_KEY", "ASTRA_LOCAL_KMS_KEY", "ASTRA_CERTIFICATE_KEY")
@@ -49,8 +53,11 @@ class RunFolder:
         return self.path / "tmp"
 
 
-def make(project: str, offset: int, redis_url: str) -> RunFolder:
-    """Make the folder for a stack whose ports are firebase.json's plus `offset`; clears those of dead stacks."""
+def make(project: str, offset: int, services: Mapping[str, str]) -> RunFolder:
+    """Make the folder for a stack whose ports are firebase.json's plus `offset`; clears those of dead stacks.
+
+    `services` are secrets too: what opens the stack's other services to the functions.
+    """
     RUNS.mkdir(parents=True, exist_ok=True)
     RUNS.chmod(0o700)
     for old in RUNS.iterdir():
@@ -59,7 +66,7 @@ def make(project: str, offset: int, redis_url: str) -> RunFolder:
             shutil.rmtree(old, ignore_errors=True)
     folder = RunFolder(
         Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=RUNS)),
-        {name: base64.b64encode(secrets.token_bytes(32)).decode() for name in KEYS} | {"ASTRA_REDIS_URL": redis_url},
+        {name: base64.b64encode(secrets.token_bytes(32)).decode() for name in KEYS} | dict(services),
     )
     folder.temporary.mkdir()
     _write_private(folder.service_account, json.dumps(_service_account(project)))

@@ -8,12 +8,15 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import google.auth.credentials
 import httpx
 import redis
 from google.cloud import firestore, storage
+
+if TYPE_CHECKING:
+    from local.replicate import ReplicateStandIn
 
 DATABASES = ("(default)", "vault")
 
@@ -28,6 +31,7 @@ class Stores(Protocol):
     log_dir: Path
     run_dir: Path
     mail: Any
+    replicate: "ReplicateStandIn"
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ def contents(stack: Stores) -> Iterator[tuple[str, str, bytes]]:
     yield from _keys(stack)
     for number, message in enumerate(list(stack.mail.messages)):
         yield "mail", str(number), str(message).encode()
+    for place, content in stack.replicate.holdings():
+        yield "replicate", place, content
     for folder, store in ((stack.run_dir, "disk"), (stack.log_dir, "log")):
         for path in sorted(folder.rglob("*")):
             # The emulators' own debug logs repeat every request; ours are what the functions print.

@@ -166,7 +166,10 @@ def install_project(steps: Steps) -> None:
 
 
 def install_node_packages(steps: Steps) -> None:
-    """Install firebase-tools as package-lock.json names it (`npm ci` empties node_modules first)."""
+    """Install firebase-tools, and what is measured against, as package-lock.json names them.
+
+    `npm ci` empties node_modules first.
+    """
     steps.run(
         ["npm", "ci", "--no-audit", "--no-fund", "--no-update-notifier"],
         "setup-npm",

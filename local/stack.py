@@ -1,4 +1,7 @@
-"""The local stack as a library: the real emulators, Redis and a mail server, for the tests, the demo and `up`."""
+"""The local stack as a library: the real emulators, Redis and a mail server, and a stand-in for Replicate.
+
+For the tests, the demo and `up`.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ import psutil  # type: ignore[import-untyped]
 from local import commands, ports, readiness, run_folder, toolchain
 from local.mail import MailServer
 from local.paths import LOGS, MAIL, ROOT, shown
+from local.replicate import ReplicateStandIn
 from local.schedules import Schedules
 from local.supervised import Supervised
 
@@ -46,7 +50,7 @@ class Stack:
     """A running local stack; `with Stack() as stack:` starts it and always stops all of it.
 
     Args:
-        only: the emulators to start; Redis and mail always are.
+        only: the emulators to start; Redis, mail and the stand-in for Replicate always are.
         offset: added to every port, so that a second stack can run beside the first.
         timer: seconds between two firings of each schedule, or None for no timer.
         settings: more environment for the functions, over SETTINGS.
@@ -76,10 +80,11 @@ class Stack:
         self.redis_url = f"redis://127.0.0.1:{self.ports['redis']}/0"
         self.smtp = ("127.0.0.1", self.ports["smtp"])
         self.mail = MailServer(self.ports["smtp"], MAIL if keep_mail else None)
+        self.replicate = ReplicateStandIn(self.ports["replicate"])
         self.log_dir = LOGS / f"offset-{offset}" if offset else LOGS
         self.failure: str | None = None
         self._only, self._offset, self._timer, self._say = only, offset, timer, say
-        self._settings = {**SETTINGS, **(settings or {})}
+        self._settings = {**SETTINGS, "ASTRA_REPLICATE_URL": self.replicate.url, **(settings or {})}
         self._folder: run_folder.RunFolder | None = None
         self._processes: Supervised | None = None
         self._stopping = False
@@ -151,6 +156,7 @@ class Stack:
         if self.schedules:
             self.schedules.close()
         self.mail.stop()
+        self.replicate.stop()
         self._ended.set()
 
     def check(self) -> None:
@@ -181,8 +187,10 @@ class Stack:
         if busy:
             raise StackError(busy)
         self.log_dir.mkdir(parents=True, exist_ok=True)
-        self._folder = folder = run_folder.make(self.project, self._offset, self.redis_url)
+        services = {"ASTRA_REDIS_URL": self.redis_url, "ASTRA_REPLICATE_TOKEN": self.replicate.token}
+        self._folder = folder = run_folder.make(self.project, self._offset, services)
         self.mail.start()
+        self.replicate.start()
         redis = commands.redis(self.ports["redis"], folder)
         if redis is None:
             raise StackError("there is no redis-server: install it (apt install redis-server)")

@@ -69,10 +69,10 @@ def test_a_deployed_folder_installs_lists_its_functions_and_names_the_settings_i
     install = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", "requirements.txt"]
     subprocess.run(install, cwd=folder, check=True, timeout=170)  # noqa: S603
     listed = run(python, folder, LIST, ADMIN_PORT="8081")
-    assert listed.stdout.strip() == "['delete_account', 'erase', 'receipt', 'reconcile']", listed.stderr
+    assert listed.stdout.strip() == "['delete_account', 'delete_item', 'erase', 'receipt', 'reconcile']", listed.stderr
     started = run(python, folder, LIST)
     assert started.returncode != 0
-    for name in ("ASTRA_PSEUDONYM_KEY", "ASTRA_CERTIFICATE_KEY", "ASTRA_REDIS_URL"):
+    for name in ("ASTRA_PSEUDONYM_KEY", "ASTRA_CERTIFICATE_KEY", "ASTRA_REDIS_URL", "ASTRA_REPLICATE_TOKEN"):
         assert f"{name} is missing" in started.stderr
 
 

@@ -2,31 +2,45 @@
 
 Why it can't report what is not true: a count is added only after the store confirmed the deletes; a store that fails
 raises, and the job repeats that page; the step after the last is not "done" but "verify", which reads every store anew
-after the quiet period and reopens the cascade if anything is left.
+after the quiet period and reopens the cascade if anything is left that no legal hold keeps.
 """
 
 import logging
 from collections import Counter
+from collections.abc import Callable, Container
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from firebase_admin import auth
 from google.api_core.exceptions import NotFound
 from google.cloud import firestore
+from google.cloud.storage import Blob
 
 import certificates
-import descendants
+import copies
 import verifier
-from astra import jobs, limits, log, policy, tombstones
-from astra.datamap import DATA_MAP, Disposition, Entry, Store, Subject, claimant
+from artefacts import Artefacts, Prediction
+from astra import holds, limits, log, policy, tombstones
+from astra.datamap import DATA_MAP, UNMAPPED, name_of
+from astra.documents import fetch
+from astra.entries import Disposition, Entry, Store, Subject
+from astra.erasure import FIRST, HELD
+from astra.jobs import Atomic, Pause
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.settings import ErasureSettings
+from trees import Trees
 
-FIRST: Final = "freeze"
 _PAGE: Final = 400
+_PREDICTIONS: Final = 20
+_HANDS: Final = 8
 _MOST_REOPENINGS: Final = 10
-_STORES: Final = (Store.STORAGE, Store.REDIS, Store.FIRESTORE, Store.VAULT, Store.AUTH)
-_STEPS: Final = (FIRST, *(store.value for store in _STORES), "verify")
+_STORES: Final = (Store.REPLICATE, Store.STORAGE, Store.REDIS, Store.FIRESTORE, Store.VAULT, Store.AUTH)
+_VERIFY: Final = "verify"
+_STEPS: Final = (FIRST, *(store.value for store in _STORES), _VERIFY)
+_FORGOTTEN: Final = ("uid", "email", "step", "cursor", "counts", "files", "replicateUntil")
+
+Changes = dict[str, Any]
 
 
 class Cascade:
@@ -35,31 +49,41 @@ class Cascade:
     def __init__(self, platform: Platform[ErasureSettings], subject: Pseudonym) -> None:
         self._platform = platform
         self._subject = subject
+        self._holds = holds.reference(platform.db, subject)
+        self._artefacts = Artefacts(platform.settings)
+        self._trees: dict[Store, Trees] = {}
 
-    def page(self, job: dict[str, Any]) -> dict[str, Any] | jobs.Pause:
+    def page(self, job: dict[str, Any]) -> Changes | Pause | Atomic:
         """Do one bounded piece of the current step."""
-        step = job["step"]
-        if step == FIRST:
-            return self._freeze(job)
-        if step == "verify":
-            return self._verify(job)
-        deleted, finished = self._delete(Store(step), self._person(job))
-        changes: dict[str, Any] = {"counts": dict(Counter(job["counts"]) + deleted)}
-        if not finished:
-            return changes
-        log.write(log.Event.ERASURE_STEP, job=self._subject, step=_STEPS.index(step))
-        following = _STEPS[_STEPS.index(step) + 1]
-        changes["step"] = following
-        if following == "verify":
-            return jobs.Pause(changes, self._platform.clock() + self._platform.settings.quiet_period)
-        return changes
+        steps: dict[str, Callable[[dict[str, Any]], Changes | Pause | Atomic]] = {
+            FIRST: self._freeze,
+            Store.REPLICATE: self._delete_artefacts,
+            Store.STORAGE: self._delete_objects,
+            Store.REDIS: self._delete_keys,
+            Store.FIRESTORE: self._delete_documents,
+            Store.VAULT: self._delete_wrapped_keys,
+            Store.AUTH: self._delete_account,
+            _VERIFY: self._verify,
+            HELD: lambda _: {"step": FIRST},  # a hold has ended: what it kept goes the way of the rest
+        }
+        return steps[job["step"]](job)
 
-    def _person(self, job: dict[str, Any]) -> Subject:
-        return Subject(job["uid"], self._subject, job["email"], asked_at=job["createdAt"])
+    def _held(self) -> dict[str, Any]:
+        """The entries that no page may delete from, asked anew for each page: a hold counts from when it is placed."""
+        return holds.held(self._holds.get(), self._platform.clock())
 
-    def _freeze(self, job: dict[str, Any]) -> dict[str, Any]:
+    def _entries(self, store: Store, held: Container[str]) -> list[Entry]:
+        """What of the data map a step deletes."""
+        return [
+            entry
+            for entry in DATA_MAP
+            if entry.store is store and entry.disposition is Disposition.DELETE and entry.name not in held
+        ]
+
+    def _freeze(self, job: dict[str, Any]) -> Changes:
         """Close every door: no sign-in, no new token, no new key. Note what the person's data is found by."""
         uid, now = job["uid"], self._platform.clock()
+        self._trees.clear()
         email = None
         try:
             email = auth.get_user(uid, app=self._platform.app).email
@@ -72,85 +96,124 @@ class Cascade:
         tombstones.bury(keys, self._platform.vault_db, self._subject, now)
         keys.commit()
         found_by = self._platform.pseudonyms.of_email(email) if email else job.get("email")
-        return {"step": _STEPS[1], "email": found_by}
+        return {"step": _STEPS[1], "cursor": None, "email": found_by}
 
-    def _delete(self, store: Store, person: Subject) -> tuple["Counter[str]", bool]:
-        """Delete one page of the person's data in `store`: how much of each entry, and whether that was all."""
-        entries = [entry for entry in DATA_MAP if entry.store is store and entry.disposition is Disposition.DELETE]
-        match store:
-            case Store.STORAGE:
-                return self._delete_objects(entries, person)
-            case Store.REDIS:
-                return self._delete_keys(person.uid)
-            case Store.FIRESTORE:
-                return self._delete_documents(self._platform.db, entries, person)
-            case Store.VAULT:
-                return self._delete_documents(self._platform.vault_db, entries, person)
-            case Store.AUTH:
-                return self._delete_account(entries[0], person.uid)
+    def _went_on(self, job: dict[str, Any], deleted: "Counter[str]", cursor: object) -> Changes:
+        """The next page of this step begins at `cursor`."""
+        return {"counts": dict(Counter(job["counts"]) + deleted), "cursor": cursor}
 
-    def _delete_objects(self, entries: list[Entry], person: Subject) -> tuple["Counter[str]", bool]:
+    def _ended(self, job: dict[str, Any], deleted: "Counter[str]", **noted: Any) -> Changes:
+        """The next step begins."""
+        number = _STEPS.index(job["step"])
+        log.write(log.Event.ERASURE_STEP, job=self._subject, step=number)
+        return {**noted, **self._went_on(job, deleted, None), "step": _STEPS[number + 1]}
+
+    def _delete_artefacts(self, job: dict[str, Any]) -> Changes:
+        """Stop what Replicate computes and delete what it was given. What it made goes by itself: note when.
+
+        Of what is held, the names alone are noted: the verifier asks for it by them.
+        """
+        doomed = bool(self._entries(Store.REPLICATE, self._held()))
+        records = self._platform.db.collection("users", job["uid"], "predictions").order_by("__name__")
+        if job["cursor"]:
+            records = records.start_after({"__name__": job["cursor"]})
+        page = list(records.limit(_PREDICTIONS).stream())
+        files, until = set(job.get("files", [])), job.get("replicateUntil")
         deleted: Counter[str] = Counter()
-        for entry in entries:
+        for record in page:
+            prediction = Prediction.of(record)
+            if doomed:
+                deleted["replicate-artefacts"] += self._artefacts.delete(prediction)
+            files |= set(prediction.files)
+            until = max(prediction.gone_by, until or prediction.gone_by)
+        noted = {"files": sorted(files), "replicateUntil": until} if page else {}
+        if len(page) < _PREDICTIONS:
+            return self._ended(job, +deleted, **noted)
+        return {**noted, **self._went_on(job, +deleted, page[-1].id)}
+
+    def _delete_objects(self, job: dict[str, Any]) -> Changes:
+        person, deleted = person_of(job, self._subject), Counter[str]()
+        for entry in self._entries(Store.STORAGE, self._held()):
             # Every generation: on a bucket with versioning, the old ones too.
-            for blob in self._platform.bucket.list_blobs(prefix=person.place(entry), versions=True, max_results=_PAGE):
-                try:
-                    blob.delete(if_generation_match=blob.generation)
-                    deleted[entry.name] += 1
-                except NotFound:
-                    continue
-                if deleted.total() >= _PAGE:
-                    return deleted, False
-        return deleted, not deleted
+            most = _PAGE - deleted.total()
+            blobs = self._platform.bucket.list_blobs(prefix=person.place(entry), versions=True, max_results=most)
+            listed = list(blobs)
+            with ThreadPoolExecutor(_HANDS) as hands:
+                deleted[entry.name] += sum(hands.map(_delete_object, listed))
+            if len(listed) >= most:
+                return self._went_on(job, +deleted, None)
+        return self._ended(job, +deleted)
 
-    def _delete_keys(self, uid: str) -> tuple["Counter[str]", bool]:
-        index, redis = limits.index_of(uid), self._platform.redis
-        keys = sorted(str(key) for key in redis.smembers(index))[:_PAGE]
+    def _delete_keys(self, job: dict[str, Any]) -> Changes:
+        index, redis = limits.index_of(job["uid"]), self._platform.redis
+        names = {entry.name for entry in self._entries(Store.REDIS, self._held())}
         deleted: Counter[str] = Counter()
-        for key in keys:
-            deleted[_owner(Store.REDIS, key)] += redis.unlink(key)
-        if keys:
-            redis.srem(index, *keys)
-            return deleted, False
-        redis.unlink(index)
-        return deleted, True
+        for key in sorted(str(key) for key in redis.smembers(index)):
+            if (name := name_of(Store.REDIS, key)) in {*names, UNMAPPED}:
+                deleted[name] += redis.unlink(key)
+                redis.srem(index, key)
+        return self._ended(job, deleted)
 
-    def _delete_documents(
-        self, db: firestore.Client, entries: list[Entry], person: Subject
-    ) -> tuple["Counter[str]", bool]:
-        store = entries[0].store
+    def _delete_documents(self, job: dict[str, Any]) -> Atomic:
+        """A page of documents, together with its checkpoint."""
+        trees = self._trees_of(Store.FIRESTORE, self._platform.db, job)
+        page = trees.page(job["cursor"])
+
+        def write(transaction: firestore.Transaction, read: "list[firestore.DocumentSnapshot[Any]]") -> Changes:
+            held = self._with_keys(job, holds.held(read[0], self._platform.clock()))
+            deleted = trees.delete(transaction, page, read[1:], held)
+            return self._went_on(job, deleted, page.cursor) if page.cursor else self._ended(job, deleted)
+
+        return Atomic(write, (self._holds, *page.roots))
+
+    def _delete_wrapped_keys(self, job: dict[str, Any]) -> Changes:
+        """A page of the other database, where the job is not: a crash before the checkpoint repeats it."""
+        db = self._platform.vault_db
+        trees = self._trees_of(Store.VAULT, db, job)
+        page, batch = trees.page(job["cursor"]), db.batch()
+        held = self._with_keys(job, self._held())
+        deleted = trees.delete(batch, page, fetch(db, *page.roots), held)
+        batch.commit()
+        return self._went_on(job, deleted, page.cursor) if page.cursor else self._ended(job, deleted)
+
+    def _trees_of(self, store: Store, db: firestore.Client, job: dict[str, Any]) -> Trees:
+        # Kept from page to page: it has looked ahead.
+        return self._trees.setdefault(store, Trees(db, store, person_of(job, self._subject)))
+
+    def _with_keys(self, job: dict[str, Any], held: dict[str, Any]) -> dict[str, Any]:
+        """What is held, with what it takes to find and to read it."""
+        person = person_of(job, self._subject)
+
+        def is_there(entry: Entry) -> bool:
+            place = str(person.place(entry))
+            match entry.store:
+                case Store.STORAGE:
+                    return any(self._platform.bucket.list_blobs(prefix=place, max_results=1))
+                case Store.FIRESTORE:
+                    return any(self._platform.db.collection(place.rstrip("/")).limit(1).stream())
+                case _:
+                    return any(self._artefacts.has_file(name) for name in job.get("files", []))
+
+        return holds.with_keys(held, is_there)
+
+    def _delete_account(self, job: dict[str, Any]) -> Pause:
+        """The last of all. Before the verification lies the quiet period."""
         deleted: Counter[str] = Counter()
-        for entry in entries:
-            if any(entry.where.startswith(other.where + "/") for other in entries):
-                continue  # below another entry: found among its descendants
-            if (path := person.place(entry)) is None:
-                continue
-            root = db.document(path)
-            if page := descendants.page(db, root, _PAGE):
-                batch = db.batch()
-                for reference in page:
-                    batch.delete(reference)
-                batch.commit()
-                deleted.update(_owner(store, reference.path) for reference in page)
-                return deleted, False
-            fields = root.get(["createdAt"]).to_dict()
-            if fields is not None and person.owns(entry, fields):
-                root.delete()
+        for entry in self._entries(Store.AUTH, self._held()):
+            try:
+                auth.delete_user(job["uid"], app=self._platform.app)
                 deleted[entry.name] += 1
-        return deleted, True
+            except auth.UserNotFoundError:
+                continue
+        return Pause(self._ended(job, deleted), self._platform.clock() + self._platform.settings.quiet_period)
 
-    def _delete_account(self, entry: Entry, uid: str) -> tuple["Counter[str]", bool]:
-        try:
-            auth.delete_user(uid, app=self._platform.app)
-        except auth.UserNotFoundError:
-            return Counter(), True
-        return Counter({entry.name: 1}), True
-
-    def _verify(self, job: dict[str, Any]) -> dict[str, Any] | jobs.Pause:
-        now = self._platform.clock()
-        remaining = verifier.remaining(self._platform, self._person(job))
-        if remaining:
-            log.write(log.Event.ERASURE_REOPENED, job=self._subject, remaining=sum(remaining.values()))
+    def _verify(self, job: dict[str, Any]) -> Changes | Atomic:
+        now, stored = self._platform.clock(), self._holds.get()
+        found = verifier.found(self._platform, person_of(job, self._subject), job.get("files", []))
+        held = holds.with_keys(holds.held(stored, now), lambda entry: found[entry.name] > 0)
+        kept = {entry.name for entry in DATA_MAP if entry.disposition is not Disposition.DELETE} | held.keys()
+        if remaining := sum(count for name, count in found.items() if name not in kept):
+            log.write(log.Event.ERASURE_REOPENED, job=self._subject, remaining=remaining)
             if job["reopened"] >= _MOST_REOPENINGS:
                 log.write(log.Event.JOB_STUCK, severity=logging.CRITICAL, job=self._subject)
                 return {"state": "stuck", "nextRunAt": None}
@@ -158,11 +221,31 @@ class Cascade:
             return {"step": FIRST, "reopened": job["reopened"] + 1}
         log.write(log.Event.ERASURE_VERIFIED, job=self._subject)
         version = policy.current(self._platform.db, now).version
-        certificate = certificates.issue(self._platform.settings, self._subject, job, remaining, now, version)
-        forgotten = dict.fromkeys(("uid", "email", "step", "counts"), firestore.DELETE_FIELD)
-        return {**forgotten, "state": "verified", "certificate": certificate, "nextRunAt": None}
+        lasting = copies.lasting(self._platform)
+        certificate = certificates.issue(
+            self._platform.settings, self._subject, job, found, held, lasting, now, version
+        )
+        if holding := [hold["expiresAt"] for name, hold in held.items() if found[name]]:
+            ending = {"step": HELD, "certificate": certificate, "nextRunAt": min(holding)}
+        else:
+            forgotten = dict.fromkeys(_FORGOTTEN, firestore.DELETE_FIELD)
+            ending = {**forgotten, "state": "verified", "certificate": certificate, "nextRunAt": None}
+
+        def unless_holds_changed(_: firestore.Transaction, read: "list[firestore.DocumentSnapshot[Any]]") -> Changes:
+            # A hold that was placed or released meanwhile makes the certificate untrue: look again.
+            return ending if read[0].update_time == stored.update_time else {}
+
+        return Atomic(unless_holds_changed, (self._holds,))
 
 
-def _owner(store: Store, path: str) -> str:
-    entry = claimant(store, path)
-    return entry.name if entry else "unmapped"
+def person_of(job: dict[str, Any], subject: Pseudonym) -> Subject:
+    """Whom an erasure is of, by everything that it has found out so far."""
+    return Subject(job["uid"], subject, job.get("email"), asked_at=job["createdAt"])
+
+
+def _delete_object(blob: Blob) -> int:
+    try:
+        blob.delete(if_generation_match=blob.generation)
+    except NotFound:
+        return 0
+    return 1

@@ -14,9 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from astra import datamap
 from astra.clock import iso
-from astra.datamap import DATA_MAP, Disposition, Entry, Store
+from astra.datamap import DATA_MAP, UNMAPPED
+from astra.entries import Disposition, Entry, Store
 from astra.pseudonyms import Pseudonym
 from astra.settings import ErasureSettings
+from copies import Copy
 
 _FORMAT: Final = "astra-erasure-certificate/1"
 
@@ -25,11 +27,17 @@ def issue(
     settings: ErasureSettings,
     subject: Pseudonym,
     job: dict[str, Any],
-    remaining: "Counter[str]",
+    found: "Counter[str]",
+    held: dict[str, dict[str, Any]],
+    copies: list[Copy],
     verified_at: datetime,
     policy_version: str,
 ) -> dict[str, Any]:
-    """The certificate of a verified erasure. It holds no personal data: `subject` is a keyed pseudonym."""
+    """The certificate of a verified erasure. It holds no personal data: `subject` is a keyed pseudonym.
+
+    `found` is what the verifier saw of each entry, `held` the legal holds that keep some of it,
+    `copies` what the platform itself keeps for a while.
+    """
     counts = job["counts"]
     body: dict[str, Any] = {
         "format": _FORMAT,
@@ -38,55 +46,46 @@ def issue(
         "verifiedAt": iso(verified_at),
         "policyVersion": policy_version,
         "dataMapSha256": datamap.digest(),
-        "keyDestroyed": not any(remaining[entry.name] for entry in DATA_MAP if entry.store is Store.VAULT),
-        "stores": [_line(entry, counts.get(entry.name, 0), remaining[entry.name]) for entry in DATA_MAP],
-        "residual": _residual(settings, verified_at),
+        "keyDestroyed": not (found["user-key"] or found["object-keys"]),
+        "stores": [
+            _line(entry, counts.get(entry.name, 0), found[entry.name], held.get(entry.name), verified_at)
+            for entry in DATA_MAP
+        ],
+        "residual": _residual(copies, job, verified_at),
     }
-    if unmapped := counts.get("unmapped"):
+    if unmapped := counts.get(UNMAPPED):
         body["stores"].append(
-            {"entry": "unmapped", "store": Store.FIRESTORE.value, "found": unmapped, "deleted": unmapped}
+            {"entry": UNMAPPED, "store": Store.FIRESTORE.value, "found": unmapped, "deleted": unmapped}
             | {"retained": 0, "remaining": 0}
         )
     return {**body, "signature": _sign(settings, rfc8785.dumps(body))}
 
 
-def _line(entry: Entry, deleted: int, remaining: int) -> dict[str, Any]:
-    retained = int(entry.disposition is not Disposition.DELETE)
+def _line(entry: Entry, deleted: int, found: int, hold: dict[str, Any] | None, verified_at: datetime) -> dict[str, Any]:
+    kept = entry.disposition is not Disposition.DELETE or hold is not None
+    retained = found if kept else 0
     line = {
         "entry": entry.name,
         "store": entry.store.value,
-        "found": deleted + retained + remaining,
+        "found": deleted + found,
         "deleted": deleted,
         "retained": retained,
-        "remaining": remaining,
+        "remaining": found - retained,
     }
-    return line | ({"basis": entry.disposition_note} if retained else {})
+    if not retained:
+        return line
+    if hold:
+        return {**line, "basis": f"legal hold: {hold['basis']}", "until": iso(hold["expiresAt"])}
+    ends = iso(verified_at + timedelta(days=entry.retain_days)) if entry.retain_days else "for good"
+    return {**line, "basis": entry.disposition_note, "until": ends}
 
 
-def _residual(settings: ErasureSettings, verified_at: datetime) -> list[dict[str, str]]:
-    """Copies that the platform itself keeps for a while, from the project's real settings."""
-    copies = (
-        (
-            "soft-delete",
-            settings.soft_delete_days,
-            "sealed objects in the bucket's soft-delete: noise without the key",
-        ),
-        (
-            "point-in-time-recovery",
-            settings.point_in_time_recovery_days,
-            "past states of the default database",
-        ),
-        (
-            "backup",
-            settings.backup_days,
-            "backups of the default database; the tombstone erases again after a restore",
-        ),
-    )
-    return [
-        {"copy": name, "until": iso(verified_at + timedelta(days=days)), "why": why}
-        for name, days, why in copies
-        if days
-    ]
+def _residual(copies: list[Copy], job: dict[str, Any], verified_at: datetime) -> list[dict[str, str]]:
+    lines = [{"copy": copy.name, "until": iso(verified_at + copy.lasts), "why": copy.why} for copy in copies]
+    if until := job.get("replicateUntil"):
+        why = "inputs and outputs of predictions at Replicate, which drops them by itself"
+        lines.append({"copy": "replicate", "until": iso(until), "why": why})
+    return lines
 
 
 def _sign(settings: ErasureSettings, message: bytes) -> dict[str, str]:

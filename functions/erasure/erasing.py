@@ -1,22 +1,21 @@
 """The handlers: ask for an erasure, run it, find it again when it was lost, show what came of it."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
-from google.api_core.exceptions import AlreadyExists
 from pydantic import Field
 
 import cascade
-from astra import jobs, log, tombstones
+import orphans
+from astra import erasure, jobs, log, tombstones
 from astra.callables import Agreed, Answer, Call, Caller, Shape
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.queue import Queue
 from astra.settings import ErasureSettings
 
-JOBS: Final = "erasures"
 _FRESH: Final = timedelta(minutes=5)
 
 
@@ -43,51 +42,28 @@ def delete_account(platform: Platform[ErasureSettings], queue: Queue, call: Call
     subject = platform.pseudonyms.of_uid(caller.uid)
     if not tombstones.reference(platform.db, subject).get().exists:
         _refuse_revoked(platform, caller)
-    if begin(platform, caller.uid, now):
+    if erasure.begin(platform, caller.uid, now):
         log.write(log.Event.ERASURE_REQUESTED, job=subject)
     queue.hint(subject)
     return {"receipt": platform.pseudonyms.receipt(subject), "requestId": subject}
 
 
-def begin(platform: Platform[ErasureSettings], uid: str, now: datetime) -> bool:
-    """Write down the intent before anything is deleted: tombstone, job and closed profile, all or none of them.
-
-    Answers whether this call was the one that began it.
-    """
-    db, subject = platform.db, platform.pseudonyms.of_uid(uid)
-    job, profile = db.collection(JOBS).document(subject), db.collection("users").document(uid)
-
-    if job.get(["state"]).exists:
-        return False
-    # A batch, not a transaction: of a crowd that asks at once, one creates the job and none waits for another.
-    batch = db.batch()
-    batch.create(job, jobs.opened(now, uid=uid, step=cascade.FIRST, counts={}, reopened=0))
-    tombstones.bury(batch, db, subject, now)
-    if profile.get(["state"]).exists:
-        batch.update(profile, {"state": "erasing"})
-    try:
-        batch.commit()
-    except AlreadyExists:
-        return False
-    return True
-
-
 def erase(platform: Platform[ErasureSettings], queue: Queue, job: str, budget: timedelta) -> None:
     """Work on one erasure until it is done or `budget` is used up."""
-    worker = jobs.Worker(platform.db, platform.clock, platform.settings.retry_delay)
-    reference = platform.db.collection(JOBS).document(job)
-    again = worker.run(reference, cascade.Cascade(platform, Pseudonym(job)).page, budget)
+    worker, subject = jobs.Worker(platform.db, platform.clock, platform.settings.retry_delay), Pseudonym(job)
+    again = worker.run(erasure.reference(platform.db, subject), cascade.Cascade(platform, subject).page, budget)
     if again is not None:
         queue.hint(job, again)
 
 
-def reconcile(platform: Platform[ErasureSettings], queue: Queue) -> int:
-    """Hand every overdue erasure back to the queue. Answers how many."""
-    overdue = list(jobs.due(platform.db.collection(JOBS), platform.clock()))
+def reconcile(platform: Platform[ErasureSettings], queue: Queue, budget: timedelta) -> int:
+    """Hand every overdue erasure back to the queue, then go on calling the roll. Answers how many were overdue."""
+    overdue = list(jobs.due(platform.db.collection(erasure.JOBS), platform.clock()))
     for job in overdue:
         queue.hint(job)
     if overdue:
         log.write(log.Event.JOBS_DUE, count=len(overdue))
+    orphans.call_the_roll(platform, budget)
     return len(overdue)
 
 
@@ -96,12 +72,11 @@ def receipt(platform: Platform[ErasureSettings], call: Call[ShowReceipt]) -> Ans
     request_id = platform.pseudonyms.request_of(call.data.receipt)
     job: dict[str, Any] | None = None
     if request_id:
-        job = platform.db.collection(JOBS).document(request_id).get().to_dict()
+        job = erasure.reference(platform.db, Pseudonym(request_id)).get().to_dict()
     if job is None:
         raise HttpsError(FunctionsErrorCode.NOT_FOUND, "No deletion has this receipt: check that it is whole.")
-    if job["state"] == "verified":
-        return {"state": "verified", "certificate": job["certificate"]}
-    return {"state": job["state"]}
+    # One that waits for a legal hold to end has a certificate too, which says what is held.
+    return {"state": job["state"]} | ({"certificate": job["certificate"]} if "certificate" in job else {})
 
 
 def _refuse_revoked(platform: Platform[ErasureSettings], caller: Caller) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from firebase_functions import https_fn, options, scheduler_fn, tasks_fn
 
 import erasing
+import items
 from astra import callables
 from astra.callables import Answer, Call
 from astra.platform import Platform
@@ -16,8 +17,9 @@ from astra.settings import ErasureSettings
 PLATFORM = Platform.at_start(ErasureSettings)
 REGION = options.SupportedRegion.US_CENTRAL1
 ACCOUNT = "erasure-functions@"
-SECRETS = ["ASTRA_PSEUDONYM_KEY", "ASTRA_CERTIFICATE_KEY", "ASTRA_REDIS_URL"]
+SECRETS = ["ASTRA_PSEUDONYM_KEY", "ASTRA_CERTIFICATE_KEY", "ASTRA_REDIS_URL", "ASTRA_REPLICATE_TOKEN"]
 TASK_TIMEOUT = 1800
+RECONCILE_TIMEOUT = 240
 
 
 @cache
@@ -28,6 +30,11 @@ def queue() -> Queue:
 @callables.on_call(erasing.DeleteAccount, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
 def delete_account(call: Call[erasing.DeleteAccount]) -> Answer:
     return erasing.delete_account(PLATFORM, queue(), call)
+
+
+@callables.on_call(items.DeleteItem, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def delete_item(call: Call[items.DeleteItem]) -> Answer:
+    return items.delete_item(PLATFORM, call)
 
 
 @callables.on_call(erasing.ShowReceipt, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
@@ -48,7 +55,13 @@ def erase(request: https_fn.CallableRequest[Any]) -> None:
     erasing.erase(PLATFORM, queue(), request.data["job"], budget=timedelta(seconds=TASK_TIMEOUT * 0.7))
 
 
-@scheduler_fn.on_schedule(schedule="every 5 minutes", region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@scheduler_fn.on_schedule(
+    schedule="every 5 minutes",
+    region=REGION,
+    secrets=SECRETS,
+    service_account=ACCOUNT,
+    timeout_sec=RECONCILE_TIMEOUT,
+)
 @callables.guarded
 def reconcile(_event: scheduler_fn.ScheduledEvent) -> None:
-    erasing.reconcile(PLATFORM, queue())
+    erasing.reconcile(PLATFORM, queue(), budget=timedelta(seconds=RECONCILE_TIMEOUT * 0.7))

@@ -6,6 +6,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 
 from astra import log, tombstones
+from astra.documents import fetch
 from astra.platform import Platform
 from astra.settings import Settings
 from astra.transactions import transact
@@ -58,10 +59,10 @@ def before_sign_in(platform: Platform[Settings], uid: str) -> None:
     db = platform.db
     profile = db.collection("users").document(uid)
     tombstone = tombstones.reference(db, platform.pseudonyms.of_uid(uid))
-    found = {snapshot.reference.path: snapshot for snapshot in db.get_all([profile, tombstone])}
-    if found[tombstone.path].exists:
+    found, erased = fetch(db, profile, tombstone)
+    if erased.exists:
         raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is being deleted.")
-    fields: dict[str, Any] = found[profile.path].to_dict() or {}
+    fields: dict[str, Any] = found.to_dict() or {}
     if fields.get("state") != "active":
         raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is not active. Write to us.")
 

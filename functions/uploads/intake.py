@@ -7,8 +7,11 @@ above 60 dB on the test photograph). HEIC, which browsers don't show, becomes a 
 
 import io
 import time
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from PIL import Image, ImageCms, ImageOps, ImageSequence, JpegImagePlugin
@@ -21,10 +24,12 @@ MOST_FRAMES: Final = 500
 _MOST_SECONDS: Final = 60.0
 _MOST_PROFILE: Final = 1024 * 1024
 _THUMB: Final = (320, 320)
+_REDUCIBLE: Final = ("RGB", "RGBA", "L", "CMYK")
 _TYPES: Final = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
 _FORMATS: Final = (*_TYPES, "HEIF")
 
-Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow refuses to decode above twice this
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow refuses to decode above twice this, and warns from here on
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 register_heif_opener(thumbnails=False)
 
 
@@ -34,14 +39,32 @@ class Rejected(ValueError):
 
 @dataclass(frozen=True)
 class CleanImage:
-    """An image that may be kept. `width` and `height` are in pixels, as it is meant to be seen."""
+    """An image that may be kept, decoded. What is stored of it is encoded when it is first asked for.
 
-    content: bytes
-    thumbnail: bytes
-    """WebP of at most 320 pixels a side; of a moving image, its first frame."""
+    `width` and `height` are in pixels, as it is meant to be seen.
+    """
+
     contentType: str
     width: int
     height: int
+    _pictures: list[Image.Image]
+    _shown: Image.Image
+    _kind: str
+    _options: dict[str, Any]
+
+    @cached_property
+    def content(self) -> bytes:
+        """The file to keep; raises Rejected if it can't be encoded."""
+        sink = io.BytesIO()
+        with _rejecting():
+            self._pictures[0].save(sink, self._kind, **self._options)
+        return sink.getvalue()
+
+    @cached_property
+    def thumbnail(self) -> bytes:
+        """WebP of at most 320 pixels a side; of a moving image, its first frame. Raises Rejected."""
+        with _rejecting():
+            return _thumbnail(self._shown, self._options["icc_profile"])
 
 
 def check_size(size: int) -> None:
@@ -55,16 +78,21 @@ def check_size(size: int) -> None:
 def clean(raw: bytes) -> CleanImage:
     """The image in `raw`, free of metadata; raises Rejected if there is none that we take."""
     check_size(len(raw))
+    with _rejecting(), Image.open(io.BytesIO(raw), formats=_FORMATS) as image:
+        return _decode(image)
+
+
+@contextmanager
+def _rejecting() -> Iterator[None]:
     try:
-        with Image.open(io.BytesIO(raw), formats=_FORMATS) as image:
-            return _encode(image)
-    except Rejected:
-        raise
+        yield
+    except (Rejected, MemoryError):
+        raise  # out of memory is our trouble, not the file's: another try may find more
     except Exception:  # noqa: BLE001  (a decoder fed with hostile bytes raises whatever it likes)
         raise Rejected("This is not a JPEG, PNG, WebP, GIF or HEIC image, or it is damaged.") from None
 
 
-def _encode(image: Image.Image) -> CleanImage:
+def _decode(image: Image.Image) -> CleanImage:
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         # MPO too: a photograph with the phone's own previews behind it, which are dropped.
         kind, frames = "JPEG", 1
@@ -75,8 +103,7 @@ def _encode(image: Image.Image) -> CleanImage:
         kind, frames = image.format or "", _count_frames(image)
         options = {"WEBP": {"quality": 95, "exact": True}}.get(kind, {})
     _check_extent(image, frames)
-    profile = _profile(image)
-    options |= {"icc_profile": profile}
+    options["icc_profile"] = _profile(image)
     if frames > 1:
         pictures, timing = _frames(image)
         options |= timing | {"save_all": True, "append_images": pictures[1:]}
@@ -86,11 +113,12 @@ def _encode(image: Image.Image) -> CleanImage:
         if kind == "JPEG" and image.mode not in ("RGB", "L", "CMYK"):
             image = image.convert("RGB")
         pictures = [_bare(image)]
-    first, content = pictures[0], io.BytesIO()
+    first = pictures[0]
     if "transparency" in first.info:
         options["transparency"] = first.info["transparency"]
-    first.save(content, kind, **options)
-    return CleanImage(content.getvalue(), _thumbnail(first, profile), _TYPES[kind], *first.size)
+    # Pillow changes a palette image's own palette when it converts it, and another thread may be writing it just then.
+    shown = first if first.mode in _REDUCIBLE else first.copy()
+    return CleanImage(_TYPES[kind], *first.size, pictures, shown, kind, options)
 
 
 def _count_frames(image: Image.Image) -> int:
@@ -132,20 +160,24 @@ def _bare(image: Image.Image) -> Image.Image:
 
 
 def _profile(image: Image.Image) -> bytes | None:
-    """The colour profile, if it is one: anything may be hidden in what merely claims to be."""
-    profile = image.info.get("icc_profile")
-    if not profile or len(profile) > _MOST_PROFILE:
+    """The colour profile, if it is one: anything may be hidden in what merely claims to be, or behind its end."""
+    raw = image.info.get("icc_profile") or b""
+    size = int.from_bytes(raw[:4], "big")
+    if not size <= len(raw) <= _MOST_PROFILE:
         return None
+    profile = bytes(raw[:size])
     try:
         ImageCms.ImageCmsProfile(io.BytesIO(profile))
     except (OSError, ImageCms.PyCMSError):
         return None
-    return bytes(profile)
+    return profile
 
 
 def _thumbnail(image: Image.Image, profile: bytes | None) -> bytes:
     mode = "RGBA" if _transparent(image) else "RGB"
-    if image.mode not in ("RGB", "RGBA", "L", "CMYK"):
+    if image.mode == "I;16":
+        image = image.point(lambda grey: grey / 256).convert("L")  # converting alone would clip, not scale
+    elif image.mode not in _REDUCIBLE:
         image = image.convert(mode)  # palettes can't be averaged
     # Whole blocks first: far fewer pixels are left to filter and to convert.
     small = image.reduce(max(1, max(image.size) // (_THUMB[0] * 2)))

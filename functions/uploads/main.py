@@ -61,5 +61,6 @@ def open_image(request: Request) -> Response:
 )
 @callables.guarded
 def recover(_event: scheduler_fn.ScheduledEvent) -> None:
-    sealing.recover(PLATFORM)
-    rotation.resume(PLATFORM, timedelta(seconds=RECOVER_TIMEOUT * 0.5))
+    half = timedelta(seconds=RECOVER_TIMEOUT * 0.35)
+    sealing.recover(PLATFORM, half)
+    rotation.resume(PLATFORM, half)

@@ -1,10 +1,12 @@
 """The way back: a sealed image, decrypted on its way to its owner."""
 
 import re
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
 from itertools import chain
 from typing import Any, Final
@@ -12,15 +14,17 @@ from urllib.parse import quote
 
 from firebase_admin import auth
 from flask import Request, Response, jsonify
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import NotFound, RequestRangeNotSatisfiable
 from google.cloud.storage import Bucket
 
 from astra import cobblestone, log
-from astra.callables import UID
-from astra.cobblestone import HEADER_SIZE, Header, Unopenable
+from astra.callables import caller_of
+from astra.cobblestone import Unopenable
+from astra.documents import fetch
 from astra.limits import Limits, TooMany
 from astra.platform import Platform
 from astra.settings import SealingSettings
+from astra.vault import ObjectKey
 from sealing import FOLDERS
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
@@ -50,11 +54,8 @@ class _Refused(Exception):
 
 @dataclass(frozen=True)
 class _Image:
-    """One variant of an image, as its record describes it. `size` is in bytes of content."""
+    """One variant of an image, as its record describes it. `size` is in bytes of content, `etag` has its quotes."""
 
-    uid: str
-    image_id: str
-    variant: str
     size: int
     content_type: str
     etag: str
@@ -65,38 +66,62 @@ def open_image(platform: Platform[SealingSettings], limits: Limits, request: Req
 
     `size=thumb` gives its small version. `Range` (one), `If-Range` and `If-None-Match` are answered after RFC 9110.
     """
-    try:
-        response = _answer(platform, limits, request)
-    except _Refused as refused:
-        response = refused.response
-    except Exception as error:  # noqa: BLE001  (the boundary of the function: no message may get out)
-        log.failure(log.Event.FAILED, error)
-        response = _Refused(500, "INTERNAL", "Something failed on our side. Try again later.").response
+    with ExitStack() as begun:
+        try:
+            response = _answer(platform, limits, request, begun)
+            begun.pop_all()  # now the answer's own
+        except _Refused as refused:
+            response = refused.response
+        except Exception as error:  # noqa: BLE001  (the boundary of the function: no message may get out)
+            log.failure(log.Event.FAILED, error)
+            response = _Refused(500, "INTERNAL", "Something failed on our side. Try again later.").response
     response.headers.update(_HEADERS)
     return response
 
 
-def _answer(platform: Platform[SealingSettings], limits: Limits, request: Request) -> Response:
+def _answer(platform: Platform[SealingSettings], limits: Limits, request: Request, begun: ExitStack) -> Response:
+    """The answer to an allowed request; raises _Refused. What was `begun` for it must be closed if it is not sent."""
     if request.method not in ("GET", "HEAD"):
         raise _Refused(405, "INVALID_ARGUMENT", "Use GET.", Allow="GET, HEAD")
     uid = _caller(platform, request)
-    image = _find(platform, uid, request)
+    image_id, variant = _asked(request)
+    name = f"{FOLDERS[variant]}/{uid}/{image_id}"
+    begin: Callable[[], Iterator[bytes]] = partial(_begin, platform.bucket, name)
+    find_key: Callable[[], ObjectKey] = partial(platform.vault.find_object, uid, image_id, variant)
+    with ThreadPoolExecutor(2) as pool:
+        if request.method == "GET" and not request.if_none_match and request.range is None:
+            # The whole image, most likely: three stores are asked side by side, and the slowest says how long it takes.
+            download = pool.submit(_begin, platform.bucket, name)
+            begun.callback(_close, download)
+            begin, find_key = download.result, pool.submit(find_key).result
+        image = _find(platform, uid, image_id, variant)
+    # Only now: of somebody who is being erased, not even a counter is made.
     try:
         limits.count(uid, "open_image", _MOST, _WINDOW)
     except TooMany as many:
         seconds = str(max(1, round(many.retry_after.total_seconds())))
         message = f"Too many images at once: try again in {seconds} s."
         raise _Refused(429, "RESOURCE_EXHAUSTED", message, Retry_After=seconds) from None
-    headers = {"Accept-Ranges": "bytes", "ETag": f'"{image.etag}"'}
-    if request.if_none_match.contains(image.etag):
+    headers = {"Accept-Ranges": "bytes", "ETag": image.etag}
+    if request.if_none_match.contains_weak(image.etag.strip('"')):
         return Response(status=304, headers=headers)
     start, stop = _span(request, image)
-    partial = (start, stop) != (0, image.size)
-    if partial:
+    whole = (start, stop) == (0, image.size)
+    if not whole:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{image.size}"
-    content = iter(()) if request.method == "HEAD" else _content(platform, image, start, stop)
+    content: Iterator[bytes] = iter(())
+    if request.method == "GET":
+        span = partial(_fetch, platform.bucket, name)
+        content = _content(
+            find_key,
+            lambda key: (
+                cobblestone.unseal(begin(), key.dek, key.bound_to)
+                if whole
+                else cobblestone.unseal_range(span, image.size, key.dek, key.bound_to, start, stop)
+            ),
+        )
     log.write(log.Event.IMAGE_OPENED, bytes=stop - start)
-    response = Response(content, status=206 if partial else 200, headers=headers, mimetype=image.content_type)
+    response = Response(content, status=200 if whole else 206, headers=headers, mimetype=image.content_type)
     response.content_length = stop - start
     return response
 
@@ -106,44 +131,45 @@ def _caller(platform: Platform[SealingSettings], request: Request) -> str:
     claims: dict[str, Any] = {}
     with suppress(ValueError, auth.InvalidIdTokenError):
         claims = auth.verify_id_token(token, app=platform.app) if scheme == "Bearer" else {}
-    # The emulators' tokens are unsigned and the SDK looks neither at their dates nor at their types.
-    expires, uid = claims.get("exp"), str(claims.get("uid"))
-    if not isinstance(expires, int) or expires <= platform.clock().timestamp() or not UID.fullmatch(uid):
+    caller = caller_of(claims, token, platform.clock())
+    if caller is None:
         message = "Sign in: a valid ID token is needed as Bearer token."
         raise _Refused(401, "UNAUTHENTICATED", message, WWW_Authenticate="Bearer")
-    return uid
+    return caller.uid
 
 
-def _find(platform: Platform[SealingSettings], uid: str, request: Request) -> _Image:
+def _asked(request: Request) -> tuple[str, str]:
+    """The image's id and its variant."""
     image_id, variant = request.args.get("id", ""), _SIZES.get(request.args.get("size", ""))
     if not _ID.fullmatch(image_id):
         raise _Refused(400, "INVALID_ARGUMENT", "id: 8 to 64 letters, digits, - or _.")
     if variant is None:
         raise _Refused(400, "INVALID_ARGUMENT", "size: full or thumb.")
+    return image_id, variant
+
+
+def _find(platform: Platform[SealingSettings], uid: str, image_id: str, variant: str) -> _Image:
     user = platform.db.collection("users").document(uid)
     record = user.collection("images").document(image_id)
-    found = {snapshot.reference.path: snapshot.to_dict() or {} for snapshot in platform.db.get_all([user, record])}
-    fields = found[record.path]
-    if found[user.path].get("state") != "active" or fields.get("status") != "ready":
+    profile, fields = (found.to_dict() or {} for found in fetch(platform.db, user, record))
+    if profile.get("state") != "active" or fields.get("status") != "ready":
         raise _missing()
     full = variant == "full"
     return _Image(
-        uid,
-        image_id,
-        variant,
         size=fields["bytes" if full else "thumbBytes"],
         content_type=fields["contentType"] if full else "image/webp",
         # An image never changes under its id; the time tells it from a later one of the same id.
-        etag=f"{image_id}.{variant}.{int(fields['createdAt'].timestamp() * 1_000_000):x}",
+        etag=f'"{image_id}.{variant}.{int(fields["createdAt"].timestamp() * 1_000_000):x}"',
     )
 
 
 def _span(request: Request, image: _Image) -> tuple[int, int]:
     """The bytes asked for, as start and stop: one satisfiable range, or all of them."""
-    asked, unless = request.range, request.if_range
+    asked = request.range
     if request.method != "GET" or asked is None or asked.units != "bytes" or len(asked.ranges) != 1:
         return 0, image.size
-    if (unless.etag or unless.date) and unless.etag != image.etag:
+    # As it was sent, for only a strong tag may join parts of two answers: W/"…" and dates mean the whole.
+    if request.headers.get("If-Range", image.etag) != image.etag:
         return 0, image.size
     first, end = asked.ranges[0]
     # A suffix longer than the image is the whole image.
@@ -154,28 +180,12 @@ def _span(request: Request, image: _Image) -> tuple[int, int]:
     return start, min(end or image.size, image.size)
 
 
-def _content(platform: Platform[SealingSettings], image: _Image, start: int, stop: int) -> Iterator[bytes]:
-    name = f"{FOLDERS[image.variant]}/{image.uid}/{image.image_id}"
+def _content(find_key: Callable[[], ObjectKey], unseal: Callable[[ObjectKey], Iterator[bytes]]) -> Iterator[bytes]:
     try:
-        if (start, stop) == (0, image.size):
-            sealed = _stream(platform.bucket, name)
-            head = next(sealed, b"")
-            header, rest = Header.parse(head[:HEADER_SIZE]), chain([head[HEADER_SIZE:]], sealed)
-            key = platform.vault.find_object(image.uid, image.image_id, header, image.variant)
-            pieces = cobblestone.unseal(rest, key.dek, header, key.bound_to)
-        else:
-            blob = platform.bucket.blob(name)
-
-            def fetch(first: int, end: int) -> bytes:
-                piece: bytes = blob.download_as_bytes(start=first, end=end - 1, checksum=None, timeout=_TIMEOUT)
-                return piece
-
-            header = Header.parse(fetch(0, HEADER_SIZE))
-            key = platform.vault.find_object(image.uid, image.image_id, header, image.variant)
-            pieces = cobblestone.unseal_range(fetch, image.size, key.dek, header, key.bound_to, start, stop)
+        pieces = unseal(find_key())
         # The first piece before the first byte of the answer: what does not open is a 404, not a torn image.
         first = next(pieces)
-    except (NotFound, Unopenable):
+    except (NotFound, RequestRangeNotSatisfiable, Unopenable):
         raise _missing() from None
     return _guarded(chain([first], pieces))
 
@@ -189,10 +199,10 @@ def _guarded(pieces: Iterator[bytes]) -> Iterator[bytes]:
         raise ConnectionAbortedError("the image could not be sent to its end") from None
 
 
-def _stream(bucket: Bucket, name: str) -> Iterator[bytes]:
-    """An object's bytes as they arrive, in one request and constant memory; raises Unopenable if there is none.
+def _stream(bucket: Bucket, name: str) -> Generator[bytes, None, None]:
+    """Nothing once the request is answered, then an object's bytes as they arrive, in constant memory.
 
-    The client library can only push into a file, or ask anew for each piece.
+    Raises Unopenable if there is none. The client library can only push into a file, or ask anew for each piece.
     """
     client = bucket.client
     url = f"{client.api_endpoint}/download/storage/v1/b/{bucket.name}/o/{quote(name, safe='')}"
@@ -200,7 +210,26 @@ def _stream(bucket: Bucket, name: str) -> Iterator[bytes]:
         if answer.status_code == HTTPStatus.NOT_FOUND:
             raise Unopenable
         answer.raise_for_status()
+        yield b""
         yield from answer.iter_content(_PIECE)
+
+
+def _begin(bucket: Bucket, name: str) -> Generator[bytes, None, None]:
+    """The bytes alone, with the request already answered."""
+    stream = _stream(bucket, name)
+    next(stream)
+    return stream
+
+
+def _close(download: "Future[Generator[bytes, None, None]]") -> None:
+    """Give the connection back at once: what failed keeps its frames, and they it, until the garbage collector runs."""
+    if download.exception() is None:
+        download.result().close()
+
+
+def _fetch(bucket: Bucket, name: str, first: int, end: int) -> bytes:
+    piece: bytes = bucket.blob(name).download_as_bytes(start=first, end=end - 1, checksum=None, timeout=_TIMEOUT)
+    return piece
 
 
 def _missing() -> _Refused:

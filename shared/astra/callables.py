@@ -140,15 +140,24 @@ def _reason(kind: str, message: str) -> str:
     return known.get(kind, message.removeprefix("Value error, "))
 
 
+def caller_of(claims: dict[str, Any], id_token: str, now: datetime) -> Caller | None:
+    """The caller whose ID token holds these verified claims; None if it has expired or is odd.
+
+    The emulators' tokens are unsigned, and the SDK looks neither at their dates nor at their types.
+    """
+    expires: Any = claims.get("exp")
+    signed_in_at: Any = claims.get("auth_time")
+    dated = isinstance(expires, int) and isinstance(signed_in_at, int) and 0 <= signed_in_at < expires
+    if not dated or not expires > now.timestamp() or not UID.fullmatch(uid := str(claims.get("uid"))):
+        return None
+    return Caller(uid, datetime.fromtimestamp(signed_in_at, UTC), id_token)
+
+
 def _caller(request: https_fn.CallableRequest[Any], clock: Clock) -> Caller | None:
     if request.auth is None or request.auth.uid is None:
         return None
-    claims, uid = request.auth.token, request.auth.uid
-    expires: Any = claims.get("exp")
-    signed_in_at: Any = claims.get("auth_time")
-    # The emulators' tokens are unsigned and the SDK looks neither at their dates nor at their types.
-    dated = isinstance(expires, int) and isinstance(signed_in_at, int) and 0 <= signed_in_at < expires
-    if not dated or not expires > clock().timestamp() or not UID.fullmatch(uid):
-        raise HttpsError(FunctionsErrorCode.UNAUTHENTICATED, "Your sign-in has expired. Sign in again.")
     token = request.raw_request.headers.get("Authorization", "").removeprefix("Bearer ")
-    return Caller(uid, datetime.fromtimestamp(signed_in_at, UTC), token)
+    caller = caller_of({**request.auth.token, "uid": request.auth.uid}, token, clock())
+    if caller is None:
+        raise HttpsError(FunctionsErrorCode.UNAUTHENTICATED, "Your sign-in has expired. Sign in again.")
+    return caller

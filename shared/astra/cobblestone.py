@@ -17,6 +17,7 @@ Source: https://c2sp.org/chunked-encryption ; `cryptography.cobblestone` impleme
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import BinaryIO, Final
 
 from cryptography.cobblestone import Cobblestone256Decryptor, Cobblestone256Encryptor
@@ -67,6 +68,10 @@ class Header:
         return header
 
 
+Binding = Callable[[Header], bytes]
+"""What a sealed object with that header is bound to."""
+
+
 def context(*parts: bytes) -> bytes:
     """Parts, each behind its length, so that no two lists of parts make the same bytes."""
     return b"".join(struct.pack(">I", len(part)) + part for part in parts)
@@ -89,15 +94,20 @@ def seal(source: BinaryIO, sink: BinaryIO, dek: bytes, header: Header, bound_to:
     sink.write(encryptor.finalize())
 
 
-def unseal(pieces: Iterable[bytes], dek: bytes, header: Header, bound_to: bytes) -> Iterator[bytes]:
-    """Yield the content of `pieces`, the object from just behind its header, cut anywhere.
+def unseal(pieces: Iterable[bytes], dek: bytes, bound_to: Binding) -> Iterator[bytes]:
+    """Yield the content of the sealed object that is in `pieces`, cut anywhere.
 
     Each piece is authentic when it comes; only the end of the iteration says that none is missing, and Unopenable
     instead of an end says that the rest was cut off or tampered with.
     """
-    decryptor = Cobblestone256Decryptor(dek, context(header.pack(), bound_to))
+    rest = iter(pieces)
+    head = b""
+    while len(head) < HEADER_SIZE and (piece := next(rest, b"")):
+        head += piece
+    header = Header.parse(head[:HEADER_SIZE])
+    decryptor = Cobblestone256Decryptor(dek, context(header.pack(), bound_to(header)))
     try:
-        for sealed in pieces:
+        for sealed in chain([head[HEADER_SIZE:]], rest):
             if piece := decryptor.update(sealed):
                 yield piece
         if piece := decryptor.finalize():
@@ -107,16 +117,17 @@ def unseal(pieces: Iterable[bytes], dek: bytes, header: Header, bound_to: bytes)
 
 
 def unseal_range(
-    fetch: Callable[[int, int], bytes], size: int, dek: bytes, header: Header, bound_to: bytes, start: int, stop: int
+    fetch: Callable[[int, int], bytes], size: int, dek: bytes, bound_to: Binding, start: int, stop: int
 ) -> Iterator[bytes]:
     """Yield bytes `start` to before `stop` of an object with `size` bytes of content, decrypting only their chunks.
 
     `fetch(first, end)` answers those bytes of the sealed object. The library has no random access yet: this follows
     the specification's section on it. The last chunk is opened first, for only it proves the length.
     """
-    prefix = fetch(HEADER_SIZE, HEADER_SIZE + _PREFIX)
+    head = fetch(0, HEADER_SIZE + _PREFIX)
+    header, prefix = Header.parse(head[:HEADER_SIZE]), head[HEADER_SIZE:]
     salt, commitment = prefix[:_SALT], prefix[_SALT:]
-    info = _LABEL + salt + context(header.pack(), bound_to)
+    info = _LABEL + salt + context(header.pack(), bound_to(header))
     derived = HKDFExpand(SHA512(), length=76, info=info).derive(dek)
     key, base, expected = AESGCM(derived[:32]), int.from_bytes(derived[32:44], "big"), derived[44:]
     if not bytes_eq(commitment, expected):

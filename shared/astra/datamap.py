@@ -6,99 +6,32 @@ To add a collection, add its entry.
 """
 
 import dataclasses
-import enum
 import hashlib
-import re
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import rfc8785
 
-
-class Store(enum.StrEnum):
-    """The kinds of store, in the order in which erasure goes through them: keys after what they open, and the account
-    last, because its address is what the rest is found by."""
-
-    STORAGE = "storage"
-    REDIS = "redis"
-    FIRESTORE = "firestore"
-    VAULT = "vault"
-    AUTH = "auth"
-
-
-class Disposition(enum.StrEnum):
-    """What erasure does with an entry."""
-
-    DELETE = "delete"
-    ANONYMISE = "anonymise"
-    RETAIN = "retain"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One place. `where` is a path pattern: `{uid}`, `{email}` and `{subject}` stand for the person (account id,
-    pseudonym of the e-mail address, pseudonym of the account), other braces for anything within one segment."""
-
-    name: str
-    store: Store
-    where: str
-    category: str
-    purpose: str
-    lawful_basis: str
-    retention: str
-    export: bool
-    export_note: str
-    recipients: tuple[str, ...] = ("Firebase",)
-    disposition: Disposition = Disposition.DELETE
-    disposition_note: str = ""
-    """For what is not deleted: what stays, on what legal basis, until when."""
-    residual: str = "none"
-    """Which of the platform's own copies outlive the deletion: names a setting, or says none."""
-
-    def claims(self, path: str) -> bool:
-        """Whether `path` (of a document, object or key) is this entry's."""
-        return _pattern(self.where).fullmatch(path) is not None
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A data subject, by everything that their data is found by."""
-
-    uid: str
-    subject: str
-    email: str | None
-    """Pseudonym of the address; None for an account without one."""
-    asked_at: datetime
-    """When they asked to be erased."""
-
-    def place(self, entry: Entry) -> str | None:
-        """`entry.where` for this person, up to the first part that varies; None if they have no such data."""
-        path = entry.where
-        for name in ("uid", "email", "subject"):
-            if "{" + name + "}" in path:
-                if (value := getattr(self, name)) is None:
-                    return None
-                path = path.replace("{" + name + "}", value)
-        return path.split("{item", 1)[0]
-
-    def owns(self, entry: Entry, fields: dict[str, Any]) -> bool:
-        """Whether a document at their place is theirs. An address can be enrolled again after the erasure of its
-        account was asked for: that is somebody new."""
-        created: datetime | None = fields.get("createdAt")
-        return "{email}" not in entry.where or created is None or created <= self.asked_at
-
-
-def _pattern(where: str) -> re.Pattern[str]:
-    literal = re.split(r"\{[a-z]+\}", where)
-    return re.compile(r"[^/]+".join(re.escape(part) for part in literal))
-
+from astra.entries import Disposition, Entry, Store
 
 _CONTRACT: Final = "contract, GDPR art. 6(1)(b)"
 _OBLIGATION: Final = "legal obligation, GDPR art. 6(1)(c) with art. 5(2)"
 _ACTIVE: Final = "while the account is active"
 
 DATA_MAP: Final[tuple[Entry, ...]] = (
+    Entry(
+        name="replicate-artefacts",
+        store=Store.REPLICATE,
+        where="{uid}/{item}",
+        category="prompts and images while Replicate computes, and the files given to it",
+        purpose="generate images",
+        lawful_basis=_CONTRACT,
+        retention="until the image is made; Replicate drops the rest within the hour",
+        export=False,
+        export_note="what comes of it is exported",
+        recipients=("Replicate",),
+        residual="replicate",
+        opened_by=("predictions",),
+    ),
     Entry(
         name="uploads",
         store=Store.STORAGE,
@@ -110,6 +43,7 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         export=False,
         export_note="the sealed image is exported",
         residual="soft-delete",
+        item="image",
     ),
     Entry(
         name="sealed-images",
@@ -122,6 +56,8 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         export=True,
         export_note="decrypted",
         residual="soft-delete",
+        item="image",
+        opened_by=("object-keys", "user-key"),
     ),
     Entry(
         name="sealed-thumbnails",
@@ -134,6 +70,8 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         export=False,
         export_note="made from the image, which is exported",
         residual="soft-delete",
+        item="image",
+        opened_by=("object-keys", "user-key"),
     ),
     Entry(
         name="request-counters",
@@ -182,6 +120,47 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         export=True,
         export_note="whole",
         residual="backup",
+        item="image",
+    ),
+    Entry(
+        name="prompts",
+        store=Store.FIRESTORE,
+        where="users/{uid}/prompts/{item}",
+        category="what a user asked to have drawn, encrypted under their key",
+        purpose="generate images, and show what was asked",
+        lawful_basis=_CONTRACT,
+        retention=_ACTIVE,
+        export=True,
+        export_note="decrypted",
+        recipients=("Firebase", "Replicate"),
+        residual="backup",
+        item="prompt",
+        opened_by=("object-keys", "user-key"),
+    ),
+    Entry(
+        name="predictions",
+        store=Store.FIRESTORE,
+        where="users/{uid}/predictions/{item}",
+        category="under which names Replicate has what was given to it",
+        purpose="have it deleted there",
+        lawful_basis=_CONTRACT,
+        retention=_ACTIVE,
+        export=False,
+        export_note="names that mean nothing elsewhere",
+        residual="backup",
+    ),
+    Entry(
+        name="events",
+        store=Store.FIRESTORE,
+        where="users/{uid}/events/{item}",
+        category="what was done in the application, with which kind of device and browser",
+        purpose="improve the service",
+        lawful_basis="legitimate interest, GDPR art. 6(1)(f)",
+        retention=_ACTIVE,
+        export=True,
+        export_note="whole",
+        residual="backup",
+        item="event",
     ),
     Entry(
         name="profile",
@@ -205,6 +184,7 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         retention=_ACTIVE,
         export=False,
         export_note="keys never leave",
+        item="image",
     ),
     Entry(
         name="user-key",
@@ -250,7 +230,21 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         export=False,
         export_note="the receipt shows it",
         disposition=Disposition.ANONYMISE,
-        disposition_note="certificate under a keyed pseudonym; GDPR art. 5(2) and 17(3)(b); for good",
+        disposition_note="certificate under a keyed pseudonym; GDPR art. 5(2) and 17(3)(b)",
+        residual="backup",
+    ),
+    Entry(
+        name="legal-holds",
+        store=Store.FIRESTORE,
+        where="holds/{subject}",
+        category="which of somebody's data must not be deleted, why, until when, and who approved it",
+        purpose="keep what the law asks to be kept, and nothing else",
+        lawful_basis=_OBLIGATION,
+        retention="for good",
+        export=False,
+        export_note="the certificate of an erasure says what is held",
+        disposition=Disposition.RETAIN,
+        disposition_note="the hold itself, under a keyed pseudonym; GDPR art. 5(2), 17(3)(b) and 17(3)(e)",
         residual="backup",
     ),
     Entry(
@@ -264,7 +258,7 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         export=False,
         export_note="nothing in it",
         disposition=Disposition.RETAIN,
-        disposition_note="keyed pseudonym and time; GDPR art. 5(2) and 17(3)(b); for good",
+        disposition_note="keyed pseudonym and time; GDPR art. 5(2) and 17(3)(b)",
     ),
     Entry(
         name="vault-tombstone",
@@ -277,17 +271,28 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         export=False,
         export_note="nothing in it",
         disposition=Disposition.RETAIN,
-        disposition_note="keyed pseudonym and time; GDPR art. 5(2) and 17(3)(b); for good",
+        disposition_note="keyed pseudonym and time; GDPR art. 5(2) and 17(3)(b)",
     ),
 )
 
-NOT_PERSONAL: Final = {"policies/{item}": "the published policy: the same for everybody"}
+NOT_PERSONAL: Final = {
+    "policies/{item}": "the published policy: the same for everybody",
+    "rounds/{item}": "how far a round through all stores is",
+}
 """Documents that hold nothing about anybody, each with the reason."""
+
+
+UNMAPPED: Final = "unmapped"
 
 
 def claimant(store: Store, path: str) -> Entry | None:
     """The entry that `path` in `store` belongs to."""
     return next((entry for entry in DATA_MAP if entry.store is store and entry.claims(path)), None)
+
+
+def name_of(store: Store, path: str) -> str:
+    """The name of the entry that `path` belongs to, or `UNMAPPED`."""
+    return entry.name if (entry := claimant(store, path)) else UNMAPPED
 
 
 def digest() -> str:

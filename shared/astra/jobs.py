@@ -8,7 +8,8 @@ Why this can neither lose work nor do it twice with effect:
   slept through its lease changes nothing, for every checkpoint is a transaction that first compares fences, and it
   stops with Fenced.
 - A page must be harmless to repeat (deleting what is gone is success), because a crash between a page and its
-  checkpoint repeats exactly that page.
+  checkpoint repeats exactly that page. A page whose writes are in the job's own database is Atomic: they happen in the
+  checkpoint's transaction, so that nothing is repeated, counted twice or done by a worker that has lost its lease.
 - Every claim that ends in a failure counts. A job that failed too often is `stuck`: visible, and in nobody's way.
   There is no loop: each pass makes progress, or waits longer than the one before, or ends.
 
@@ -30,6 +31,7 @@ from google.cloud import firestore
 
 from astra import log
 from astra.clock import Clock
+from astra.documents import fetch
 from astra.pseudonyms import Pseudonym
 from astra.transactions import transact
 
@@ -50,7 +52,19 @@ class Pause:
     until: datetime
 
 
-Page = Callable[[dict[str, Any]], "dict[str, Any] | Pause"]
+@dataclass(frozen=True)
+class Atomic:
+    """A page's answer when its writes happen together with the checkpoint, or not at all.
+
+    `write` runs in the checkpoint's transaction, after the fence was compared. It is given the documents `reads`, as
+    read in that transaction, may run again, and answers the fields to change.
+    """
+
+    write: Callable[["firestore.Transaction", "list[firestore.DocumentSnapshot[Any]]"], dict[str, Any]]
+    reads: tuple[firestore.DocumentReference, ...] = ()
+
+
+Page = Callable[[dict[str, Any]], "dict[str, Any] | Pause | Atomic"]
 """One bounded piece of work on the job's fields. Answers the fields to change, `nextRunAt: None` to end."""
 
 
@@ -88,9 +102,8 @@ class Worker:
         try:
             while True:
                 outcome = page(fields)
-                released = isinstance(outcome, Pause) or self._clock() >= deadline
-                fields = self._advance(job, fields, outcome, release=released)
-                if released or fields["nextRunAt"] is None:
+                fields, released = self._advance(job, fields, outcome, release=self._clock() >= deadline)
+                if released:
                     return _moment(fields["nextRunAt"])
         except Fenced:
             log.write(log.Event.JOB_FENCED, job=name)
@@ -115,16 +128,18 @@ class Worker:
         self,
         job: firestore.DocumentReference,
         fields: dict[str, Any],
-        outcome: dict[str, Any] | Pause,
+        outcome: dict[str, Any] | Pause | Atomic,
         *,
         release: bool,
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], bool]:
+        """The fields after the checkpoint, and whether the job was given back: the page said when it is due again."""
         now = self._clock()
         if isinstance(outcome, Pause):
-            changes = {**outcome.changes, "nextRunAt": outcome.until}
-        else:
-            changes = {"nextRunAt": now if release else now + _LEASE, **outcome}
-        return self._checkpoint(job, fields, {"attempts": 0, **changes})
+            outcome = {**outcome.changes, "nextRunAt": outcome.until}
+        going_on = {"attempts": 0, "nextRunAt": now if release else now + _LEASE}
+        atomic = outcome if isinstance(outcome, Atomic) else Atomic(lambda *_: outcome)
+        after = self._checkpoint(job, fields, going_on, atomic)
+        return after, release or after["nextRunAt"] != going_on["nextRunAt"]
 
     def _fail(self, job: firestore.DocumentReference, fields: dict[str, Any], error: Exception) -> datetime | None:
         now, attempts, name = self._clock(), fields["attempts"] + 1, Pseudonym(job.id)
@@ -135,22 +150,23 @@ class Worker:
             log.write(log.Event.JOB_STUCK, severity=logging.CRITICAL, job=name)
             changes |= {"state": "stuck", "nextRunAt": None}
         try:
-            self._checkpoint(job, fields, changes)
+            self._checkpoint(job, fields, changes, Atomic(lambda *_: {}))
         except Fenced:
             return None
         return _moment(changes["nextRunAt"])
 
     def _checkpoint(
-        self, job: firestore.DocumentReference, fields: dict[str, Any], changes: dict[str, Any]
+        self, job: firestore.DocumentReference, fields: dict[str, Any], changes: dict[str, Any], atomic: Atomic
     ) -> dict[str, Any]:
-        def write(transaction: firestore.Transaction) -> None:
-            stored = job.get(["fence"], transaction=transaction).to_dict()
-            if not stored or stored["fence"] != fields["fence"]:
+        def body(transaction: firestore.Transaction) -> dict[str, Any]:
+            stored, *read = fetch(self._db, job, *atomic.reads, transaction=transaction)
+            if not stored.exists or stored.get("fence") != fields["fence"]:
                 raise Fenced
-            transaction.update(job, changes)
+            written = {**changes, **atomic.write(transaction, read)}
+            transaction.update(job, written)
+            return written
 
-        transact(self._db, write)
-        return {**fields, **changes}
+        return {**fields, **transact(self._db, body)}
 
 
 def _moment(value: Any) -> datetime | None:

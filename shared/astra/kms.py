@@ -1,15 +1,14 @@
 """The key that wraps users' keys: named by a URI, held by a key service, never seen by us outside the local stack."""
 
 import base64
-import os
 import threading
 from typing import Any, Final, Protocol
 
 import google_crc32c
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from google.api_core.exceptions import GoogleAPICallError
+from google.api_core.exceptions import GoogleAPICallError, InvalidArgument
 
+from astra import keywrap
 from astra.settings import SealingSettings, emulated
 
 _TIMEOUT: Final = 5.0
@@ -17,6 +16,10 @@ _TIMEOUT: Final = 5.0
 
 class KmsError(RuntimeError):
     """The key service did not wrap or unwrap. The message holds no key and no data."""
+
+
+class Undecryptable(KmsError):
+    """The key service is there and says that this opens under none of its keys: it is damaged, or was never its own."""
 
 
 class Kms(Protocol):
@@ -27,7 +30,7 @@ class Kms(Protocol):
         ...
 
     def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
-        """Decrypt what `wrap` made under the same context; raises KmsError."""
+        """Decrypt what `wrap` made under the same context; raises Undecryptable for anything else, KmsError."""
         ...
 
 
@@ -35,17 +38,16 @@ class LocalKms:
     """AES-256-GCM under a key from the environment. Settings refuse it outside the emulators."""
 
     def __init__(self, key: bytes) -> None:
-        self._aead = AESGCM(key)
+        self._key = key
 
     def wrap(self, secret: bytes, context: bytes) -> bytes:
-        nonce = os.urandom(12)
-        return nonce + self._aead.encrypt(nonce, secret, context)
+        return keywrap.wrap(self._key, secret, context)
 
     def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
         try:
-            return self._aead.decrypt(wrapped[:12], wrapped[12:], context)
+            return keywrap.unwrap(self._key, wrapped, context)
         except (InvalidTag, ValueError):
-            raise KmsError("the local key does not open this") from None
+            raise Undecryptable("the local key does not open this") from None
 
 
 class GoogleKms:
@@ -80,7 +82,8 @@ class GoogleKms:
         try:
             return method(request=request, timeout=_TIMEOUT)
         except GoogleAPICallError as error:
-            raise KmsError(f"Cloud KMS answered {type(error).__name__}") from None
+            foreign = field == "ciphertext" and isinstance(error, InvalidArgument)
+            raise (Undecryptable if foreign else KmsError)(f"Cloud KMS answered {type(error).__name__}") from None
 
 
 class AwsKms:
@@ -110,7 +113,9 @@ class AwsKms:
         try:
             return method(KeyId=self._key, EncryptionContext=bound_to, **blob)
         except (BotoCoreError, ClientError) as error:
-            raise KmsError(f"AWS KMS answered {type(error).__name__}") from None
+            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+            foreign = code in ("InvalidCiphertextException", "IncorrectKeyException")
+            raise (Undecryptable if foreign else KmsError)(f"AWS KMS answered {type(error).__name__}") from None
 
 
 def _intact(value: bytes, checksum: int | None) -> bytes:

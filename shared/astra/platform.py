@@ -74,6 +74,8 @@ class Platform(Generic[S]):
         """The project's default bucket."""
         from google.cloud import storage  # noqa: PLC0415  (not every codebase touches objects)
 
+        # Before each request it would look the bucket up, in a thread, to label traces that nobody takes.
+        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         # Not the Admin SDK's own: that one asks Google for a token even in the emulators.
         return storage.Client(project=self.app.project_id).bucket(self.app.options.get("storageBucket"))
 

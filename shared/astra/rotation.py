@@ -5,24 +5,27 @@ one update of one document under the precondition that it is still what was read
 found by the next page, because a page asks for what is not done yet instead of keeping a list. An old KEK is dropped
 only in a state where no object is wrapped by it, and no new one can be: see `Vault.new_object`.
 
-    rotations/kms           the key service's key: KEKs are wrapped by the key in use now
-    rotations/{pseudonym}   one user's KEK: a new version, and that user's DEKs wrapped by it
+    rotations/kms           the key service's key: KEKs are wrapped by the key in use when it was begun, `target`
+    rotations/{pseudonym}   one user's KEK: a new version, `target`, and that user's DEKs wrapped by it
+
+A job is `ended` when nothing needs the old key any more. It is `incomplete` when all that is left are keys that nothing
+opens: they are counted as `failed`, marked, and tried again by the next rotation.
 
 `python -m astra.rotation kms`, `… user UID` and `… status` are for staff.
 """
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from google.api_core.exceptions import AlreadyExists, FailedPrecondition, NotFound
 from google.cloud import firestore
 
 from astra import jobs
-from astra.cobblestone import Unopenable
-from astra.kms import KmsError
+from astra.kms import KmsError, Undecryptable
 from astra.platform import Platform
 from astra.settings import SealingSettings
 from astra.vault import Vault
@@ -44,7 +47,7 @@ def begin(platform: Platform[SealingSettings], uid: str | None = None) -> firest
         kind = {"kind": "user", "uid": uid, "target": user["version"] + 1}
     else:
         rows = vault.db.collection("keys")
-        kind = {"kind": "kms", "before": now}
+        kind = {"kind": "kms", "before": now, "target": vault.keyring.uri}
     [[total]] = rows.count().get()
     fields = jobs.opened(now, **kind, done=0, failed=0, total=int(total.value))
     try:
@@ -66,55 +69,71 @@ def resume(platform: Platform[SealingSettings], budget: timedelta) -> int:
 
 def run(platform: Platform[SealingSettings], job: firestore.DocumentReference, budget: timedelta) -> None:
     """Work on one rotation until it ends or `budget` is used up."""
-    jobs.Worker(platform.vault_db, platform.clock, _RETRY).run(
-        job, lambda fields: _page(platform.vault, fields), budget
-    )
+    jobs.Worker(platform.vault_db, platform.clock, _RETRY).run(job, lambda fields: _page(platform, fields), budget)
 
 
-def _page(vault: Vault, job: dict[str, Any]) -> dict[str, Any]:
-    return _user_page(vault, job) if job["kind"] == "user" else _kms_page(vault, job)
+def _page(platform: Platform[SealingSettings], job: dict[str, Any]) -> dict[str, Any] | jobs.Pause:
+    vault = platform.vault
+    return _user_page(vault, job) if job["kind"] == "user" else _kms_page(vault, job, platform.clock())
 
 
-def _kms_page(vault: Vault, job: dict[str, Any]) -> dict[str, Any]:
-    rows = vault.db.collection("keys").where(filter=firestore.FieldFilter("wrappedAt", "<", job["before"]))
-    page = list(rows.order_by("wrappedAt").limit(_PAGE).stream())
+def _kms_page(vault: Vault, job: dict[str, Any], now: datetime) -> dict[str, Any] | jobs.Pause:
+    before, target = job["before"], job["target"]
+    if vault.keyring.uri != target:
+        raise KmsError("this instance wraps by another key: one that was deployed since must do this")
+    keys = vault.db.collection("keys")
+    rows = keys.where(filter=firestore.FieldFilter("wrappedAt", "<", before)).order_by("wrappedAt")
+    page = list(rows.limit(_PAGE).stream())
     if not page:
-        return {"state": "ended", "nextRunAt": None}
-    fields: dict[str, dict[str, Any]] = {}
+        others = keys.where(filter=firestore.FieldFilter("kms", "!=", target)).select(["rewrapFailed"]).stream()
+        if all((other.to_dict() or {}).get("rewrapFailed") for other in others):
+            return _end(job)
+        # Made since by an instance that had not heard of the new key: all that is left is gone through once more.
+        return jobs.Pause({"before": now, "failed": 0}, now + _RETRY)
+    changes: list[tuple[firestore.DocumentSnapshot[Any], dict[str, Any]]] = []
     for snapshot in page:
         try:
-            fields[snapshot.id] = vault.rewrapped_keks(snapshot.to_dict() or {}, snapshot.id)
-        except (KmsError, Unopenable):
-            # One damaged key must not hold up the others: it is stepped over and counted. A key service that is down
-            # fails them all, and then nothing is stepped over.
-            fields[snapshot.id] = {"wrappedAt": job["before"], "rewrapFailed": True}
-    failed = sum("rewrapFailed" in changes for changes in fields.values())
-    if failed == len(page) > 1:
-        raise KmsError("the key service re-wraps nothing")
-    changed = sum(_update(vault, snapshot, fields[snapshot.id]) for snapshot in page)
-    return {"done": job["done"] + changed - failed, "failed": job["failed"] + failed}
+            fields = vault.rewrapped_keks(snapshot.to_dict() or {}, snapshot.id)
+        except Undecryptable:
+            # One damaged key must not hold up the others. A key service that is down is another matter: it fails the
+            # page, and nothing is stepped over, for who reads "ended" may switch the old key off.
+            fields = {"wrappedAt": before, "rewrapFailed": True}
+        changes.append((snapshot, fields))
+    return _write(vault, job, changes)
 
 
 def _user_page(vault: Vault, job: dict[str, Any]) -> dict[str, Any]:
     uid, target = job["uid"], job["target"]
     snapshot = vault.user(uid).get()
     user = snapshot.to_dict()
-    ended = {"state": "ended", "nextRunAt": None, "uid": firestore.DELETE_FIELD}
     if user is None:
-        return ended  # erased meanwhile
+        return _end(job)  # erased meanwhile
     if user["version"] < target:
         fresh = vault.fresh_kek(uid, target)
-        old = vault.rewrapped_keks(user, uid)["keks"]  # one document, one key of the key service
-        _update(vault, snapshot, {**fresh, "version": target, "keks": old | fresh["keks"]})
+        old = vault.rewrapped_keks(user, uid)  # one document, one key of the key service
+        _update(vault, snapshot, {**old, **fresh, "version": target, "keks": old["keks"] | fresh["keks"]})
         return {}
-    done = 0
     rows = vault.user(uid).collection("objects").where(filter=firestore.FieldFilter("kekVersion", "<", target))
-    for row in list(rows.limit(_PAGE).stream()):
-        done += _update(vault, row, vault.rewrapped_deks(user, row.to_dict() or {}, uid, row.id))
-    if done:
-        return {"done": job["done"] + done}
+    if page := list(rows.limit(_PAGE).stream()):
+        changes = [(row, vault.rewrapped_deks(user, row.to_dict() or {}, uid, row.id)) for row in page]
+        return _write(vault, job, changes)
     dropped = _update(vault, snapshot, {"keks": {str(target): user["keks"][str(target)]}})
-    return ended if dropped else {}
+    return _end(job) if dropped else {}
+
+
+def _end(job: dict[str, Any]) -> dict[str, Any]:
+    state = "incomplete" if job["failed"] else "ended"
+    return {"state": state, "nextRunAt": None, "uid": firestore.DELETE_FIELD}
+
+
+def _write(
+    vault: Vault, job: dict[str, Any], changes: "list[tuple[firestore.DocumentSnapshot[Any], dict[str, Any]]]"
+) -> dict[str, Any]:
+    """Change a page of documents. Answers the counts."""
+    counts = {"done": job["done"], "failed": job["failed"]}
+    for snapshot, fields in changes:
+        counts["failed" if fields["rewrapFailed"] is True else "done"] += _update(vault, snapshot, fields)
+    return counts
 
 
 def _update(vault: Vault, snapshot: "firestore.DocumentSnapshot[Any]", fields: dict[str, Any]) -> int:
@@ -144,18 +163,26 @@ def main() -> int:
     verbs.add_parser("user", help="give one user a new key").add_argument("uid")
     verbs.add_parser("status", help="list rotations")
     chosen = parser.parse_args()
-    platform = Platform.at_start(SealingSettings)
+    platform, code = Platform.at_start(SealingSettings), 0
     if chosen.verb != "status":
         try:
             job = begin(platform, getattr(chosen, "uid", None))
         except LookupError as error:
             print(error, file=sys.stderr)  # noqa: T201
             return 1
+        before: dict[str, Any] = {}
         while (fields := job.get().to_dict() or {})["nextRunAt"] is not None:
-            print(f"{fields['done']} of {fields['total']}", flush=True)  # noqa: T201
+            if fields == before:
+                time.sleep(1)  # waiting after a failure, or in another worker's hands
+            else:
+                print(f"{fields['done']} of {fields['total']}", flush=True)  # noqa: T201
+            before = fields
             run(platform, job, timedelta(seconds=5))
+        if fields["state"] != "ended":
+            print(f"{fields['state']}: the old key is still needed", file=sys.stderr)  # noqa: T201
+            code = 1
     print("\n".join(_status(platform)))  # noqa: T201
-    return 0
+    return code
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import os
 from datetime import timedelta
 from typing import Annotated, Self, TypeVar
 
-from pydantic import BeforeValidator, RedisDsn, Secret, ValidationError, model_validator
+from pydantic import BeforeValidator, HttpUrl, RedisDsn, Secret, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -101,12 +101,24 @@ class ErasureSettings(RedisSettings):
     function, after which no write begun before the erasure can still arrive."""
     retry_delay_seconds: int = 30
     """The first delay after a failure; it doubles from there."""
-    soft_delete_days: int = 0
-    """How long the bucket keeps what was deleted (its soft-delete policy); the certificate says so."""
-    point_in_time_recovery_days: int = 0
-    """How long the default database's past can be read (0: point-in-time recovery is off)."""
-    backup_days: int = 0
-    """How long the default database's backups are kept (0: none are made)."""
+    roll_call_hours: float = 24
+    """How often every place is gone through for data whose owner is gone, and for accounts without a profile."""
+    orphan_grace_hours: float = 24
+    """How old such data must be: an account's parts are not made in one instant."""
+    most_orphans: int = 100
+    """More than these in one round are not erased but reported."""
+    copies_days: dict[str, float] = {}
+    """In the emulators, how long copies of each kind last, as JSON; a real project is asked for its own settings."""
+    replicate_url: HttpUrl = HttpUrl("https://api.replicate.com")
+    """https outside the emulators."""
+    replicate_token: Secret[str]
+    """Cancels predictions and deletes files at Replicate."""
+
+    @model_validator(mode="after")
+    def _https(self) -> Self:
+        if not emulated() and self.replicate_url.scheme != "https":
+            raise ValueError("ASTRA_REPLICATE_URL must start with https:// outside the emulators")
+        return self
 
     @property
     def quiet_period(self) -> timedelta:

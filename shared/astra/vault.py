@@ -8,6 +8,8 @@ no point-in-time recovery, and nowhere else: destroying them turns every copy of
     keys/{uid}/objects/{id}    {kekVersion, deks: {variant: wrapped DEK}}
     tombstones/{pseudonym}     an erased user never gets a key again
 
+`rewrapFailed: true` on either of the first two: the last rotation found a wrapped key there that nothing opens.
+
 Every read asks the database for the wrapped key. Only the key service's answer for exactly those bytes is kept, for a
 minute: a destroyed key opens nothing from that moment, on a warm instance neither.
 """
@@ -19,12 +21,12 @@ from typing import Any, BinaryIO, Final
 
 from cachetools import TTLCache
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.cloud import firestore
 
-from astra import cobblestone, tombstones
+from astra import cobblestone, keywrap, tombstones
 from astra.clock import Clock
 from astra.cobblestone import Header, Unopenable, context
+from astra.documents import fetch
 from astra.kms import Keyring
 from astra.pseudonyms import Pseudonyms
 from astra.transactions import transact
@@ -32,19 +34,29 @@ from astra.transactions import transact
 VARIANTS: Final = ("full", "thumb")
 _CACHED: Final = 60.0
 _MOST_CACHED: Final = 1000
+_TRIES: Final = 10
 
 
 class Rotated(Exception):
-    """The user's key was replaced meanwhile: read it again."""
+    """The user's key was made or replaced meanwhile: read it again."""
 
 
 @dataclass(frozen=True)
 class ObjectKey:
-    """What seals and opens one object. Never stored, never printed."""
+    """What seals and opens one variant of one object. Never stored, never printed."""
 
     dek: bytes = field(repr=False)
-    header: Header
-    bound_to: bytes = field(repr=False)
+    kek_version: int
+    names: tuple[bytes, ...] = field(repr=False)
+
+    @property
+    def header(self) -> Header:
+        """How an object that is sealed now begins."""
+        return Header(self.kek_version)
+
+    def bound_to(self, header: Header) -> bytes:
+        """The context of an object with that header: it may have been sealed under an older KEK."""
+        return context(*self.names, str(header.key_version).encode())
 
 
 class Vault:
@@ -52,7 +64,7 @@ class Vault:
 
     def __init__(self, db: firestore.Client, keyring: Keyring, pseudonyms: Pseudonyms, clock: Clock) -> None:
         self.db = db
-        self._keyring = keyring
+        self.keyring = keyring
         self._pseudonyms = pseudonyms
         self._clock = clock
         self._unwrapped: TTLCache[tuple[str, bytes], bytes] = TTLCache(
@@ -73,20 +85,19 @@ class Vault:
 
         Raises tombstones.Erased for a user who is being or was erased.
         """
-        while True:
+        for _ in range(_TRIES):
             try:
                 return self._new_object(uid, object_id)
             except Rotated:
                 continue
+        raise Rotated
 
-    def find_object(self, uid: str, object_id: str, header: Header, variant: str = "full") -> ObjectKey:
+    def find_object(self, uid: str, object_id: str, variant: str = "full") -> ObjectKey:
         """The key of a sealed object; raises Unopenable if it was destroyed or never was."""
-        references = (self.user(uid), self.object(uid, object_id))
-        found = {snapshot.reference.path: snapshot.to_dict() for snapshot in self.db.get_all(list(references))}
-        user, stored = (found[reference.path] for reference in references)
+        user, stored = (found.to_dict() for found in fetch(self.db, self.user(uid), self.object(uid, object_id)))
         if not user or not stored or variant not in stored["deks"]:
             raise Unopenable
-        return self._object_key(user, stored, uid, object_id, variant, header)
+        return self._object_key(user, stored, uid, object_id, variant)
 
     def destroy_object(self, uid: str, object_id: str) -> None:
         """Make one object's copies noise, wherever they are. Nothing to destroy is success."""
@@ -97,21 +108,24 @@ class Vault:
         return self._wrapped({str(version): os.urandom(32)}, uid)
 
     def rewrapped_keks(self, user: dict[str, Any], uid: str) -> dict[str, Any]:
-        """The fields of `user` with the same KEKs under the key in use now."""
-        return self._wrapped({version: self.kek(user, uid, int(version)) for version in user["keks"]}, uid)
+        """The fields of `user` with the same KEKs under the key in use now; raises KmsError."""
+        keks = {version: self.kek(user, uid, int(version)) for version in user["keks"]}
+        return self._wrapped(keks, uid) | {"rewrapFailed": firestore.DELETE_FIELD}
 
     def rewrapped_deks(self, user: dict[str, Any], stored: dict[str, Any], uid: str, object_id: str) -> dict[str, Any]:
-        """The fields of an object with the same DEKs under the user's present KEK."""
+        """The fields of an object with the same DEKs under the user's present KEK; raises KmsError.
+
+        A DEK that opens with no key stays as it is: nothing is lost by it, and it takes no other with it.
+        """
         old, new = stored["kekVersion"], user["version"]
-        deks = {
-            variant: wrap(
-                self.kek(user, uid, new),
-                unwrap(self.kek(user, uid, old), wrapped, _dek_context(uid, object_id, variant, old)),
-                _dek_context(uid, object_id, variant, new),
-            )
-            for variant, wrapped in stored["deks"].items()
-        }
-        return {"kekVersion": new, "deks": deks}
+        kek, deks, failed = self.kek(user, uid, new), {}, False
+        for variant, wrapped in stored["deks"].items():
+            try:
+                dek = _unwrap(self.kek(user, uid, old), wrapped, _dek_context(uid, object_id, variant, old))
+                deks[variant] = keywrap.wrap(kek, dek, _dek_context(uid, object_id, variant, new))
+            except Unopenable:
+                deks[variant], failed = wrapped, True
+        return {"kekVersion": new, "deks": deks, "rewrapFailed": failed or firestore.DELETE_FIELD}
 
     def kek(self, user: dict[str, Any], uid: str, version: int) -> bytes:
         """A user's unwrapped KEK of that version; raises Unopenable if it was destroyed."""
@@ -123,85 +137,71 @@ class Vault:
             self._unwrapped.expire()
             known = self._unwrapped.get((user["kms"], bound_to + wrapped))
         if known is None:
-            known = self._keyring.service(user["kms"]).unwrap(wrapped, bound_to)
+            known = self.keyring.service(user["kms"]).unwrap(wrapped, bound_to)
             with self._lock:
                 self._unwrapped[user["kms"], bound_to + wrapped] = known
         return known
 
     def _new_object(self, uid: str, object_id: str) -> dict[str, ObjectKey]:
-        user = self._user_keys(uid)
-        version = user["version"]
-        kek = self.kek(user, uid, version)
-        deks = {
-            variant: wrap(kek, os.urandom(32), _dek_context(uid, object_id, variant, version)) for variant in VARIANTS
-        }
-        keys, objects = self.user(uid), self.object(uid, object_id)
+        # Read and wrapped before the transaction: its body may run again, and a call to the key service is slow.
+        before, stored = self._stored(uid, object_id)
+        user = before or {"version": 1, "createdAt": self._clock(), **self.fresh_kek(uid, 1)}
+        if stored is None:
+            kek, version = self.kek(user, uid, user["version"]), user["version"]
+            deks = {v: keywrap.wrap(kek, os.urandom(32), _dek_context(uid, object_id, v, version)) for v in VARIANTS}
+            made = {"kekVersion": version, "deks": deks}
 
-        def ensure(transaction: firestore.Transaction) -> dict[str, Any]:
-            tombstones.refuse_erased(transaction, self.db, self._pseudonyms.of_uid(uid))
-            if stored := objects.get(transaction=transaction).to_dict():
-                return stored
-            # A key wrapped by a KEK that a rotation has just done away with could never be opened.
-            if keys.get(["version"], transaction=transaction).get("version") != version:
-                raise Rotated
-            record = {"kekVersion": version, "deks": deks}
-            transaction.create(objects, record)
-            return record
+            def ensure(transaction: firestore.Transaction) -> dict[str, Any]:
+                now, stored = self._stored(uid, object_id, transaction)
+                # A key wrapped by a KEK that a rotation has just done away with could never be opened, and of two
+                # first uploads one makes the KEK of both.
+                if (now and now["version"]) != (before and version):
+                    raise Rotated
+                if stored is None:
+                    if now is None:
+                        transaction.create(self.user(uid), user)
+                    transaction.create(self.object(uid, object_id), made)
+                return stored or made
 
-        stored = transact(self.db, ensure)
+            stored = transact(self.db, ensure)
         if str(stored["kekVersion"]) not in user["keks"]:
             raise Rotated
-        header = Header(stored["kekVersion"])
-        return {variant: self._object_key(user, stored, uid, object_id, variant, header) for variant in VARIANTS}
+        return {variant: self._object_key(user, stored, uid, object_id, variant) for variant in VARIANTS}
 
-    def _user_keys(self, uid: str) -> dict[str, Any]:
-        keys = self.user(uid)
-        if stored := keys.get().to_dict():
-            return stored
-        # Wrapped before the transaction: its body may run again, and a call to the key service is slow.
-        fresh = {"version": 1, "createdAt": self._clock(), **self.fresh_kek(uid, 1)}
-
-        def create(transaction: firestore.Transaction) -> dict[str, Any]:
-            tombstones.refuse_erased(transaction, self.db, self._pseudonyms.of_uid(uid))
-            if stored := keys.get(transaction=transaction).to_dict():
-                return stored  # another first upload was faster: there is one key
-            transaction.create(keys, fresh)
-            return fresh
-
-        return transact(self.db, create)
+    def _stored(
+        self, uid: str, object_id: str, transaction: firestore.Transaction | None = None
+    ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """The wrapped keys of a user and of an object, of somebody who is not being erased."""
+        tombstone = tombstones.reference(self.db, self._pseudonyms.of_uid(uid))
+        references = (tombstone, self.user(uid), self.object(uid, object_id))
+        erased, user, stored = fetch(self.db, *references, transaction=transaction)
+        if erased.exists:
+            raise tombstones.Erased
+        return user.to_dict(), stored.to_dict()
 
     def _wrapped(self, keks: dict[str, bytes], uid: str) -> dict[str, Any]:
-        uri = self._keyring.uri
-        service = self._keyring.service(uri)
+        uri = self.keyring.uri
+        service = self.keyring.service(uri)
         wrapped = {version: service.wrap(kek, _kek_context(uid, int(version))) for version, kek in keks.items()}
         return {"keks": wrapped, "kms": uri, "wrappedAt": self._clock()}
 
     def _object_key(
-        self, user: dict[str, Any], stored: dict[str, Any], uid: str, object_id: str, variant: str, header: Header
+        self, user: dict[str, Any], stored: dict[str, Any], uid: str, object_id: str, variant: str
     ) -> ObjectKey:
         version = stored["kekVersion"]
-        dek = unwrap(
-            self.kek(user, uid, version), stored["deks"][variant], _dek_context(uid, object_id, variant, version)
-        )
-        names = (uid.encode(), object_id.encode(), variant.encode())
-        return ObjectKey(dek, header, context(*names, str(header.key_version).encode()))
+        kek = self.kek(user, uid, version)
+        dek = _unwrap(kek, stored["deks"][variant], _dek_context(uid, object_id, variant, version))
+        return ObjectKey(dek, version, (uid.encode(), object_id.encode(), variant.encode()))
 
 
 def seal(source: BinaryIO, sink: BinaryIO, key: ObjectKey) -> None:
     """Write `source` to `sink` as a sealed object."""
-    cobblestone.seal(source, sink, key.dek, key.header, key.bound_to)
+    cobblestone.seal(source, sink, key.dek, key.header, key.bound_to(key.header))
 
 
-def wrap(kek: bytes, dek: bytes, bound_to: bytes) -> bytes:
-    """AES-256-GCM under a user's key, behind a random nonce."""
-    nonce = os.urandom(12)
-    return nonce + AESGCM(kek).encrypt(nonce, dek, bound_to)
-
-
-def unwrap(kek: bytes, wrapped: bytes, bound_to: bytes) -> bytes:
-    """The inverse of `wrap`; raises Unopenable."""
+def _unwrap(kek: bytes, wrapped: bytes, bound_to: bytes) -> bytes:
     try:
-        return AESGCM(kek).decrypt(wrapped[:12], wrapped[12:], bound_to)
+        return keywrap.unwrap(kek, wrapped, bound_to)
     except (InvalidTag, ValueError):
         raise Unopenable from None
 

@@ -2,14 +2,15 @@
 
 import io
 import secrets
-import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from PIL import Image
 
-import erasing
+from astra import erasure
 from astra.platform import Platform
 from local.client import Client
 from local.scan import scan
@@ -41,7 +42,9 @@ def test_a_worker_killed_while_sealing_leaves_an_image_in_the_end_and_no_plainte
     ada = client.join()
     wait_sealed(client, ada, client.upload(ada, PHOTOGRAPH.read_bytes()))  # so that there is a worker
     image_id = client.upload(ada, noise(3000, 2500), content_type="image/png")
-    for process in workers("seal_upload"):
+    at_work = workers("seal_upload")
+    assert at_work
+    for process in at_work:
         process.kill()
     wait_sealed(client, ada, image_id)
     incoming = f"incoming/{ada.uid}/"
@@ -51,31 +54,38 @@ def test_a_worker_killed_while_sealing_leaves_an_image_in_the_end_and_no_plainte
 
 def test_an_erasure_that_no_task_ever_asked_for_is_found(client: Client, platform: Platform[Any]) -> None:
     ada = client.join()
-    erasing.begin(platform, ada.uid, platform.clock())
+    erasure.begin(platform, ada.uid, platform.clock())
     receipt = {"receipt": platform.pseudonyms.receipt(platform.pseudonyms.of_uid(ada.uid))}
     wait_for("the certificate", lambda: client.call("receipt", receipt).get("certificate"), 60)
 
 
-def test_a_stream_torn_by_an_erasure_says_nothing_of_whose_it_was(stack: Stack, client: Client) -> None:
+def test_damage_late_in_a_file_tears_the_answer_and_says_nothing_of_whose_it_was(
+    stack: Stack, client: Client, platform: Platform[Any]
+) -> None:
     ada = client.join()
-    image_id = client.upload(ada, noise(3000, 2500), content_type="image/png")
+    image_id = client.upload(ada, noise(2000, 1500), content_type="image/png")
     wait_sealed(client, ada, image_id)
-    request = (
-        f"GET /{stack.project}/{stack.region}/open_image?id={image_id} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-        f"Authorization: Bearer {ada.token}\r\n\r\n"
-    )
-    with socket.create_connection(("127.0.0.1", stack.ports["functions"]), timeout=30) as slow:
-        slow.sendall(request.encode())
-        assert b"200 OK" in slow.recv(4096)
-        receipt = {"receipt": client.call("delete_account", {"confirm": True}, ada.token)["receipt"]}
-        wait_for("the certificate", lambda: client.call("receipt", receipt).get("certificate"), 60)
+    blob = platform.bucket.blob(f"images/{ada.uid}/{image_id}")
+    damaged = bytearray(blob.download_as_bytes())
+    damaged[-1000] ^= 1
+    blob.upload_from_file(io.BytesIO(damaged), size=len(damaged))
+    received = 0
+    headers = {"Authorization": f"Bearer {ada.token}"}
+    # The emulator does not pass on that the function hung up, so a silence is how a client sees it there.
+    with (
+        pytest.raises(httpx.TransportError),
+        httpx.stream("GET", stack.function_url(f"open_image?id={image_id}"), headers=headers, timeout=5) as answer,
+    ):
+        assert answer.status_code == 200
+        for piece in answer.iter_raw():
+            received += len(piece)
+    assert 0 < received < len(damaged)
     assert [finding for finding in scan(stack, {"account id": ada.uid.encode()}) if finding.store == "log"] == []
 
 
-@pytest.mark.parametrize("times", [20])
-def test_a_crowd_asking_for_one_deletion_gets_one(client: Client, times: int) -> None:
+def test_a_crowd_asking_for_one_deletion_at_once_gets_one(client: Client) -> None:
     ada = client.join()
-    answers = [client.call("delete_account", {"confirm": True}, ada.token) for _ in range(times)]
-    assert len({answer["receipt"] for answer in answers}) == 1
-    receipt = {"receipt": answers[0]["receipt"]}
-    wait_for("the certificate", lambda: client.call("receipt", receipt).get("certificate"), 60)
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(client.call, "delete_account", {"confirm": True}, ada.token) for _ in range(20)]
+    [receipt] = {answer.result()["receipt"] for answer in asked}
+    wait_for("the certificate", lambda: client.call("receipt", {"receipt": receipt}).get("certificate"), 60)

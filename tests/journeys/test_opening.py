@@ -85,6 +85,16 @@ def test_an_entity_tag_saves_the_bytes(client: Client, ada: Gallery) -> None:
     assert client.open(ada.image_id, ada.person.token, size="thumb").headers["ETag"] != tag
 
 
+def test_tags_are_compared_weakly_to_save_and_strongly_to_join(client: Client, ada: Gallery) -> None:
+    """RFC 9110: `If-None-Match` asks whether anything is new, `If-Range` whether the parts fit together."""
+    tag = ask(client, ada).headers["ETag"]
+    for same in (f"W/{tag}", f'"another", W/{tag}', "*"):
+        assert ask(client, ada, If_None_Match=same).status_code == 304
+    for unlike in (f"W/{tag}", tag.strip('"'), "Wed, 21 Oct 2065 07:28:00 GMT"):
+        answer = ask(client, ada, If_Range=unlike, Range="bytes=0-9")
+        assert (answer.status_code, answer.content) == (200, ada.whole)
+
+
 def test_the_thumbnail_is_small_upright_and_its_owners(client: Client, ada: Gallery) -> None:
     answer = client.open(ada.image_id, ada.person.token, size="thumb")
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "image/webp")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import httpx
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from local import firebase_json
@@ -27,7 +28,19 @@ def test_each_codebase_has_the_secrets_and_the_repository_has_none(stack: Stack)
     for file in files:
         values = dict(line.split("=", 1) for line in file.read_text().splitlines())
         assert {name: values[name] for name in KEYS} == {name: os.environ[name] for name in KEYS}
+        assert values["ASTRA_REPLICATE_TOKEN"] == os.environ["ASTRA_REPLICATE_TOKEN"] == stack.replicate.token
     assert not list(ROOT.glob("functions/*/.secret.local"))
+
+
+def test_the_functions_are_told_where_replicate_is(stack: Stack) -> None:
+    suites = [process for process in psutil.Process().children(recursive=True) if is_emulator_suite(process)]
+    # Other tests' stacks may be running beside the shared one.
+    assert stack.replicate.url in [suite.environ()["ASTRA_REPLICATE_URL"] for suite in suites]
+    assert os.environ["ASTRA_REPLICATE_URL"] == stack.replicate.url
+
+
+def is_emulator_suite(process: psutil.Process) -> bool:
+    return process.name() == "node" and "emulators:start" in process.cmdline()
 
 
 def test_the_timer_fires_schedules_without_failures(stack: Stack) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from astra.datamap import DATA_MAP, Store
+from astra.datamap import DATA_MAP
+from astra.entries import Store
 from astra.platform import Platform
 from local.client import Client, Person
 from local.stack import Stack

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from astra import datamap
-from astra.datamap import DATA_MAP, Disposition, Entry, Store, Subject, claimant
+from astra.datamap import DATA_MAP, claimant
+from astra.entries import Disposition, Entry, Store, Subject
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ADA = Subject(uid="ada", subject="f" * 64, email="e" * 64, asked_at=NOW)

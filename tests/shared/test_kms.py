@@ -19,7 +19,7 @@ from google.cloud import kms
 from google.cloud.kms_v1.services.key_management_service.transports import KeyManagementServiceGrpcTransport
 from moto.server import ThreadedMotoServer
 
-from astra.kms import AwsKms, GoogleKms, Keyring, Kms, KmsError, LocalKms
+from astra.kms import AwsKms, GoogleKms, Keyring, Kms, KmsError, LocalKms, Undecryptable
 from astra.settings import SealingSettings, load
 
 KEY = "projects/demo-astra/locations/global/keyRings/astra/cryptoKeys/users"
@@ -27,10 +27,11 @@ SERVICE = "google.cloud.kms.v1.KeyManagementService"
 
 
 class CloudKms:
-    """Encrypt and Decrypt of one key. `damage` is applied to each answer, as a bad network would."""
+    """Encrypt and Decrypt of one key. `damaged` answers are what a bad network makes; `unverified` names what of the
+    request the service did not check."""
 
     def __init__(self) -> None:
-        self._aead, self.damaged = AESGCM(bytes(32)), False
+        self._aead, self.damaged, self.unverified = AESGCM(bytes(32)), False, ""
 
     def encrypt(self, request: kms.EncryptRequest, context: grpc.ServicerContext) -> kms.EncryptResponse:
         aad = request.additional_authenticated_data
@@ -41,9 +42,10 @@ class CloudKms:
             name=KEY + "/cryptoKeyVersions/1",
             ciphertext=sealed[::-1] if self.damaged else sealed,
             ciphertext_crc32c=google_crc32c.value(sealed),
-            verified_plaintext_crc32c=request.plaintext_crc32c == google_crc32c.value(request.plaintext),
-            verified_additional_authenticated_data_crc32c=request.additional_authenticated_data_crc32c
-            == google_crc32c.value(aad),
+            verified_plaintext_crc32c=self.unverified != "plaintext"
+            and request.plaintext_crc32c == google_crc32c.value(request.plaintext),
+            verified_additional_authenticated_data_crc32c=self.unverified != "context"
+            and request.additional_authenticated_data_crc32c == google_crc32c.value(aad),
         )
 
     def decrypt(self, request: kms.DecryptRequest, context: grpc.ServicerContext) -> kms.DecryptResponse:
@@ -114,9 +116,9 @@ def test_a_secret_comes_back_under_its_context_only(any_kms: Kms) -> None:
     assert b"kkkk" not in wrapped
     assert any_kms.unwrap(wrapped, b"ada|1") == b"k" * 32
     for context in (b"ada|2", b"grace|1", b""):
-        with pytest.raises(KmsError):
+        with pytest.raises(Undecryptable):
             any_kms.unwrap(wrapped, context)
-    with pytest.raises(KmsError):
+    with pytest.raises(Undecryptable):
         any_kms.unwrap(wrapped[:-1] + bytes([wrapped[-1] ^ 1]), b"ada|1")
 
 
@@ -129,12 +131,24 @@ def test_a_damaged_answer_is_refused(cloud: CloudKms, google: GoogleKms) -> None
         google.unwrap(wrapped, b"ada|1")
 
 
+@pytest.mark.parametrize("unverified", ["plaintext", "context"])
+def test_a_request_that_the_service_could_not_verify_is_refused(
+    cloud: CloudKms, google: GoogleKms, unverified: str
+) -> None:
+    cloud.unverified = unverified
+    with pytest.raises(KmsError, match="damaged"):
+        google.wrap(b"k" * 32, b"ada|1")
+
+
 def test_a_key_service_that_does_not_answer_says_so_without_data(aws: AwsKms, google: GoogleKms) -> None:
     google._key = "projects/x/locations/y/keyRings/z/cryptoKeys/none"
     aws._key = aws._key[:-4] + "0000"
     for service, name in ((google, "NotFound"), (aws, "ClientError")):
+        with pytest.raises(KmsError):
+            service.unwrap(b"canary" * 5, b"ada|1")
         with pytest.raises(KmsError, match=f"answered .*({name}|NotFoundException)") as refusal:
             service.wrap(b"canary" * 5, b"ada|1")
+        assert not isinstance(refusal.value, Undecryptable), "a key service that is down says nothing about a key"
         assert "canary" not in str(refusal.value)
         assert refusal.value.__cause__ is None
 

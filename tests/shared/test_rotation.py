@@ -4,11 +4,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.exceptions import InvalidTag
 from google.cloud import firestore
 from pydantic import Secret
 
-from astra import cobblestone, rotation, vault
-from astra.cobblestone import HEADER_SIZE, Header, Unopenable
+from astra import cobblestone, keywrap, rotation, vault
+from astra.cobblestone import HEADER_SIZE, Header
 from astra.kms import Keyring, KmsError, LocalKms
 from astra.platform import Platform
 from astra.vault import Vault
@@ -34,9 +35,8 @@ class Owner:
 
     def all_open(self, keys: Vault | None = None) -> bool:
         for object_id, sealed in self.sealed.items():
-            header = Header.parse(sealed[:HEADER_SIZE])
-            key = (keys or self.platform.vault).find_object(self.uid, object_id, header)
-            content = b"".join(cobblestone.unseal([sealed[HEADER_SIZE:]], key.dek, header, key.bound_to))
+            key = (keys or self.platform.vault).find_object(self.uid, object_id)
+            content = b"".join(cobblestone.unseal([sealed], key.dek, key.bound_to))
             assert content == object_id.encode()
         return True
 
@@ -58,6 +58,13 @@ def rotate(platform: Platform[Any], uid: str | None = None) -> dict[str, Any]:
         if fields["nextRunAt"] is None:
             return fields
     raise AssertionError("the rotation never ends")
+
+
+def move(platform: Platform[Any]) -> None:
+    """To another key of the key service, as a deployment with another setting does."""
+    keyring = Keyring(platform.settings.model_copy(update={"kms_uri": "test-kms://new"}))
+    keyring._services["test-kms://new"] = LocalKms(b"n" * 32)
+    platform.__dict__["vault"] = Vault(platform.vault_db, keyring, platform.pseudonyms, platform.clock)
 
 
 @pytest.fixture
@@ -101,8 +108,8 @@ def test_an_old_key_kept_aside_opens_nothing_sealed_after_its_end(ada: Owner) ->
     stored = ada.platform.vault.object(ada.uid, "ring-0000").get().to_dict()
     assert stored is not None
     for version in (1, 2):
-        with pytest.raises(Unopenable):
-            vault.unwrap(stolen, stored["deks"]["full"], vault._dek_context(ada.uid, "ring-0000", "full", version))
+        with pytest.raises(InvalidTag):
+            keywrap.unwrap(stolen, stored["deks"]["full"], vault._dek_context(ada.uid, "ring-0000", "full", version))
 
 
 def test_the_key_services_key_is_replaced_and_everything_opens_throughout(
@@ -123,16 +130,13 @@ def test_the_key_services_key_is_replaced_and_everything_opens_throughout(
 
 def test_another_key_service_takes_over_while_the_old_still_answers(platform: Platform[Any], ada: Owner) -> None:
     """Moving from one KMS key to another: each record says which key wrapped it."""
-    settings = platform.settings.model_copy(update={"kms_uri": "test-kms://new"})
-    keyring = Keyring(settings)
-    keyring._services["test-kms://new"] = LocalKms(b"n" * 32)
-    moved = Vault(platform.vault_db, keyring, platform.pseudonyms, platform.clock)
-    assert ada.all_open(moved)
-    platform.__dict__["vault"] = moved
+    move(platform)
+    assert ada.all_open()
     rotate(platform)
     assert ada.keys()["kms"] == "test-kms://new"
-    assert ada.all_open(moved)
-    without = Keyring(settings.model_copy(update={"local_kms_key": Secret(bytes(32))}))
+    assert ada.all_open()
+    gone = {"kms_uri": "test-kms://new", "local_kms_key": Secret(bytes(32))}
+    without = Keyring(platform.settings.model_copy(update=gone))
     without._services["test-kms://new"] = LocalKms(b"n" * 32)
     assert ada.all_open(Vault(platform.vault_db, without, platform.pseudonyms, platform.clock)), "the old key is needed"
 
@@ -185,33 +189,117 @@ def test_objects_made_during_a_rotation_are_never_left_behind(ada: Owner, monkey
 
 
 def test_a_key_read_before_a_rotation_wraps_nothing_after_it(ada: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, stale = Vault._user_keys, [ada.keys()]
+    real, rotated = Vault.kek, [False]
 
-    def slow(self: Vault, uid: str) -> dict[str, Any]:
-        return stale.pop() if stale else real(self, uid)
+    def slow(self: Vault, user: dict[str, Any], uid: str, version: int) -> bytes:
+        if not rotated[0]:
+            rotated[0] = True
+            rotate(ada.platform, ada.uid)
+        return real(self, user, uid, version)
 
-    rotate(ada.platform, ada.uid)
-    monkeypatch.setattr(Vault, "_user_keys", slow)
+    monkeypatch.setattr(Vault, "kek", slow)
     ada.sealed["late-0001"] = ada.seal("late-0001")
-    assert stale == []
+    assert list(ada.keys()["keks"]) == ["2"]
     assert ada.all_open()
 
 
-def test_a_damaged_key_holds_up_nobody_and_is_counted(platform: Platform[Any], ada: Owner) -> None:
-    broken = Owner(platform, 1)
+def test_an_old_key_stays_while_a_page_of_its_objects_could_not_be_changed(
+    ada: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, lost = rotation._update, [0]
+
+    def unlucky(vault: Vault, snapshot: Any, fields: dict[str, Any]) -> int:
+        if "deks" in fields and lost[0] < 3:
+            lost[0] += 1
+            return 0  # somebody else changed each of them in between
+        return real(vault, snapshot, fields)
+
+    monkeypatch.setattr(rotation, "_update", unlucky)
+    rotate(ada.platform, ada.uid)
+    assert lost[0] == 3
+    assert ada.all_open()
+
+
+@pytest.mark.parametrize("page", [1, 100])
+def test_a_damaged_key_holds_up_nobody_and_leaves_the_rotation_incomplete_until_it_is_mended(
+    platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(rotation, "_PAGE", page)
+    broken, ada = Owner(platform, 1), Owner(platform)
+    whole = broken.keys()["keks"]
     platform.vault.user(broken.uid).update({"keks": {"1": b"damaged beyond repair, alas"}})
     before = ada.keys()["keks"]
+    move(platform)
     job = rotate(platform)
-    assert job["state"] == "ended"
-    assert (job["done"], job["failed"]) == (1, 1)
+    assert (job["state"], job["done"], job["failed"]) == ("incomplete", 1, 1)
+    assert broken.keys()["rewrapFailed"] is True
     assert ada.keys()["keks"] != before
     assert ada.all_open()
+    platform.vault.user(broken.uid).update({"keks": whole})
+    job = rotate(platform)
+    assert (job["state"], job["failed"]) == ("ended", 0)
+    mended = broken.keys()
+    assert "rewrapFailed" not in mended
+    assert mended["kms"] == "test-kms://new"
+    assert broken.all_open()
 
 
-def test_a_key_service_that_is_down_is_waited_for(
-    platform: Platform[Any], ada: Owner, monkeypatch: pytest.MonkeyPatch
+def test_a_damaged_object_key_takes_no_other_with_it(platform: Platform[Any], ada: Owner) -> None:
+    damaged = platform.vault.object(ada.uid, "ring-0000")
+    damaged.update({"deks.thumb": b"damaged beyond repair, alas"})
+    job = rotate(platform, ada.uid)
+    assert (job["state"], job["done"], job["failed"]) == ("incomplete", 2, 1)
+    assert "uid" not in job
+    stored = damaged.get().to_dict() or {}
+    assert (stored["kekVersion"], stored["rewrapFailed"]) == (2, True)
+    assert list(ada.keys()["keks"]) == ["2"]
+    assert ada.all_open(), "the other variant too"
+
+
+def test_an_instance_that_wraps_by_another_key_leaves_the_rotation_to_others(
+    platform: Platform[Any], ada: Owner
 ) -> None:
-    Owner(platform, 1)
+    old = platform.vault
+    move(platform)
+    platform.clock.step(seconds=1)  # type: ignore[attr-defined]
+    job, new = rotation.begin(platform), platform.vault
+    before = ada.keys()
+    platform.__dict__["vault"] = old
+    rotation.run(platform, job, BUDGET)
+    fields = job.get().to_dict() or {}
+    assert (fields["state"], fields["attempts"], fields["done"]) == ("running", 1, 0)
+    assert ada.keys() == before
+    platform.__dict__["vault"] = new
+    assert rotate(platform)["state"] == "ended"
+    assert ada.keys()["kms"] == "test-kms://new"
+
+
+def test_a_rotation_ends_only_when_no_key_is_left_under_the_old_one(platform: Platform[Any], ada: Owner) -> None:
+    """An instance that was started before goes on for a while, and makes keys as it always did."""
+    old = platform.vault
+    move(platform)
+    platform.clock.step(seconds=1)  # type: ignore[attr-defined]
+    job, new = rotation.begin(platform), platform.vault
+    platform.clock.step(seconds=1)  # type: ignore[attr-defined]
+    platform.__dict__["vault"] = old
+    grace = Owner(platform, 1)
+    platform.__dict__["vault"] = new
+    rotation.run(platform, job, BUDGET)
+    fields = job.get().to_dict() or {}
+    assert (fields["state"], fields["attempts"]) == ("running", 0)
+    assert fields["nextRunAt"] > platform.clock()
+    assert rotate(platform)["state"] == "ended"
+    assert {owner.keys()["kms"] for owner in (ada, grace)} == {"test-kms://new"}
+    assert grace.all_open()
+
+
+@pytest.mark.parametrize("verb", ["wrap", "unwrap"])
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_key_service_that_is_down_is_waited_for(
+    platform: Platform[Any], ada: Owner, monkeypatch: pytest.MonkeyPatch, others: int, verb: str
+) -> None:
+    for _ in range(others):
+        Owner(platform, 1)
     platform.clock.step(minutes=2)  # type: ignore[attr-defined]
     job = rotation.begin(platform)
     with monkeypatch.context() as patch:
@@ -219,12 +307,14 @@ def test_a_key_service_that_is_down_is_waited_for(
         def down(*_: Any) -> bytes:
             raise KmsError("down")
 
-        patch.setattr(LocalKms, "wrap", down)
-        rotation.run(platform, job, BUDGET)
-    fields = job.get().to_dict()
-    assert fields is not None
-    assert (fields["state"], fields["attempts"]) == ("running", 1)
-    assert rotate(platform)["failed"] == 0
+        patch.setattr(LocalKms, verb, down)
+        for attempts in (1, 2, 3):
+            rotation.run(platform, job, BUDGET)
+            platform.clock.step(minutes=10)  # type: ignore[attr-defined]
+            fields = job.get().to_dict() or {}
+            assert (fields["state"], fields["attempts"], fields["failed"]) == ("running", attempts, 0)
+    ended = rotate(platform)
+    assert (ended["state"], ended["failed"]) == ("ended", 0)
     assert ada.all_open()
 
 
@@ -247,6 +337,10 @@ def test_staff_see_progress_and_a_table(
     assert "0 of 3" in printed
     assert "rotation    state         done      of  failed" in printed
     assert ada.uid not in printed
+    platform.vault.object(ada.uid, "ring-0000").update({"deks.thumb": b"damaged beyond repair, alas"})
+    monkeypatch.setattr("sys.argv", ["rotation", "user", ada.uid])
+    assert rotation.main() == 1
+    assert "incomplete: the old key is still needed" in capsys.readouterr().err
     monkeypatch.setattr("sys.argv", ["rotation", "user", "nobody"])
     assert rotation.main() == 1
     assert "no key" in capsys.readouterr().err

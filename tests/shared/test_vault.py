@@ -7,7 +7,7 @@ import pytest
 from pydantic import Secret
 
 from astra import cobblestone, tombstones, vault
-from astra.cobblestone import HEADER_SIZE, Header, Unopenable
+from astra.cobblestone import Unopenable
 from astra.kms import Keyring, KmsError, LocalKms
 from astra.platform import Platform
 from astra.transactions import transact
@@ -21,9 +21,8 @@ def seal(key: ObjectKey, content: bytes = b"a ring") -> bytes:
 
 
 def unseal(platform: Platform[Any], uid: str, object_id: str, sealed: bytes) -> bytes:
-    header = Header.parse(sealed[:HEADER_SIZE])
-    key = platform.vault.find_object(uid, object_id, header)
-    return b"".join(cobblestone.unseal([sealed[HEADER_SIZE:]], key.dek, key.header, key.bound_to))
+    key = platform.vault.find_object(uid, object_id)
+    return b"".join(cobblestone.unseal([sealed], key.dek, key.bound_to))
 
 
 @pytest.fixture
@@ -97,11 +96,11 @@ def test_nothing_stored_or_printed_holds_a_plain_key(platform: Platform[Any], ui
 
 
 def test_under_another_master_key_nothing_opens(platform: Platform[Any], uid: str) -> None:
-    sealed = seal(platform.vault.new_object(uid, "ring-0001")["full"])
+    platform.vault.new_object(uid, "ring-0001")
     other = platform.settings.model_copy(update={"local_kms_key": Secret(bytes(32))})
     stranger = Vault(platform.vault_db, Keyring(other), platform.pseudonyms, platform.clock)
     with pytest.raises(KmsError, match="does not open") as refusal:
-        stranger.find_object(uid, "ring-0001", Header.parse(sealed[:HEADER_SIZE]))
+        stranger.find_object(uid, "ring-0001")
     assert refusal.value.__cause__ is None
 
 
@@ -109,9 +108,9 @@ def test_variants_have_keys_of_their_own_and_do_not_open_each_other(platform: Pl
     keys = platform.vault.new_object(uid, "ring-0001")
     assert keys["full"].dek != keys["thumb"].dek
     sealed = seal(keys["full"])
-    thumb = platform.vault.find_object(uid, "ring-0001", Header.parse(sealed[:HEADER_SIZE]), "thumb")
+    thumb = platform.vault.find_object(uid, "ring-0001", "thumb")
     with pytest.raises(Unopenable):
-        b"".join(cobblestone.unseal([sealed[HEADER_SIZE:]], thumb.dek, thumb.header, thumb.bound_to))
+        b"".join(cobblestone.unseal([sealed], thumb.dek, thumb.bound_to))
 
 
 def test_the_key_service_is_asked_once_a_minute_for_a_user(
@@ -154,10 +153,9 @@ def test_a_warm_instance_does_not_open_what_was_shredded(
 def test_an_object_is_bound_to_its_place_even_under_the_same_key(platform: Platform[Any], uid: str) -> None:
     """Somebody who can write to the vault gives two objects one key: their contents still can't be swapped."""
     keys = [platform.vault.new_object(uid, name) for name in ("ring-0001", "ring-0002")]
-    places = {key.bound_to for pair in keys for key in pair.values()}
+    places = {key.bound_to(key.header) for pair in keys for key in pair.values()}
     assert len(places) == 4, "owner, object and variant must each tell places apart"
     sealed = seal(keys[0]["full"])
     for other in (keys[0]["thumb"], keys[1]["full"]):
         with pytest.raises(Unopenable):
-            pieces = [sealed[HEADER_SIZE:]]
-            b"".join(cobblestone.unseal(pieces, keys[0]["full"].dek, other.header, other.bound_to))
+            b"".join(cobblestone.unseal([sealed], keys[0]["full"].dek, other.bound_to))

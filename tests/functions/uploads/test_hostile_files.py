@@ -67,9 +67,9 @@ def heic(**options: object) -> bytes:
     return sink.getvalue()
 
 
-def gif_claiming_frames(count: int) -> bytes:
+def gif_claiming_frames(count: int, side: int = 1) -> bytes:
     frame = b"\x2c" + struct.pack("<HHHH", 0, 0, 1, 1) + b"\0" + b"\x02\x02\x44\x01\x00"
-    head = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
+    head = b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
     return head + frame * count + b";"
 
 
@@ -210,6 +210,12 @@ def test_a_hostile_file_is_rejected_within_bounds(name: str) -> None:
     assert time.process_time() - began < 20
     assert peak < 300 * 1024 * 1024
     assert "canary" not in str(rejected.value)
+
+
+def test_the_limit_on_pixels_is_on_all_frames_together() -> None:
+    assert intake.clean(gif_claiming_frames(3, 4000)).width == 4000
+    with pytest.raises(intake.Rejected, match="64 million pixels"):
+        intake.clean(gif_claiming_frames(5, 4000))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "HEIF"])

@@ -1,8 +1,10 @@
 import io
 import math
+import secrets
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from PIL import Image, ImageChops, ImageCms, ImageStat
+from PIL import Image, ImageChops, ImageCms, ImageStat, JpegImagePlugin
 from PIL.ExifTags import IFD, Base
 
 import intake
@@ -61,6 +63,66 @@ def test_a_transparent_palette_stays_transparent() -> None:
     assert before.getchannel("A").getextrema() == after.getchannel("A").getextrema() == (0, 255)
 
 
+def palette_gif(colours: int) -> bytes:
+    """A still of noise in that many colours, the first of them transparent."""
+    image = Image.frombytes("P", (400, 300), bytes(byte % colours for byte in secrets.token_bytes(400 * 300)))
+    image.putpalette(secrets.token_bytes(colours * 3))
+    sink = io.BytesIO()
+    image.save(sink, "GIF", transparency=0)
+    return sink.getvalue()
+
+
+def both(clean: intake.CleanImage, order: str) -> tuple[bytes, bytes]:
+    """Content and thumbnail, asked for in that order or side by side."""
+    if order == "thumbnail last":
+        return clean.content, clean.thumbnail
+    with ThreadPoolExecutor(1) as pool:
+        thumbnail = pool.submit(lambda: clean.thumbnail)
+        if order == "thumbnail first":
+            thumbnail.result()
+        return clean.content, thumbnail.result()
+
+
+@pytest.mark.parametrize("order", ["thumbnail first", "thumbnail last", "side by side"])
+@pytest.mark.parametrize("colours", [64, 128, 200, 256])
+def test_a_transparent_gif_is_kept_to_the_pixel_whenever_its_thumbnail_is_made(colours: int, order: str) -> None:
+    raw = palette_gif(colours)
+    content, thumbnail = both(intake.clean(raw), order)
+    assert decoded(content).convert("RGBA").tobytes() == decoded(raw).convert("RGBA").tobytes()
+    assert decoded(thumbnail).getchannel("A").getextrema() != (255, 255)
+
+
+def test_a_sixteen_bit_grey_is_scaled_and_not_clipped_in_its_thumbnail() -> None:
+    sink = io.BytesIO()
+    Image.frombytes("I;16", (64, 64), b"\x00\x40" * 64 * 64).save(sink, "PNG")
+    assert ImageStat.Stat(decoded(intake.clean(sink.getvalue()).thumbnail)).mean == pytest.approx([64] * 3, abs=2)
+
+
+def test_heic_keeps_its_detail_and_its_colours_at_full_resolution() -> None:
+    sink = io.BytesIO()
+    decoded(PHOTOGRAPH.read_bytes()).save(sink, "HEIF", quality=95)
+    raw = sink.getvalue()
+    after = decoded(intake.clean(raw).content)
+    assert JpegImagePlugin.get_sampling(after) == 0, "4:4:4"
+    squares = ImageStat.Stat(ImageChops.difference(decoded(raw), after)).sum2
+    psnr = 10 * math.log10(255**2 * 3 * after.width * after.height / sum(squares))
+    assert psnr > 42, "dB"
+
+
+def test_a_lack_of_memory_is_no_fault_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = picture()
+    clean = intake.clean(raw)
+
+    def exhausted(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "save", exhausted)
+    monkeypatch.setattr(Image.Image, "load", exhausted)
+    for work in (lambda: intake.clean(raw), lambda: clean.content, lambda: clean.thumbnail):
+        with pytest.raises(MemoryError):
+            work()
+
+
 def test_a_photograph_loses_what_it_says_about_its_maker_and_nothing_to_the_eye() -> None:
     raw = PHOTOGRAPH.read_bytes()
     assert decoded(raw).getexif().get_ifd(IFD.GPSInfo)
@@ -111,6 +173,35 @@ def test_a_wide_colour_profile_is_kept() -> None:
     assert decoded(intake.clean(picture("PNG", icc_profile=profile)).content).info["icc_profile"] == profile
 
 
+def srgb(size: int | None = None) -> bytes:
+    """A valid profile, made `size` bytes long in all by zeros within its declared end."""
+    raw = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    size = size or len(raw)
+    return size.to_bytes(4, "big") + raw[4:].ljust(size - 4, b"\0")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_colour_profile_ends_where_it_says(kind: str) -> None:
+    clean = intake.clean(picture(kind, icc_profile=srgb() + b"canary" * 100))
+    for content in (clean.content, clean.thumbnail):
+        assert decoded(content).info["icc_profile"] == srgb()
+    longer = (len(srgb()) + 1).to_bytes(4, "big") + srgb()[4:]
+    assert "icc_profile" not in decoded(intake.clean(picture(kind, icc_profile=longer)).content).info
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])  # of a PNG, Pillow itself reads no more
+def test_a_colour_profile_has_at_most_one_mebibyte(kind: str) -> None:
+    for size, kept in ((1024 * 1024, True), (1024 * 1024 + 1, False)):
+        clean = intake.clean(picture(kind, icc_profile=srgb(size)))
+        assert ("icc_profile" in decoded(clean.content).info) == kept
+
+
+def test_a_thumbnail_of_inks_is_no_longer_described_by_their_profile() -> None:
+    clean = intake.clean(picture(mode="CMYK", icc_profile=srgb()))
+    assert "icc_profile" in decoded(clean.content).info
+    assert "icc_profile" not in decoded(clean.thumbnail).info
+
+
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
@@ -143,6 +234,14 @@ def test_a_moving_image_keeps_every_frame_and_its_time(kind: str) -> None:
         seen = after.convert("RGB").getpixel((4, 4))
         assert isinstance(seen, tuple)
         assert max(abs(a - b) for a, b in zip(seen, color, strict=True)) < 12
+
+
+def test_a_moving_image_that_takes_too_long_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    sink, frames = io.BytesIO(), [Image.new("RGB", (8, 8), color) for color in ("red", "green")]
+    frames[0].save(sink, "GIF", save_all=True, append_images=frames[1:])
+    monkeypatch.setattr(intake, "_MOST_SECONDS", -1.0)
+    with pytest.raises(intake.Rejected, match="too long"):
+        intake.clean(sink.getvalue())
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:

@@ -2,23 +2,29 @@
 
 import io
 import secrets
+import threading
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from google.api_core.exceptions import PreconditionFailed
+from google.api_core.exceptions import NotFound, PreconditionFailed
 from google.cloud.firestore_v1.transaction import _Transactional
 from google.cloud.storage import Blob
+from PIL import Image
 from requests.adapters import HTTPAdapter
 
+import intake
 import sealing
-from astra import tombstones
+from astra import cobblestone, tombstones
 from astra.platform import Platform
 from local.story import PHOTOGRAPH
 
 PHOTO = PHOTOGRAPH.read_bytes()
 SEALED = ["images", "thumbs"]
+BUDGET = timedelta(minutes=3)
 
 
 class Crash(BaseException):
@@ -132,7 +138,7 @@ def test_a_crash_at_any_step_leaves_work_that_the_same_event_finishes(
         upload.seal()
     else:
         quiet.clock.step(minutes=11)  # type: ignore[attr-defined]
-        assert sealing.recover(quiet) <= 1
+        assert sealing.recover(quiet, BUDGET) <= 1
     record = upload.record()
     assert record is not None
     assert record["status"] == "ready"
@@ -214,18 +220,175 @@ def test_an_erasure_asked_for_meanwhile_wins(
     assert not quiet.vault_db.document(f"keys/{ada}/objects/{upload.id}").get().exists
 
 
+def keys(platform: Platform[Any], upload: Upload) -> bool:
+    found: bool = platform.vault.object(upload.uid, upload.id).get().exists
+    return found
+
+
+def before_the_record(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]) -> None:
+    """Let something happen when everything is stored and only the record is missing, once."""
+    real, calls = sealing._record, [0]
+
+    def late(*args: Any) -> None:
+        calls[0] += 1
+        if calls[0] == 1:
+            meanwhile()
+        real(*args)
+
+    monkeypatch.setattr(sealing, "_record", late)
+
+
+def test_a_worker_that_comes_after_the_giving_up_removes_what_it_made(
+    quiet: Platform[Any], ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = Upload(quiet, ada)
+    before_the_record(monkeypatch, lambda: sealing._give_up(quiet, upload.blob))
+    upload.seal()
+    assert (upload.record() or {})["status"] == "rejected"
+    assert upload.objects() == []
+    assert not keys(quiet, upload)
+
+
+def test_a_giving_up_that_comes_after_the_worker_leaves_the_image(quiet: Platform[Any], ada: str) -> None:
+    upload = Upload(quiet, ada)
+    upload.seal()
+    record = upload.record()
+    sealing._give_up(quiet, upload.blob)
+    assert upload.record() == record
+    assert upload.objects() == SEALED
+    assert keys(quiet, upload)
+
+
+@pytest.mark.parametrize("failing", ["first", "second"])
+def test_of_two_workers_the_first_to_record_decides(
+    quiet: Platform[Any], ada: str, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """The same event twice at once: one of the two meets a failure of the decoder."""
+    upload, real, calls = Upload(quiet, ada), intake.clean, [0]
+
+    def clean(raw: bytes) -> intake.CleanImage:
+        calls[0] += 1
+        if calls[0] == (1 if failing == "first" else 2):
+            raise intake.Rejected("The decoder failed.")
+        return real(raw)
+
+    monkeypatch.setattr(intake, "clean", clean)
+    before_the_record(monkeypatch, upload.seal)
+    upload.seal()
+    assert calls[0] == 2
+    # What the first is about to record, the second has decided otherwise by then.
+    ready = failing == "first"
+    assert (upload.record() or {})["status"] == ("ready" if ready else "rejected")
+    assert upload.objects() == (SEALED if ready else [])
+    assert keys(quiet, upload) == ready
+
+
+@pytest.mark.parametrize("reason", [intake.Rejected("no thumbnail"), MemoryError()])
+def test_a_thumbnail_that_fails_when_the_image_is_stored_already_leaves_neither(
+    quiet: Platform[Any], ada: str, monkeypatch: pytest.MonkeyPatch, reason: Exception
+) -> None:
+    def fail(*_: Any) -> bytes:
+        deadline = time.monotonic() + 20
+        while "images" not in upload.objects():
+            assert time.monotonic() < deadline, "the image is never stored"
+        raise reason
+
+    upload = Upload(quiet, ada)
+    monkeypatch.setattr(intake, "_thumbnail", fail)
+    quiet.clock.step(hours=2)  # type: ignore[attr-defined]
+    sealing.recover(quiet, BUDGET)
+    assert (upload.record() or {})["status"] == "rejected"
+    assert upload.objects() == []
+    assert not keys(quiet, upload)
+
+
+def test_a_crash_between_rejecting_and_removing_is_finished_by_the_same_event(
+    quiet: Platform[Any], ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = Upload(quiet, ada)
+    with monkeypatch.context() as patch:
+        before_the_record(patch, lambda: sealing._reject(quiet, ada, upload.id, "given up", upload.size))
+        crash_at(patch, sealing, "_tidy", 1, after=False)
+        with pytest.raises(Crash):
+            upload.seal()
+    assert upload.objects() == ["images", "incoming", "thumbs"]
+    upload.seal()
+    assert upload.objects() == []
+    assert not keys(quiet, upload)
+
+
+def test_a_database_that_is_not_found_is_no_event_seen_before(
+    quiet: Platform[Any], ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: Any) -> None:
+        raise NotFound("no such database")
+
+    upload = Upload(quiet, ada)
+    with monkeypatch.context() as patch:
+        patch.setattr(_Transactional, "__call__", missing)
+        with pytest.raises(NotFound):
+            upload.seal()
+    assert "incoming" in upload.objects()
+    upload.seal()
+    assert upload.objects() == SEALED
+
+
+def test_the_record_waits_for_the_objects_before_its_transaction(
+    quiet: Platform[Any], ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, real = [], sealing.transact
+
+    def watched(db: Any, body: Any) -> Any:
+        seen.append(upload.objects())
+        return real(db, body)
+
+    upload = Upload(quiet, ada)
+    monkeypatch.setattr(sealing, "transact", watched)
+    upload.seal()
+    assert seen == [["images", "incoming", "thumbs"]]
+
+
+def test_a_transparent_gif_is_stored_to_the_pixel(
+    quiet: Platform[Any], ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = Image.frombytes("P", (400, 300), bytes(byte % 128 for byte in secrets.token_bytes(400 * 300)))
+    image.putpalette(secrets.token_bytes(128 * 3))
+    sink = io.BytesIO()
+    image.save(sink, "GIF", transparency=7)
+    upload, small = Upload(quiet, ada, sink.getvalue()), threading.Event()
+    thumbnail, save = intake._thumbnail, Image.Image.save
+
+    def first(*args: Any) -> bytes:
+        made = thumbnail(*args)
+        small.set()
+        return made
+
+    def second(self: Image.Image, sink: Any, kind: str, **options: Any) -> None:
+        assert kind != "GIF" or small.wait(20)
+        save(self, sink, kind, **options)
+
+    monkeypatch.setattr(intake, "_thumbnail", first)
+    monkeypatch.setattr(Image.Image, "save", second)
+    upload.seal()
+    sealed = quiet.bucket.blob(f"images/{ada}/{upload.id}").download_as_bytes()
+    key = quiet.vault.find_object(ada, upload.id)
+    opened = b"".join(cobblestone.unseal([sealed], key.dek, key.bound_to))
+    with Image.open(sink) as before, Image.open(io.BytesIO(opened)) as after:
+        assert after.convert("RGBA").tobytes() == before.convert("RGBA").tobytes()
+
+
 def test_a_fresh_upload_is_left_to_its_event(quiet: Platform[Any], ada: str) -> None:
     upload = Upload(quiet, ada)
-    assert sealing.recover(quiet) == 0
+    assert sealing.recover(quiet, BUDGET) == 0
     assert upload.objects() == ["incoming"]
 
 
 def test_an_upload_whose_event_was_lost_is_sealed(quiet: Platform[Any], ada: str) -> None:
     upload = Upload(quiet, ada)
     quiet.clock.step(minutes=11)  # type: ignore[attr-defined]
-    assert sealing.recover(quiet) == 1
+    assert sealing.recover(quiet, BUDGET) == 1
     assert upload.objects() == SEALED
-    assert sealing.recover(quiet) == 0
+    assert sealing.recover(quiet, BUDGET) == 0
 
 
 def test_a_poisoned_upload_delays_nobody_and_is_rejected_within_the_hour(
@@ -241,40 +404,86 @@ def test_a_poisoned_upload_delays_nobody_and_is_rejected_within_the_hour(
 
     monkeypatch.setattr(sealing, "_seal", fail)
     quiet.clock.step(minutes=11)  # type: ignore[attr-defined]
-    sealing.recover(quiet)
+    sealing.recover(quiet, BUDGET)
     assert (good.record() or {})["status"] == "ready"
     assert poison.record() is None
     quiet.clock.step(hours=1)  # type: ignore[attr-defined]
-    sealing.recover(quiet)
+    sealing.recover(quiet, BUDGET)
     record = poison.record()
     assert record is not None
     assert (record["status"], record["reason"]) == ("rejected", "The image could not be processed. Try another file.")
-    assert "incoming" not in good.objects()
+    assert good.objects() == SEALED
+    assert not keys(quiet, poison)
+
+
+@pytest.mark.parametrize(("hours", "status"), [(2, "ready"), (25, "rejected")])
+def test_an_old_upload_is_tried_before_it_is_given_up_within_a_day(
+    quiet: Platform[Any], ada: str, hours: float, status: str
+) -> None:
+    upload = Upload(quiet, ada)
+    quiet.clock.step(hours=hours)  # type: ignore[attr-defined]
+    sealing.recover(quiet, BUDGET)
+    assert (upload.record() or {})["status"] == status
+    assert upload.objects() == (SEALED if status == "ready" else [])
+
+
+def test_fresh_uploads_hide_no_stale_one(quiet: Platform[Any], ada: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stale = Upload(quiet, ada)
+    quiet.clock.now = stale.blob.time_created + timedelta(minutes=11)  # type: ignore[attr-defined]
+    for n in range(3):
+        blob = quiet.bucket.blob(f"incoming/!{n}")  # sorts first
+        blob.upload_from_string(b"fresh")
+    real = Blob.time_created.fget
+
+    def created(blob: Blob) -> Any:
+        return quiet.clock() if blob.name.startswith("incoming/!") else real(blob)
+
+    monkeypatch.setattr(Blob, "time_created", property(created))
+    monkeypatch.setattr(sealing, "_MOST_RECOVERED", 2)
+    assert sealing.recover(quiet, BUDGET) == 1
+    assert (stale.record() or {})["status"] == "ready"
+
+
+def test_recovering_ends_with_its_budget_and_goes_on_the_next_time(
+    quiet: Platform[Any], ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = sealing.seal_upload
+
+    def slow(platform: Any, *args: Any) -> None:
+        real(platform, *args)
+        platform.clock.step(minutes=2)
+
+    uploads = [Upload(quiet, ada) for _ in range(3)]
+    monkeypatch.setattr(sealing, "seal_upload", slow)
+    quiet.clock.step(minutes=11)  # type: ignore[attr-defined]
+    assert sealing.recover(quiet, BUDGET) == 2
+    assert sealing.recover(quiet, BUDGET) == 1
+    assert all((upload.record() or {})["status"] == "ready" for upload in uploads)
 
 
 def test_what_lies_in_incoming_under_no_name_of_ours_goes_too(quiet: Platform[Any]) -> None:
     quiet.bucket.blob("incoming/odd").upload_from_string(b"plaintext")
     quiet.clock.step(minutes=11)  # type: ignore[attr-defined]
-    sealing.recover(quiet)
+    sealing.recover(quiet, BUDGET)
     assert not list(quiet.bucket.list_blobs())
 
 
 @pytest.mark.parametrize("content", [PHOTO, b"plain text"], ids=["image", "no image"])
-def test_every_write_and_delete_names_its_generation_on_the_wire(
+def test_every_read_write_and_delete_names_its_generation_on_the_wire(
     quiet: Platform[Any], ada: str, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload, sent, real = Upload(quiet, ada, content), [], HTTPAdapter.send
 
     def send(self: HTTPAdapter, request: Any, *args: Any, **kwargs: Any) -> Any:
-        if "/storage/" in request.url and request.method in ("POST", "PUT", "PATCH", "DELETE"):
+        if "/storage/" in request.url and (request.method != "GET" or "alt=media" in request.url):
             sent.append((request.method, parse_qs(urlsplit(request.url).query)))
         return real(self, request, *args, **kwargs)
 
     monkeypatch.setattr(HTTPAdapter, "send", send)
     upload.seal()
-    assert [method for method, _ in sent] == (["POST", "POST", "DELETE"] if content == PHOTO else ["DELETE"])
+    assert [method for method, _ in sent] == ["GET", *(["POST", "POST"] if content == PHOTO else []), "DELETE"]
     for method, query in sent:
-        wanted = str(upload.generation) if method == "DELETE" else "0"
+        wanted = "0" if method == "POST" else str(upload.generation)
         assert query["ifGenerationMatch"] == [wanted], f"{method} without its precondition"
 
 

@@ -1,0 +1,85 @@
+"""Contenders in deleting a person, each started by `bench.erase` as a process of its own. Prints JSON."""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import cascade
+import descendants
+from astra import erasure, jobs
+from astra.clock import utc_now
+from astra.platform import Platform
+from astra.settings import ErasureSettings
+from bench.wire import Meter
+
+_HOUR = timedelta(hours=1)
+_BARE_PAGE = 500  # the most that a commit takes
+
+
+def platform(ahead: timedelta = timedelta(0)) -> Any:
+    """The engine's collaborators, at the present or `ahead` of it."""
+    return Platform(ErasureSettings, lambda: utc_now() + ahead)
+
+
+def erase(over: Any, uid: str) -> None:
+    """From the request to the pause before the verification: everything is deleted by then."""
+    erasure.begin(over, uid, over.clock())
+    subject = over.pseudonyms.of_uid(uid)
+    job = erasure.reference(over.db, subject)
+    jobs.Worker(over.db, over.clock, over.settings.retry_delay).run(job, cascade.Cascade(over, subject).page, _HOUR)
+    assert job.get(["step"]).get("step") == "verify"
+
+
+def seconds(work: Callable[[], None]) -> float:
+    """How long it takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def ours(warm: str, uid: str) -> list[float]:
+    """The engine: seconds, and the process's peak of memory in MiB."""
+    over = platform()
+    erase(over, warm)
+    taken = seconds(lambda: erase(over, uid))
+    return [taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
+
+
+def bare(warm: str, uid: str) -> list[float]:
+    """The same query and the same batch in a loop, and nothing else: no job, no other store."""
+    db = platform().db
+
+    def loop(of: str) -> None:
+        root = db.document(f"users/{of}")
+        while page := descendants.page(db, root, _BARE_PAGE):
+            batch = db.batch()
+            for reference in page:
+                batch.delete(reference)
+            batch.commit()
+        root.delete()
+
+    loop(warm)
+    return [seconds(lambda: loop(uid))]
+
+
+def counted(uid: str) -> list[int]:
+    """The engine: reads and writes from the request to the pause, with one read of ours that sees that it got there."""
+    meter = Meter()
+    erase(platform(), uid)
+    return [meter.reads, meter.writes]
+
+
+def announced(uid: str, hours_ahead: str) -> list[int]:
+    """The engine, saying before each commit how many deletes leave with it: it may be killed at any of them."""
+    Meter(lambda deletes: deletes and print(json.dumps([deletes]), flush=True))
+    erase(platform(timedelta(hours=int(hours_ahead))), uid)
+    return [0]
+
+
+if __name__ == "__main__":
+    name, *words = sys.argv[1:]
+    print(json.dumps({"ours": ours, "bare": bare, "counted": counted, "announced": announced}[name](*words)))

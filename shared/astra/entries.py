@@ -1,0 +1,101 @@
+"""What the data map is written in: stores, entries, and the person whose data an entry finds."""
+
+import enum
+import functools
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+
+class Store(enum.StrEnum):
+    """The kinds of store, in the order in which erasure goes through them: others' copies first, keys after what they
+    open, and the account last, because its address is what the rest is found by."""
+
+    REPLICATE = "replicate"
+    STORAGE = "storage"
+    REDIS = "redis"
+    FIRESTORE = "firestore"
+    VAULT = "vault"
+    AUTH = "auth"
+
+
+class Disposition(enum.StrEnum):
+    """What erasure does with an entry."""
+
+    DELETE = "delete"
+    ANONYMISE = "anonymise"
+    RETAIN = "retain"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One place. `where` is a path pattern: `{uid}`, `{email}` and `{subject}` stand for the person (account id,
+    pseudonym of the e-mail address, pseudonym of the account), other braces for anything within one segment."""
+
+    name: str
+    store: Store
+    where: str
+    category: str
+    purpose: str
+    lawful_basis: str
+    retention: str
+    export: bool
+    export_note: str
+    recipients: tuple[str, ...] = ("Firebase",)
+    disposition: Disposition = Disposition.DELETE
+    disposition_note: str = ""
+    """For what is not deleted: what stays, and on what legal basis."""
+    retain_days: int | None = None
+    """For what is not deleted: how long it stays after the erasure; None is for good."""
+    item: str = ""
+    """Which single thing a person can delete this with: image, prompt or event."""
+    opened_by: tuple[str, ...] = ()
+    """The entries without which this one is noise or can't be found: a legal hold on it keeps them too."""
+    residual: str = "none"
+    """Which of the platform's own copies outlive the deletion: names a setting, or says none."""
+
+    def claims(self, path: str) -> bool:
+        """Whether `path` (of a document, object or key) is this entry's."""
+        return _pattern(self.where).fullmatch(path) is not None
+
+
+ACCOUNT_ID: Final = re.compile(r"(?!\.{1,2}$)(?!__.*__$)[^/]{1,128}")
+"""An account id that can be a part of a path without leading anywhere else."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A data subject, by everything that their data is found by."""
+
+    uid: str
+    subject: str
+    email: str | None
+    """Pseudonym of the address; None for an account without one."""
+    asked_at: datetime
+    """When they asked to be erased."""
+
+    def place(self, entry: Entry) -> str | None:
+        """`entry.where` for this person, up to the first part that varies; None if they have no such data."""
+        # Cut, then filled in at once: an account id may look like a part that varies.
+        pattern = entry.where.split("{item", 1)[0]
+        found_by = {name: getattr(self, name) for name in re.findall(r"\{(uid|email|subject)\}", pattern)}
+        if None in found_by.values():
+            return None
+        return re.sub(r"\{(uid|email|subject)\}", lambda name: str(found_by[name[1]]), pattern)
+
+    def item(self, entry: Entry, item_id: str) -> str | None:
+        """The place of one item of `entry`, whose place is a folder."""
+        return f"{folder}{item_id}" if (folder := self.place(entry)) else None
+
+    def owns(self, entry: Entry, fields: dict[str, Any]) -> bool:
+        """Whether a document at their place is theirs. An address can be enrolled again after the erasure of its
+        account was asked for: that is somebody new."""
+        created: datetime | None = fields.get("createdAt")
+        return "{email}" not in entry.where or created is None or created <= self.asked_at
+
+
+@functools.cache
+def _pattern(where: str) -> re.Pattern[str]:
+    literal = re.split(r"\{[a-z]+\}", where)
+    return re.compile(r"[^/]+".join(re.escape(part) for part in literal))

@@ -1,0 +1,224 @@
+"""Erasures as jobs: begun, found, looked at and taken up again. The work itself is the erasure codebase's.
+
+    erasures/{pseudonym}   a job (see `jobs`) with uid, step, cursor and counts until it is verified; then a certificate
+
+`python -m astra.erasure status`, `… show WHO` and `… retry WHO` are for staff.
+"""
+
+import argparse
+import re
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from google.api_core.exceptions import AlreadyExists
+from google.cloud import firestore
+
+from astra import jobs, tombstones
+from astra.clock import iso
+from astra.documents import fetch
+from astra.entries import ACCOUNT_ID
+from astra.platform import Platform
+from astra.pseudonyms import Pseudonym
+from astra.settings import Settings
+from astra.transactions import transact
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+JOBS: Final = "erasures"
+FIRST: Final = "freeze"
+HELD: Final = "held"
+"""The step of an erasure that has done all it may, and waits for a legal hold to end."""
+_SHORT: Final = 10
+
+
+def reference(db: firestore.Client, subject: Pseudonym) -> firestore.DocumentReference:
+    """The job of a person's erasure."""
+    return db.collection(JOBS).document(subject)
+
+
+def roll_call(db: firestore.Client) -> firestore.DocumentReference:
+    """The job that looks for data whose owner is gone."""
+    return db.document("rounds/roll-call")
+
+
+def begin(platform: Platform[Settings], uid: str, now: datetime) -> bool:
+    """Write down the intent before anything is deleted: tombstone, job and closed profile, all or none of them.
+
+    Answers whether this call was the one that began it.
+    """
+    db, subject = platform.db, platform.pseudonyms.of_uid(uid)
+    job, profile = fetch(db, reference(db, subject), db.collection("users").document(uid))
+    if job.exists:
+        return False
+    # A batch, not a transaction: of a crowd that asks at once, one creates the job and none waits for another.
+    batch = db.batch()
+    batch.create(job.reference, _opened(uid, now))
+    tombstones.bury(batch, db, subject, now)
+    if profile.exists:
+        batch.update(profile.reference, {"state": "erasing"})
+    try:
+        batch.commit()
+    except AlreadyExists:
+        return False
+    return True
+
+
+def begin_again(platform: Platform[Settings], uid: str, now: datetime) -> None:
+    """Erase somebody of whom there is data although their erasure has ended: a backup was restored.
+
+    One that is under way goes on. The old certificate stays until there is a new one.
+    """
+    db, subject = platform.db, platform.pseudonyms.of_uid(uid)
+
+    def body(transaction: firestore.Transaction) -> None:
+        profile = db.collection("users").document(uid)
+        job, restored = fetch(db, reference(db, subject), profile, transaction=transaction)
+        if job.exists and job.get("nextRunAt") is not None:
+            if job.get("step") == HELD:
+                # Done but for what is held: it goes through everything once more, and waits again.
+                transaction.update(job.reference, {"nextRunAt": now})
+            return
+        tombstones.bury(transaction, db, subject, now)
+        if restored.exists:
+            transaction.update(profile, {"state": "erasing"})
+        # The fence goes on counting, so that a worker from before the end stays fenced.
+        fence = {"fence": job.get("fence") + 1} if job.exists else {}
+        transaction.set(reference(db, subject), {**_opened(uid, now), **fence}, merge=True)
+
+    transact(db, body)
+
+
+def resume(transaction: firestore.Transaction, db: firestore.Client, subject: Pseudonym, now: datetime) -> None:
+    """Let an erasure that waits for a legal hold go on, in the transaction that ends the hold. Reads, then writes."""
+    job = reference(db, subject).get(["step"], transaction=transaction)
+    if (job.to_dict() or {}).get("step") == HELD:
+        transaction.update(job.reference, {"nextRunAt": now})
+
+
+def _opened(uid: str, now: datetime) -> dict[str, Any]:
+    if not ACCOUNT_ID.fullmatch(uid):
+        raise ValueError("this is no account id: it would be a path to something else")
+    return jobs.opened(now, uid=uid, step=FIRST, counts={}, reopened=0)
+
+
+def retry(platform: Platform[Settings], job: firestore.DocumentReference) -> None:
+    """Let an erasure that is stuck or waits after a failure go on now; raises LookupError for one that has ended.
+
+    It takes up the step at which it was. The reconciler hands it to a worker.
+    """
+    now = platform.clock()
+
+    def body(transaction: firestore.Transaction) -> None:
+        fields = job.get(transaction=transaction).to_dict() or {}
+        if fields.get("state") not in ("running", "stuck"):
+            raise LookupError("there is nothing to retry: it has ended")
+        if fields["state"] == "running" and not fields["attempts"]:
+            raise LookupError("there is nothing to retry: it goes on by itself, or waits as it should")
+        transaction.update(job, {"state": "running", "attempts": 0, "reopened": 0, "nextRunAt": now})
+
+    transact(platform.db, body)
+
+
+def find(platform: Platform[Settings], who: str) -> firestore.DocumentReference:
+    """The erasure that a receipt, an account id or the first digits of a pseudonym stand for; raises LookupError."""
+    if who == roll_call(platform.db).id:
+        return roll_call(platform.db)
+    stored = platform.db.collection(JOBS)
+    unknown = LookupError(f"no erasure is known by this: give a receipt, an account id, or {_SHORT} digits or more")
+    by_uid = stored.document(platform.pseudonyms.of_uid(who))
+    if by_uid.get(["state"]).exists:
+        return by_uid
+    who = who.partition(".")[0]
+    if not re.fullmatch(rf"[0-9a-f]{{{_SHORT},64}}", who):
+        raise unknown
+    first, last = (stored.document(who + end) for end in ("", "\uf8ff"))
+    query = stored.where(filter=firestore.FieldFilter("__name__", ">=", first))
+    found = list(query.where(filter=firestore.FieldFilter("__name__", "<", last)).select([]).limit(2).stream())
+    if len(found) != 1:
+        raise unknown
+    return found[0].reference
+
+
+def _open(platform: Platform[Settings]) -> list["firestore.DocumentSnapshot[Any]"]:
+    """The roll call, and erasures that are not verified: first what needs somebody, then what is due longest."""
+    states = firestore.FieldFilter("state", "in", ["running", "stuck"])
+    jobs_ = [*platform.db.collection(JOBS).where(filter=states).stream(), roll_call(platform.db).get()]
+    return sorted(
+        (job for job in jobs_ if job.exists), key=lambda job: (job.get("state") != "stuck", str(job.get("nextRunAt")))
+    )
+
+
+def _due(job: dict[str, Any], now: datetime) -> str:
+    if job["nextRunAt"] is None:
+        return ""
+    minutes = round((job["nextRunAt"] - now).total_seconds() / 60)
+    return f"in {minutes} min" if minutes > 0 else f"{-minutes} min ago" if minutes else "now"
+
+
+def _status(platform: Platform[Settings]) -> "Table":
+    table = _table("erasure", "state", "step", "deleted", "failures", "reopened", "due")
+    for snapshot in _open(platform):
+        job = snapshot.to_dict() or {}
+        numbers = (sum(job.get("counts", {}).values()), job["attempts"], job.get("reopened", 0))
+        row = (snapshot.id[:_SHORT], job["state"], job.get("step", ""), *map(str, numbers))
+        table.add_row(*row, _due(job, platform.clock()))
+    return table
+
+
+def _show(job: dict[str, Any], now: datetime) -> "Table":
+    table = _table("entry", "deleted", "retained", "until", "basis")
+    certificate = job.get("certificate")
+    table.title = f"{job['state']}, asked {iso(job['createdAt'])}"
+    if certificate:
+        table.title += f", verified {certificate['verifiedAt']}"
+        for line in certificate["stores"]:
+            until = line.get("until", "")
+            table.add_row(line["entry"], str(line["deleted"]), str(line["retained"]), until, line.get("basis", ""))
+    else:
+        table.title += f", at step {job.get('step', '')}, due {_due(job, now)}"
+        for name, count in job.get("counts", {}).items():
+            table.add_row(name, str(count))
+    return table
+
+
+def _table(*columns: str) -> "Table":
+    from rich.table import Table  # noqa: PLC0415  (staff's machines have it, functions do not)
+
+    return Table(*columns)
+
+
+def main() -> int:
+    """Run the command of the command line; answers the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m astra.erasure", description="Look after erasures.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("status", help="list what is not verified: stuck first, then what is due longest")
+    for verb, what in (("show", "how far one is, or its certificate"), ("retry", "let a stuck one go on")):
+        verbs.add_parser(verb, help=what).add_argument(
+            "who", help="receipt, account id, or the pseudonym's first digits"
+        )
+    chosen = parser.parse_args()
+    platform = Platform.at_start(Settings)
+    try:
+        if chosen.verb == "status":
+            _print(_status(platform))
+            return 0
+        job = find(platform, chosen.who)
+        if chosen.verb == "retry":
+            retry(platform, job)
+        _print(_show(job.get().to_dict() or {}, platform.clock()))
+    except LookupError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def _print(table: "Table") -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

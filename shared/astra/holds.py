@@ -1,0 +1,114 @@
+"""Legal holds: what of a person must stay although everything else goes.
+
+A hold names entries of the data map, a basis, an end and two people who approved it; a hold on everything is refused.
+It is checked where data is deleted, so that no way of deleting can pass it by: a page of a cascade reads `held` before
+it deletes, documents even in the transaction that deletes them.
+
+    holds/{pseudonym}   {id: {entries, basis, expiresAt, approvers, placedAt, releasedAt}}
+"""
+
+import secrets
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from google.cloud import firestore
+
+from astra.datamap import DATA_MAP
+from astra.entries import Disposition, Entry
+from astra.erasure import resume
+from astra.pseudonyms import Pseudonym
+from astra.transactions import transact
+
+HOLDS: Final = "holds"
+LONGEST: Final = timedelta(days=366)
+"""A hold that is needed for longer is renewed, which makes somebody look at it again."""
+_APPROVERS: Final = 2
+
+
+class Refused(ValueError):
+    """The hold can't be placed. The message says what to change."""
+
+
+def reference(db: firestore.Client, subject: Pseudonym) -> firestore.DocumentReference:
+    """Where a person's holds are."""
+    return db.collection(HOLDS).document(subject)
+
+
+def place(
+    db: firestore.Client,
+    subject: Pseudonym,
+    *,
+    entries: Collection[str],
+    basis: str,
+    expires_at: datetime,
+    approvers: Collection[str],
+    now: datetime,
+) -> str:
+    """Hold `entries` of a person until `expires_at`. Answers the hold's id; raises Refused.
+
+    `basis` names the law and the case's reference and is shown to the person: nothing else belongs into it.
+    """
+    _check(entries, basis, expires_at, approvers, now)
+    hold_id = secrets.token_hex(8)
+    hold = {
+        "entries": sorted(entries),
+        "basis": basis.strip(),
+        "expiresAt": expires_at,
+        "approvers": sorted(approvers),
+        "placedAt": now,
+        "releasedAt": None,
+    }
+    reference(db, subject).set({hold_id: hold}, merge=True)
+    return hold_id
+
+
+def release(db: firestore.Client, subject: Pseudonym, hold_id: str, now: datetime) -> None:
+    """End a hold before its time. An erasure that waited for it goes on. Raises Refused if there is none."""
+
+    def body(transaction: firestore.Transaction) -> None:
+        stored = reference(db, subject).get(transaction=transaction).to_dict() or {}
+        if hold_id not in stored:
+            raise Refused("There is no hold of this id.")
+        resume(transaction, db, subject, now)
+        if stored[hold_id]["releasedAt"] is None:
+            transaction.update(reference(db, subject), {f"`{hold_id}`.releasedAt": now})
+
+    transact(db, body)
+
+
+def held(stored: "firestore.DocumentSnapshot[Any]", now: datetime) -> dict[str, dict[str, Any]]:
+    """The entries that must stay, of a person's holds as read, each with its hold that lasts longest."""
+    holds = stored.to_dict() or {}
+    valid = [hold for hold in holds.values() if hold["releasedAt"] is None and hold["expiresAt"] > now]
+    found: dict[str, dict[str, Any]] = {}
+    for hold in sorted(valid, key=lambda hold: hold["expiresAt"]):
+        found |= dict.fromkeys(hold["entries"], hold)
+    return found
+
+
+def with_keys(held: dict[str, dict[str, Any]], is_there: Callable[[Entry], bool]) -> dict[str, dict[str, Any]]:
+    """`held`, and the keys without which it would be noise, if it is there: keys to nothing are not kept."""
+    found = dict(held)
+    for entry in DATA_MAP:
+        if entry.name in held and entry.opened_by and is_there(entry):
+            for key in entry.opened_by:
+                found[key] = max(found.get(key, held[entry.name]), held[entry.name], key=lambda hold: hold["expiresAt"])
+    return found
+
+
+def _check(
+    entries: Collection[str], basis: str, expires_at: datetime, approvers: Collection[str], now: datetime
+) -> None:
+    erasable = {entry.name for entry in DATA_MAP if entry.disposition is Disposition.DELETE}
+    if unknown := sorted(set(entries) - erasable):
+        raise Refused(f"entries: {', '.join(unknown)}: not in the data map, or never erased.")
+    if not 0 < len(set(entries)) <= len(erasable) // 2:
+        raise Refused("entries: name what the basis covers; a hold on everything, or nearly so, is refused.")
+    if not basis.strip():
+        raise Refused("basis: name the law and the case's reference.")
+    if not now < expires_at <= now + LONGEST:
+        raise Refused("expires_at: must lie in the future, at most 366 days ahead; a longer hold is renewed.")
+    different = {approver.strip().casefold() for approver in approvers} - {""}
+    if isinstance(approvers, str) or len(different) < _APPROVERS:
+        raise Refused("approvers: two different people must approve a hold.")
