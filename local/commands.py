@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 from pathlib import Path
@@ -45,6 +46,12 @@ def redis(port: int, folder: RunFolder) -> Command | None:
     return Command("redis", [server, "--bind", "127.0.0.1", "--port", str(port), *keeps_nothing], dict(os.environ))
 
 
+def node_options() -> str:
+    """What firebase-tools' Node is started with, before the developer's own options."""
+    preloaded = json.dumps(str(Path(__file__).with_name("one_request_a_connection.cjs")))  # quoted: it may hold blanks
+    return f"--require {preloaded} {os.environ.get('NODE_OPTIONS', '')}".rstrip()
+
+
 def firebase(
     only: tuple[str, ...], project: str, folder: RunFolder, tools: Toolchain, settings: Mapping[str, str]
 ) -> Command:
@@ -57,6 +64,7 @@ def firebase(
         "FIREBASE_EMULATORS_PATH": str(emulators.cache_folder()),
         "FUNCTIONS_DISCOVERY_TIMEOUT": "120",
         "GOOGLE_APPLICATION_CREDENTIALS": str(folder.service_account),
+        "NODE_OPTIONS": node_options(),
         "NO_PROXY": LOOPBACK,
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": str(folder.temporary),
