@@ -10,14 +10,16 @@ Why this can neither lose work nor do it twice with effect:
 - A page must be harmless to repeat (deleting what is gone is success), because a crash between a page and its
   checkpoint repeats exactly that page. A page whose writes are in the job's own database is Atomic: they happen in the
   checkpoint's transaction, so that nothing is repeated, counted twice or done by a worker that has lost its lease.
-- Every claim that ends in a failure counts. A job that failed too often is `stuck`: visible, and in nobody's way.
-  There is no loop: each pass makes progress, or waits longer than the one before, or ends.
+- Every claim that ends without progress counts: as a failure when it fails, and when it is claimed anew if its worker
+  died. A job that failed too often is `stuck`: visible, and in nobody's way. There is no loop: each pass makes
+  progress, or waits for a lease to end or longer than the one before, or ends.
 
     state        "running", then whatever end the work names, or "stuck"
     step         where in the work it is; counts: what it did so far
     nextRunAt    when anybody may claim it: when it is due, or when its worker's lease ends; null once it has ended
+    leased       whether a worker has it: due all the same, that worker died or is late
     fence        how often it was claimed
-    attempts     failures since the last progress
+    attempts     failures and lost workers since the last progress
 """
 
 import logging
@@ -38,6 +40,7 @@ from astra.transactions import transact
 MOST_ATTEMPTS: Final = 12
 _LEASE: Final = timedelta(minutes=5)
 _LONGEST_DELAY: Final = timedelta(hours=1)
+_STUCK: Final = {"state": "stuck", "leased": False, "nextRunAt": None}
 
 
 class Fenced(Exception):
@@ -70,7 +73,7 @@ Page = Callable[[dict[str, Any]], "dict[str, Any] | Pause | Atomic"]
 
 def opened(now: datetime, **fields: Any) -> dict[str, Any]:
     """The fields of a new job, due at once."""
-    state = {"state": "running", "nextRunAt": now, "fence": 0, "attempts": 0}
+    state = {"state": "running", "nextRunAt": now, "leased": False, "fence": 0, "attempts": 0}
     return fields | state | {"createdAt": now}
 
 
@@ -102,8 +105,8 @@ class Worker:
         try:
             while True:
                 outcome = page(fields)
-                fields, released = self._advance(job, fields, outcome, release=self._clock() >= deadline)
-                if released:
+                fields = self._advance(job, fields, outcome, release=self._clock() >= deadline)
+                if not fields["leased"]:
                     return _moment(fields["nextRunAt"])
         except Fenced:
             log.write(log.Event.JOB_FENCED, job=name)
@@ -116,12 +119,18 @@ class Worker:
         fields = snapshot.to_dict()
         if not fields or fields["nextRunAt"] is None or fields["nextRunAt"] > now:
             return None
-        claimed = {"fence": fields["fence"] + 1, "nextRunAt": now + _LEASE}
+        attempts = fields["attempts"] + fields["leased"]  # nobody gave it back: its worker died, or is late
+        claimed = {"fence": fields["fence"] + 1, "attempts": attempts, "leased": True, "nextRunAt": now + _LEASE}
+        if attempts >= MOST_ATTEMPTS:
+            claimed |= _STUCK
         # One conditional write, not a transaction: a crowd of workers is told apart without waiting for each other.
         try:
             job.update(claimed, option=self._db.write_option(last_update_time=snapshot.update_time))
         except (Aborted, FailedPrecondition, NotFound):
             return None  # somebody else has it
+        if attempts >= MOST_ATTEMPTS:
+            log.write(log.Event.JOB_STUCK, severity=logging.CRITICAL, job=Pseudonym(job.id))
+            return None
         return {**fields, **claimed}
 
     def _advance(
@@ -131,24 +140,23 @@ class Worker:
         outcome: dict[str, Any] | Pause | Atomic,
         *,
         release: bool,
-    ) -> tuple[dict[str, Any], bool]:
-        """The fields after the checkpoint, and whether the job was given back: the page said when it is due again."""
+    ) -> dict[str, Any]:
+        """The fields after the checkpoint. Whoever says when the job is due again has given it back."""
         now = self._clock()
         if isinstance(outcome, Pause):
             outcome = {**outcome.changes, "nextRunAt": outcome.until}
-        going_on = {"attempts": 0, "nextRunAt": now if release else now + _LEASE}
+        going_on = {"attempts": 0, "leased": not release, "nextRunAt": now if release else now + _LEASE}
         atomic = outcome if isinstance(outcome, Atomic) else Atomic(lambda *_: outcome)
-        after = self._checkpoint(job, fields, going_on, atomic)
-        return after, release or after["nextRunAt"] != going_on["nextRunAt"]
+        return self._checkpoint(job, fields, going_on, atomic)
 
     def _fail(self, job: firestore.DocumentReference, fields: dict[str, Any], error: Exception) -> datetime | None:
         now, attempts, name = self._clock(), fields["attempts"] + 1, Pseudonym(job.id)
         log.failure(log.Event.JOB_FAILED, error, job=name, attempts=attempts)
         delay = min(self._retry_delay * 2 ** (attempts - 1), _LONGEST_DELAY)
-        changes: dict[str, Any] = {"attempts": attempts, "nextRunAt": now + delay}
+        changes: dict[str, Any] = {"attempts": attempts, "leased": False, "nextRunAt": now + delay}
         if attempts >= MOST_ATTEMPTS:
             log.write(log.Event.JOB_STUCK, severity=logging.CRITICAL, job=name)
-            changes |= {"state": "stuck", "nextRunAt": None}
+            changes |= _STUCK
         try:
             self._checkpoint(job, fields, changes, Atomic(lambda *_: {}))
         except Fenced:
@@ -162,7 +170,8 @@ class Worker:
             stored, *read = fetch(self._db, job, *atomic.reads, transaction=transaction)
             if not stored.exists or stored.get("fence") != fields["fence"]:
                 raise Fenced
-            written = {**changes, **atomic.write(transaction, read)}
+            asked = atomic.write(transaction, read)
+            written = {**changes, **asked} | ({"leased": False} if "nextRunAt" in asked else {})
             transaction.update(job, written)
             return written
 

@@ -62,6 +62,7 @@ def test_a_job_runs_page_by_page_to_its_end(at: Setting) -> None:
         "done": 5,
         "state": "ended",
         "nextRunAt": None,
+        "leased": False,
         "fence": 1,
         "attempts": 0,
         "createdAt": 0,
@@ -156,6 +157,51 @@ def test_failures_wait_longer_each_time_then_the_job_is_stuck_and_in_nobodys_way
     assert at.due() == [good.id]
 
 
+def test_a_job_that_kills_its_worker_each_time_is_stuck_in_the_end(at: Setting) -> None:
+    job = at.open(done=0)
+
+    def die(_: dict[str, Any]) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    for deaths in range(MOST_ATTEMPTS):
+        assert (at.fields(job)["state"], at.fields(job)["attempts"]) == ("running", max(0, deaths - 1))
+        with pytest.raises(KeyboardInterrupt):
+            at.worker.run(job, die, BUDGET)
+        at.clock.step(minutes=5)
+    assert at.worker.run(job, count_to(1), BUDGET) is None
+    assert (at.fields(job)["state"], at.fields(job)["attempts"]) == ("stuck", MOST_ATTEMPTS)
+    assert at.due() == []
+
+
+def test_a_page_longer_than_the_lease_is_stuck_in_the_end(at: Setting) -> None:
+    job = at.open(done=0)
+
+    def overtaken(fields: dict[str, Any]) -> dict[str, Any]:
+        at.clock.step(minutes=6)
+        Worker(at.platform.db, at.clock, RETRY).run(job, overtaken, BUDGET)
+        return {"done": fields["done"] + 1}
+
+    assert at.worker.run(job, overtaken, BUDGET) is None
+    assert (at.fields(job)["state"], at.fields(job)["done"]) == ("stuck", 0)
+
+
+@pytest.mark.parametrize("given_back", ["a pause", "a used up budget", "a failure"])
+def test_a_worker_that_gave_the_job_back_is_not_taken_for_dead(at: Setting, given_back: str) -> None:
+    job, failures = at.open(done=0), int(given_back == "a failure")
+
+    def page(fields: dict[str, Any]) -> dict[str, Any] | Pause:
+        if failures:
+            raise OSError
+        done = {"done": fields["done"] + 1}
+        return Pause(done, at.clock() + timedelta(minutes=5)) if given_back == "a pause" else done
+
+    at.worker.run(job, page, timedelta(0))
+    at.clock.step(minutes=5)
+    claimed = []
+    at.worker.run(job, lambda fields: claimed.append(fields) or count_to(2)(fields), timedelta(0))
+    assert claimed[0]["attempts"] == failures
+
+
 def test_progress_forgives_earlier_failures(at: Setting) -> None:
     job, outcomes = at.open(done=0), iter([OSError(), None, OSError()])
 
@@ -171,7 +217,7 @@ def test_progress_forgives_earlier_failures(at: Setting) -> None:
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.sampled_from(["page", "fail", "die", "race", "budget"]), max_size=12))
+@given(st.lists(st.sampled_from(["page", "fail", "die", "race", "budget"]), max_size=MOST_ATTEMPTS - 1))
 def test_whatever_happens_the_job_ends_and_counts_each_page_once(at: Setting, fates: list[str]) -> None:
     """Crashes, failures, second workers and short budgets in any order: no page is lost, none counts twice."""
     job, remaining = at.open(done=0), list(fates)
