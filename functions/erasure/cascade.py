@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Container
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any, Final
 
 from firebase_admin import auth
@@ -21,7 +22,7 @@ import copies
 import verifier
 from artefacts import Artefacts, Prediction
 from astra import holds, limits, log, policy, tombstones
-from astra.datamap import DATA_MAP, UNMAPPED, name_of
+from astra.datamap import DATA_MAP, claimant, name_of
 from astra.documents import fetch
 from astra.entries import Disposition, Entry, Store, Subject
 from astra.erasure import FIRST, HELD
@@ -35,6 +36,8 @@ _PAGE: Final = 400
 _PREDICTIONS: Final = 20
 _HANDS: Final = 8
 _MOST_REOPENINGS: Final = 10
+_LONG: Final = timedelta(minutes=1)
+"""After this the verification makes a checkpoint: well within a worker's lease."""
 _STORES: Final = (Store.REPLICATE, Store.STORAGE, Store.REDIS, Store.FIRESTORE, Store.VAULT, Store.AUTH)
 _VERIFY: Final = "verify"
 _STEPS: Final = (FIRST, *(store.value for store in _STORES), _VERIFY)
@@ -149,7 +152,8 @@ class Cascade:
         names = {entry.name for entry in self._entries(Store.REDIS, self._held())}
         deleted: Counter[str] = Counter()
         for key in sorted(str(key) for key in redis.smembers(index)):
-            if (name := name_of(Store.REDIS, key)) in {*names, UNMAPPED}:
+            name = name_of(Store.REDIS, key)
+            if name in names or claimant(Store.REDIS, key) is None:
                 deleted[name] += redis.unlink(key)
                 redis.srem(index, key)
         return self._ended(job, deleted)
@@ -208,17 +212,30 @@ class Cascade:
         return Pause(self._ended(job, deleted), self._platform.clock() + self._platform.settings.quiet_period)
 
     def _verify(self, job: dict[str, Any]) -> Changes | Atomic:
+        """Look for what is left: all of it in one page, but for somebody of whom so much is held that it takes long."""
+        began, person, look = self._platform.clock(), person_of(job, self._subject), job["cursor"] or {}
+        found, seen = Counter[str](look.get("found")), list(look.get("seen", []))
+        for entry in DATA_MAP:
+            if entry.name in seen:
+                continue
+            if seen and self._platform.clock() - began > _LONG:
+                return {"cursor": {"found": dict(found), "seen": seen}}
+            found += verifier.found(self._platform, person, job.get("files", []), [entry])
+            seen.append(entry.name)
+        return self._verified(job, found)
+
+    def _verified(self, job: dict[str, Any], found: "Counter[str]") -> Changes | Atomic:
+        """What follows from `found`, which is of every entry."""
         now, stored = self._platform.clock(), self._holds.get()
-        found = verifier.found(self._platform, person_of(job, self._subject), job.get("files", []))
         held = holds.with_keys(holds.held(stored, now), lambda entry: found[entry.name] > 0)
         kept = {entry.name for entry in DATA_MAP if entry.disposition is not Disposition.DELETE} | held.keys()
         if remaining := sum(count for name, count in found.items() if name not in kept):
             log.write(log.Event.ERASURE_REOPENED, job=self._subject, remaining=remaining)
             if job["reopened"] >= _MOST_REOPENINGS:
                 log.write(log.Event.JOB_STUCK, severity=logging.CRITICAL, job=self._subject)
-                return {"state": "stuck", "nextRunAt": None}
+                return {"state": "stuck", "cursor": None, "nextRunAt": None}
             # From the start: whatever wrote this may have come through any door.
-            return {"step": FIRST, "reopened": job["reopened"] + 1}
+            return {"step": FIRST, "cursor": None, "reopened": job["reopened"] + 1}
         log.write(log.Event.ERASURE_VERIFIED, job=self._subject)
         version = policy.current(self._platform.db, now).version
         lasting = copies.lasting(self._platform)
@@ -226,14 +243,14 @@ class Cascade:
             self._platform.settings, self._subject, job, found, held, lasting, now, version
         )
         if holding := [hold["expiresAt"] for name, hold in held.items() if found[name]]:
-            ending = {"step": HELD, "certificate": certificate, "nextRunAt": min(holding)}
+            ending = {"step": HELD, "cursor": None, "certificate": certificate, "nextRunAt": min(holding)}
         else:
             forgotten = dict.fromkeys(_FORGOTTEN, firestore.DELETE_FIELD)
             ending = {**forgotten, "state": "verified", "certificate": certificate, "nextRunAt": None}
 
         def unless_holds_changed(_: firestore.Transaction, read: "list[firestore.DocumentSnapshot[Any]]") -> Changes:
             # A hold that was placed or released meanwhile makes the certificate untrue: look again.
-            return ending if read[0].update_time == stored.update_time else {}
+            return ending if read[0].update_time == stored.update_time else {"cursor": None}
 
         return Atomic(unless_holds_changed, (self._holds,))
 

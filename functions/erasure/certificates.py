@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from astra import datamap
 from astra.clock import iso
-from astra.datamap import DATA_MAP, UNMAPPED
+from astra.datamap import DATA_MAP
 from astra.entries import Disposition, Entry, Store
 from astra.pseudonyms import Pseudonym
 from astra.settings import ErasureSettings
@@ -35,7 +35,8 @@ def issue(
 ) -> dict[str, Any]:
     """The certificate of a verified erasure. It holds no personal data: `subject` is a keyed pseudonym.
 
-    `found` is what the verifier saw of each entry, `held` the legal holds that keep some of it,
+    `deleted` in it is the least that was: a worker that died between a store's confirmation and its checkpoint has not
+    counted. `found` is what the verifier saw of each entry, `held` the legal holds that keep some of it,
     `copies` what the platform itself keeps for a while.
     """
     counts = job["counts"]
@@ -53,11 +54,11 @@ def issue(
         ],
         "residual": _residual(copies, job, verified_at),
     }
-    if unmapped := counts.get(UNMAPPED):
-        body["stores"].append(
-            {"entry": UNMAPPED, "store": Store.FIRESTORE.value, "found": unmapped, "deleted": unmapped}
-            | {"retained": 0, "remaining": 0}
-        )
+    # What lies below a person's data and is in no entry goes with it; each store that had some has a line for it.
+    for store in Store:
+        if count := counts.get(name := f"unmapped-{store}"):
+            line = {"entry": name, "store": store.value, "found": count, "deleted": count}
+            body["stores"].append({**line, "retained": 0, "remaining": 0})
     return {**body, "signature": _sign(settings, rfc8785.dumps(body))}
 
 

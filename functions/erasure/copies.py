@@ -1,9 +1,8 @@
 """The platform's own copies of what was deleted, and how long they last: asked of the platform, for a certificate must
 not promise what the project's settings do not keep."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from google.cloud.storage import Bucket
@@ -38,24 +37,24 @@ def lasting(platform: Platform[ErasureSettings]) -> list[Copy]:
         return [Copy(name, timedelta(days=days[name]), why) for name, why in asked.items() if days.get(name)]
     from google.cloud.firestore_admin_v1 import FirestoreAdminClient  # noqa: PLC0415  (slow, and needed once a job)
 
-    return of_project(platform.bucket, FirestoreAdminClient(), platform.db.project)
+    return of_project(platform.bucket, FirestoreAdminClient(), platform.db.project, platform.clock())
 
 
-def of_project(bucket: Bucket, admin: "FirestoreAdminClient", project: str) -> list[Copy]:
-    """The same, from the bucket's policy and both databases' settings."""
+def of_project(bucket: Bucket, admin: "FirestoreAdminClient", project: str, now: datetime) -> list[Copy]:
+    """The same, from the bucket's policy, both databases' settings and the backups there are."""
     bucket.reload()
     soft_deleted = timedelta(seconds=bucket.soft_delete_policy.retention_duration_seconds or 0)
-    found = [
-        Copy("soft-delete", soft_deleted, _DELETED),
-        *_of_database(admin, f"projects/{project}/databases/(default)", "", _PAST, _BACKUPS),
-        *_of_database(admin, f"projects/{project}/databases/vault", " of keys", _KEYS, _KEYS),
-    ]
-    return [copy for copy in found if copy.lasts]
-
-
-def _of_database(admin: "FirestoreAdminClient", name: str, of: str, past: str, backups: str) -> Iterator[Copy]:
-    settings = admin.get_database(name=name)
-    if settings.point_in_time_recovery_enablement.name == "POINT_IN_TIME_RECOVERY_ENABLED":
-        yield Copy(f"point-in-time-recovery{of}", settings.version_retention_period, past)
-    schedules = admin.list_backup_schedules(parent=name).backup_schedules
-    yield Copy(f"backup{of}", max((schedule.retention for schedule in schedules), default=timedelta(0)), backups)
+    made = admin.list_backups(parent=f"projects/{project}/locations/-")
+    if made.unreachable:
+        raise ConnectionError(f"backups in {', '.join(made.unreachable)} can't be listed now")
+    found = [Copy("soft-delete", soft_deleted, _DELETED)]
+    for database, of, past, backups in (("(default)", "", _PAST, _BACKUPS), ("vault", " of keys", _KEYS, _KEYS)):
+        name = f"projects/{project}/databases/{database}"
+        settings = admin.get_database(name=name)
+        if settings.point_in_time_recovery_enablement.name == "POINT_IN_TIME_RECOVERY_ENABLED":
+            found.append(Copy(f"point-in-time-recovery{of}", settings.version_retention_period, past))
+        # A backup outlives its schedule, if that was deleted or shortened.
+        ends = [backup.expire_time - now for backup in made.backups if backup.database == name]
+        kept = [schedule.retention for schedule in admin.list_backup_schedules(parent=name).backup_schedules]
+        found.append(Copy(f"backup{of}", max(ends + kept, default=timedelta(0)), backups))
+    return [copy for copy in found if copy.lasts > timedelta(0)]

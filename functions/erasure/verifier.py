@@ -5,7 +5,9 @@ the whole Redis keyspace instead of reading an index, and starts each time from 
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final
 
 from firebase_admin import auth
 from google.cloud import firestore
@@ -16,12 +18,18 @@ from astra.entries import Entry, Store, Subject
 from astra.platform import Platform
 from astra.settings import ErasureSettings
 
+_PAGE: Final = 300
 
-def found(platform: Platform[ErasureSettings], person: Subject, files: list[str]) -> "Counter[str]":
-    """How much of each entry is still there, `files` being those that Replicate was given. Empty means: nothing."""
+
+def found(
+    platform: Platform[ErasureSettings], person: Subject, files: list[str], entries: Iterable[Entry] = DATA_MAP
+) -> "Counter[str]":
+    """How much of each entry is still there, `files` being those that Replicate was given. Empty means: nothing.
+
+    What lies below another entry is found, and named, with that one.
+    """
     left: Counter[str] = Counter()
-    documents: set[tuple[Store, str]] = set()
-    for entry in DATA_MAP:
+    for entry in entries:
         path = person.place(entry)
         if path is None:
             continue
@@ -33,31 +41,39 @@ def found(platform: Platform[ErasureSettings], person: Subject, files: list[str]
                 left[entry.name] = sum(1 for _ in platform.bucket.list_blobs(prefix=path, versions=True))
             case Store.REDIS:
                 left[entry.name] = sum(1 for key in platform.redis.scan_iter(count=1000) if key.startswith(path))
-            case Store.FIRESTORE:
-                documents |= {(entry.store, place) for place in _documents(platform.db, path, entry, person)}
-            case Store.VAULT:
-                documents |= {(entry.store, place) for place in _documents(platform.vault_db, path, entry, person)}
+            case Store.FIRESTORE if not _is_below_another(entry):
+                left.update(_documents(platform.db, path, entry, person))
+            case Store.VAULT if not _is_below_another(entry):
+                left.update(_documents(platform.vault_db, path, entry, person))
             case Store.AUTH:
                 left[entry.name] = len(auth.get_users([auth.UidIdentifier(person.uid)], app=platform.app).users)
-    for store, place in documents:
-        left[name_of(store, place)] += 1
     return +left
 
 
+def _is_below_another(entry: Entry) -> bool:
+    return any(entry.store is other.store and entry.where.startswith(other.where + "/") for other in DATA_MAP)
+
+
 def _documents(db: firestore.Client, path: str, entry: Entry, person: Subject) -> Iterator[str]:
-    """Documents at `path` and below. A path that ends with a slash is a collection."""
-    if path.endswith("/"):
-        for document in db.collection(path.rstrip("/")).list_documents():
-            yield from _tree(document)
+    """The names of all documents at `path` and below."""
+    root = db.document(path)
+    fields = root.get().to_dict()
+    if fields is not None and not person.owns(entry, fields):
         return
-    fields = db.document(path).get().to_dict()
-    if fields is None or person.owns(entry, fields):
-        yield from _tree(db.document(path))
+    if fields is not None:
+        yield name_of(entry.store, path)
+    for document in _below(root):
+        yield name_of(entry.store, document.path)
 
 
-def _tree(document: firestore.DocumentReference) -> Iterator[str]:
-    if document.get(["__name__"]).exists:
-        yield document.path
+def _below(document: firestore.DocumentReference) -> Iterator[firestore.DocumentReference]:
     for collection in document.collections():
-        for child in collection.list_documents():
-            yield from _tree(child)
+        # Documents that are not there too: there may be some below them.
+        listing = iter(collection.list_documents(page_size=_PAGE))
+        while children := list(islice(listing, _PAGE)):
+            looked_at = document._client.get_all(children, field_paths=["__name__"])
+            there = {child.reference.path for child in looked_at if child.exists}
+            for child in children:
+                if child.path in there:
+                    yield child
+                yield from _below(child)

@@ -44,6 +44,7 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         export_note="the sealed image is exported",
         residual="soft-delete",
         item="image",
+        passing=True,
     ),
     Entry(
         name="sealed-images",
@@ -84,6 +85,7 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         export=False,
         export_note="gone before an export is made",
         recipients=("Redis Cloud",),
+        passing=True,
     ),
     Entry(
         name="enrolments",
@@ -96,6 +98,7 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         export=False,
         export_note="becomes the profile, which is exported",
         residual="backup",
+        passing=True,
     ),
     Entry(
         name="consents",
@@ -282,17 +285,14 @@ NOT_PERSONAL: Final = {
 """Documents that hold nothing about anybody, each with the reason."""
 
 
-UNMAPPED: Final = "unmapped"
-
-
 def claimant(store: Store, path: str) -> Entry | None:
     """The entry that `path` in `store` belongs to."""
     return next((entry for entry in DATA_MAP if entry.store is store and entry.claims(path)), None)
 
 
 def name_of(store: Store, path: str) -> str:
-    """The name of the entry that `path` belongs to, or `UNMAPPED`."""
-    return entry.name if (entry := claimant(store, path)) else UNMAPPED
+    """The name of the entry that `path` belongs to, or `unmapped-` and the store's."""
+    return entry.name if (entry := claimant(store, path)) else f"unmapped-{store}"
 
 
 def digest() -> str:

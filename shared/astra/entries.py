@@ -52,6 +52,8 @@ class Entry:
     """Which single thing a person can delete this with: image, prompt or event."""
     opened_by: tuple[str, ...] = ()
     """The entries without which this one is noise or can't be found: a legal hold on it keeps them too."""
+    passing: bool = False
+    """Whether it goes by itself within minutes: a legal hold names what becomes of it instead."""
     residual: str = "none"
     """Which of the platform's own copies outlive the deletion: names a setting, or says none."""
 

@@ -49,7 +49,7 @@ def place(
 
     `basis` names the law and the case's reference and is shown to the person: nothing else belongs into it.
     """
-    _check(entries, basis, expires_at, approvers, now)
+    _check(basis, expires_at, approvers, now)
     hold_id = secrets.token_hex(8)
     hold = {
         "entries": sorted(entries),
@@ -59,7 +59,14 @@ def place(
         "placedAt": now,
         "releasedAt": None,
     }
-    reference(db, subject).set({hold_id: hold}, merge=True)
+
+    def body(transaction: firestore.Transaction) -> None:
+        stored = reference(db, subject).get(transaction=transaction)
+        # Together with those that are valid: a hold on everything is not let in piece by piece.
+        _check_scope(entries, held(stored, now).keys())
+        transaction.set(reference(db, subject), {hold_id: hold}, merge=True)
+
+    transact(db, body)
     return hold_id
 
 
@@ -97,14 +104,20 @@ def with_keys(held: dict[str, dict[str, Any]], is_there: Callable[[Entry], bool]
     return found
 
 
-def _check(
-    entries: Collection[str], basis: str, expires_at: datetime, approvers: Collection[str], now: datetime
-) -> None:
-    erasable = {entry.name for entry in DATA_MAP if entry.disposition is Disposition.DELETE}
-    if unknown := sorted(set(entries) - erasable):
+def _check_scope(entries: Collection[str], held_already: Collection[str]) -> None:
+    erasable = {entry.name: entry for entry in DATA_MAP if entry.disposition is Disposition.DELETE}
+    if unknown := sorted(set(entries) - erasable.keys()):
         raise Refused(f"entries: {', '.join(unknown)}: not in the data map, or never erased.")
-    if not 0 < len(set(entries)) <= len(erasable) // 2:
-        raise Refused("entries: name what the basis covers; a hold on everything, or nearly so, is refused.")
+    if passing := sorted(name for name in entries if erasable[name].passing):
+        raise Refused(f"entries: {', '.join(passing)}: gone by itself in minutes; hold what becomes of it.")
+    if not entries or len({*entries, *held_already}) > len(erasable) // 2:
+        raise Refused(
+            "entries: name what the basis covers; a hold on everything, or nearly so, is refused, "
+            "also one that becomes so together with those that are valid."
+        )
+
+
+def _check(basis: str, expires_at: datetime, approvers: Collection[str], now: datetime) -> None:
     if not basis.strip():
         raise Refused("basis: name the law and the case's reference.")
     if not now < expires_at <= now + LONGEST:

@@ -104,7 +104,7 @@ def test_leaves_subcollections(stack: Stack, client: Client, platform: Platform[
         batch.set(platform.db.document(f"users/{ada.uid}/planted/{number:03}"), {"words": words})
     batch.commit()
     certificate = wait_verified(client, ask(client, ada))
-    [unmapped] = [line for line in certificate["stores"] if line["entry"] == "unmapped"]
+    [unmapped] = [line for line in certificate["stores"] if line["entry"] == "unmapped-firestore"]
     assert unmapped["deleted"] == 450
     assert scan(stack, {"words": words.encode()}) == []
 

@@ -15,7 +15,8 @@ from redis import Redis
 
 import verifier
 from astra import erasure, limits, policy, tombstones
-from astra.entries import Subject
+from astra.datamap import DATA_MAP
+from astra.entries import Entry, Subject
 from astra.platform import Platform
 from tests.functions.erasure.somebody import Somebody
 
@@ -60,7 +61,7 @@ def test_the_certificate_counts_what_was_confirmed_and_nothing_personal_stays(ad
         "legal-holds": 0,
         "tombstone": 0,
         "vault-tombstone": 0,
-        "unmapped": 2,
+        "unmapped-firestore": 2,
     }
     assert certificate["policyVersion"] == policy.FIRST
     assert ada.uid not in repr(job)
@@ -207,6 +208,33 @@ def test_the_verifier_sees_each_store_by_itself(ada: Somebody, store: str) -> No
     assert names <= whole
     ada.erase()
     assert set(verifier.found(ada.platform, person, [])) == {"erasure", "tombstone", "vault-tombstone"}
+
+
+def test_a_long_verification_makes_checkpoints_and_looks_at_everything(
+    ada: Somebody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada.hold("sealed-images", "image-records", days=300)
+    erasure.begin(ada.platform, ada.uid, ada.platform.clock())
+    real, looked = verifier.found, []
+
+    def slow(platform: Platform[Any], person: Subject, files: list[str], entries: list[Entry]) -> Any:
+        looked.append((platform.clock(), *(entry.name for entry in entries)))
+        platform.clock.step(minutes=4)  # type: ignore[attr-defined]
+        return real(platform, person, files, entries)
+
+    monkeypatch.setattr(verifier, "found", slow)
+    while ada.fields()["step"] != erasure.HELD:
+        ada.platform.clock.step(hours=2)  # type: ignore[attr-defined]
+        ada.work()
+    assert [name for _, name in looked] == [entry.name for entry in DATA_MAP]
+    assert ada.fields()["attempts"] == 0
+    retained = {line["entry"]: line["retained"] for line in ada.fields()["certificate"]["stores"]}
+    assert {name: retained[name] for name in ("sealed-images", "image-records", "object-keys", "user-key")} == {
+        "sealed-images": 1,
+        "image-records": 1,
+        "object-keys": 1,
+        "user-key": 1,
+    }
 
 
 def test_twenty_who_ask_and_work_at_once_are_one(ada: Somebody) -> None:

@@ -4,7 +4,7 @@ HTTP server."""
 
 from collections.abc import Iterator
 from concurrent import futures
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -15,11 +15,14 @@ from google.cloud import storage
 from google.cloud.firestore_admin_v1 import FirestoreAdminClient
 from google.cloud.firestore_admin_v1.services.firestore_admin.transports import FirestoreAdminGrpcTransport
 from google.cloud.firestore_admin_v1.types import (
+    Backup,
     BackupSchedule,
     Database,
     GetDatabaseRequest,
     ListBackupSchedulesRequest,
     ListBackupSchedulesResponse,
+    ListBackupsRequest,
+    ListBackupsResponse,
 )
 from werkzeug.routing import Map, Rule
 
@@ -27,6 +30,7 @@ import copies
 from local.http_stand_in import HttpStandIn, answer
 
 PITR = Database.PointInTimeRecoveryEnablement
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SERVICE = "google.firestore.admin.v1.FirestoreAdmin"
 
 
@@ -36,6 +40,8 @@ class Admin:
     def __init__(self) -> None:
         self.past: dict[str, int] = {}
         self.backups: dict[str, list[int]] = {}
+        self.made: dict[str, list[int]] = {}
+        self.unreachable: list[str] = []
         self.forbidden = False
 
     def get(self, request: GetDatabaseRequest, context: grpc.ServicerContext) -> Database:
@@ -50,6 +56,15 @@ class Admin:
     def list(self, request: ListBackupSchedulesRequest, _context: grpc.ServicerContext) -> ListBackupSchedulesResponse:
         days = self.backups.get(request.parent.rpartition("/")[2], [])
         return ListBackupSchedulesResponse(backup_schedules=[BackupSchedule(retention=timedelta(days=d)) for d in days])
+
+    def made_so_far(self, request: ListBackupsRequest, _context: grpc.ServicerContext) -> ListBackupsResponse:
+        assert request.parent == "projects/p/locations/-"
+        made = [
+            Backup(database=f"projects/p/databases/{name}", expire_time=NOW + timedelta(days=ends))
+            for name, days in self.made.items()
+            for ends in days
+        ]
+        return ListBackupsResponse(backups=made, unreachable=self.unreachable)
 
 
 class Buckets(HttpStandIn):
@@ -75,6 +90,7 @@ def client(admin: Admin) -> Iterator[FirestoreAdminClient]:
         for name, method, asked, answered in (
             ("GetDatabase", admin.get, GetDatabaseRequest, Database),
             ("ListBackupSchedules", admin.list, ListBackupSchedulesRequest, ListBackupSchedulesResponse),
+            ("ListBackups", admin.made_so_far, ListBackupsRequest, ListBackupsResponse),
         )
     }
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, handlers)])
@@ -96,7 +112,7 @@ def asked(buckets: Buckets, client: FirestoreAdminClient) -> dict[str, float]:
     server = storage.Client(
         project="p", credentials=AnonymousCredentials(), client_options={"api_endpoint": buckets.url}
     )
-    found = copies.of_project(server.bucket("b"), client, "p")
+    found = copies.of_project(server.bucket("b"), client, "p", NOW)
     return {copy.name: copy.lasts / timedelta(days=1) for copy in found}
 
 
@@ -114,6 +130,19 @@ def test_each_copy_lasts_as_long_as_the_project_is_set_to(
 def test_a_copy_of_the_keys_is_not_passed_over(buckets: Buckets, client: FirestoreAdminClient, admin: Admin) -> None:
     admin.past, admin.backups = {"vault": 7}, {"vault": [14]}
     assert asked(buckets, client) == {"point-in-time-recovery of keys": 7, "backup of keys": 14}
+
+
+def test_a_backup_outlives_its_schedule(buckets: Buckets, client: FirestoreAdminClient, admin: Admin) -> None:
+    admin.backups, admin.made = {"(default)": [7]}, {"(default)": [3, 90, -1], "vault": [20], "another": [98]}
+    assert asked(buckets, client) == {"backup": 90, "backup of keys": 20}
+
+
+def test_backups_that_cant_be_seen_are_not_taken_for_none(
+    buckets: Buckets, client: FirestoreAdminClient, admin: Admin
+) -> None:
+    admin.unreachable = ["projects/p/locations/nam5"]
+    with pytest.raises(ConnectionError, match="nam5"):
+        asked(buckets, client)
 
 
 def test_what_may_not_be_asked_is_not_taken_for_nothing(

@@ -70,10 +70,7 @@ MOST_CALLS = 2000
 KEYS = ("vault", r"keys/{uid}(/objects/[^/]+)?")
 HOLDABLE = {
     "replicate-artefacts": [("replicate", r"files/.+")],
-    "uploads": [("storage", r"incoming/{uid}/.+")],
     "sealed-images": [("storage", r"images/{uid}/.+"), KEYS],
-    "request-counters": [("redis", r"user:.+")],
-    "enrolments": [("firestore", r"enrolments/.+")],
     "image-records": [("firestore", r"users/{uid}/images/[^/]+")],
     "prompts": [("firestore", r"users/{uid}/prompts/[^/]+"), KEYS],
     "predictions": [("firestore", r"users/{uid}/predictions/[^/]+")],
