@@ -55,10 +55,7 @@ class Cascade:
         self._holds = holds.reference(platform.db, subject)
         self._artefacts = Artefacts(platform.settings)
         self._trees: dict[Store, Trees] = {}
-
-    def page(self, job: dict[str, Any]) -> Changes | Pause | Atomic:
-        """Do one bounded piece of the current step."""
-        steps: dict[str, Callable[[dict[str, Any]], Changes | Pause | Atomic]] = {
+        self._steps: dict[str, Callable[[dict[str, Any]], Changes | Pause | Atomic]] = {
             FIRST: self._freeze,
             Store.REPLICATE: self._delete_artefacts,
             Store.STORAGE: self._delete_objects,
@@ -69,7 +66,25 @@ class Cascade:
             _VERIFY: self._verify,
             HELD: lambda _: {"step": FIRST},  # a hold has ended: what it kept goes the way of the rest
         }
-        return steps[job["step"]](job)
+
+    def page(self, job: dict[str, Any]) -> Changes | Pause | Atomic:
+        """Do one bounded piece of work: of the current step, or of the next one that finds anything to delete."""
+        changes: Changes = {}
+        while True:
+            try:
+                outcome = self._steps[job["step"]](job)
+            except Exception:
+                if not changes:
+                    raise
+                return changes  # the failure then is of its own step, which staff can see
+            if not isinstance(outcome, dict):
+                return _after(changes, outcome)
+            changes |= outcome
+            closed, went_on = job["step"] == FIRST, outcome.get("step", job["step"]) == job["step"]
+            if closed or went_on or outcome.get("counts", job["counts"]) != job["counts"]:
+                return changes
+            # Nothing was deleted: to go on without a checkpoint repeats nothing but looking.
+            job = {**job, **outcome}
 
     def _held(self) -> dict[str, Any]:
         """The entries that no page may delete from, asked anew for each page: a hold counts from when it is placed."""
@@ -258,6 +273,13 @@ class Cascade:
 def person_of(job: dict[str, Any], subject: Pseudonym) -> Subject:
     """Whom an erasure is of, by everything that it has found out so far."""
     return Subject(job["uid"], subject, job.get("email"), asked_at=job["createdAt"])
+
+
+def _after(changes: Changes, outcome: Pause | Atomic) -> Pause | Atomic:
+    """`outcome`, with the changes of the steps before it."""
+    if isinstance(outcome, Pause):
+        return Pause({**changes, **outcome.changes}, outcome.until)
+    return Atomic(lambda *given: {**changes, **outcome.write(*given)}, outcome.reads)
 
 
 def _delete_object(blob: Blob) -> int:

@@ -13,6 +13,7 @@ from google.api_core.exceptions import GoogleAPICallError
 
 import cascade
 from astra import jobs
+from astra.entries import Store
 from astra.platform import Platform
 from local.stack import Stack
 from tests.faults import doomed
@@ -72,7 +73,9 @@ def undisturbed() -> dict[str, Any]:
 def test_a_whole_run_goes_through_every_step(ada: Somebody, diary: Path, undisturbed: dict[str, Any]) -> None:
     assert run(ada, diary, 0) == 0
     assert ada.fields()["state"] == "verified"
-    assert list(dict.fromkeys(lines(diary, "page"))) == [f"page {step}" for step in cascade._STEPS]
+    # The last page of wrapped keys finds none, and goes on to the account.
+    steps = [step for step in cascade._STEPS if step != Store.AUTH]
+    assert list(dict.fromkeys(lines(diary, "page"))) == [f"page {step}" for step in steps]
     moments = len(lines(diary, "moment"))
     assert moments > 2 * POINTS
     undisturbed |= {"pages": lines(diary, "page"), "moments": moments, "stores": ada.fields()["certificate"]["stores"]}
