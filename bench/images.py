@@ -64,9 +64,8 @@ class Bench:
         from flask import Flask  # noqa: PLC0415
 
         import opening  # noqa: PLC0415
-        from astra.limits import Limits  # noqa: PLC0415
 
-        limits, headers = Limits(self.platform.redis), {"Authorization": f"Bearer {self.token}"}
+        limits, headers = self.platform.limits, {"Authorization": f"Bearer {self.token}"}
         with Flask("bench").test_request_context(f"/?id={image_id}", headers=headers) as context:
             response = opening.open_image(self.platform, limits, context.request)
             assert response.status_code == 200, response.data

@@ -12,7 +12,7 @@ from firebase_admin import auth
 from google.cloud import firestore
 
 import cascade
-from astra import erasure, jobs, limits, policy
+from astra import erasure, jobs, policy
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from local.scan import Finding, contents, scan
@@ -57,12 +57,12 @@ class Somebody:
             fields = {"state": "active", "email": self.email, "createdAt": now}
             batch.set(db.document(f"users/{self.uid}{path}"), fields)
         enrolment = db.document(f"enrolments/{platform.pseudonyms.of_email(self.email)}")
-        batch.set(enrolment, {"email": self.email, "createdAt": now})
+        batch.set(enrolment, {"email": self.email, "createdAt": now - timedelta(hours=1)})
         batch.commit()
         for name in self.objects:
             bucket.blob(name.replace("{uid}", self.uid)).upload_from_string(self.uid)
         platform.vault.new_object(self.uid, "ring-0001")
-        limits.Limits(platform.redis).count(self.uid, "open_image", 9, timedelta(hours=9))
+        platform.limits.count(self.uid, "open_image", 9, timedelta(hours=9))
 
     @property
     def job(self) -> firestore.DocumentReference:

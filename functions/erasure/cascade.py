@@ -22,7 +22,8 @@ import copies
 import verifier
 from artefacts import Artefacts, Prediction
 from astra import holds, limits, log, policy, tombstones
-from astra.datamap import DATA_MAP, claimant, name_of
+from astra.claims import claimant, lives, name_of
+from astra.datamap import DATA_MAP
 from astra.documents import fetch
 from astra.entries import Disposition, Entry, Store, Subject
 from astra.erasure import FIRST, HELD
@@ -41,7 +42,7 @@ _LONG: Final = timedelta(minutes=1)
 _STORES: Final = (Store.REPLICATE, Store.STORAGE, Store.REDIS, Store.FIRESTORE, Store.VAULT, Store.AUTH)
 _VERIFY: Final = "verify"
 _STEPS: Final = (FIRST, *(store.value for store in _STORES), _VERIFY)
-_FORGOTTEN: Final = ("uid", "email", "step", "cursor", "counts", "files", "replicateUntil")
+_FORGOTTEN: Final = ("uid", "email", "enrolledUntil", "step", "cursor", "counts", "files", "replicateUntil")
 
 Changes = dict[str, Any]
 
@@ -102,7 +103,7 @@ class Cascade:
         """Close every door: no sign-in, no new token, no new key. Note what the person's data is found by."""
         uid, now = job["uid"], self._platform.clock()
         self._trees.clear()
-        email = None
+        email, enrolled_until = None, job["createdAt"]
         try:
             email = auth.get_user(uid, app=self._platform.app).email
             auth.update_user(uid, disabled=True, app=self._platform.app)
@@ -110,11 +111,18 @@ class Cascade:
         except auth.UserNotFoundError:
             profile = self._platform.db.collection("users").document(uid).get(["email"]).to_dict()
             email = (profile or {}).get("email")
+            # Without an account the address was free before anybody asked: what is still of use may be somebody else's.
+            enrolled_until -= lives("enrolments")
         keys = self._platform.vault_db.batch()
         tombstones.bury(keys, self._platform.vault_db, self._subject, now)
         keys.commit()
         found_by = self._platform.pseudonyms.of_email(email) if email else job.get("email")
-        return {"step": _STEPS[1], "cursor": None, "email": found_by}
+        return {
+            "step": _STEPS[1],
+            "cursor": None,
+            "email": found_by,
+            "enrolledUntil": job.get("enrolledUntil", enrolled_until),
+        }
 
     def _went_on(self, job: dict[str, Any], deleted: "Counter[str]", cursor: object) -> Changes:
         """The next page of this step begins at `cursor`."""
@@ -272,7 +280,7 @@ class Cascade:
 
 def person_of(job: dict[str, Any], subject: Pseudonym) -> Subject:
     """Whom an erasure is of, by everything that it has found out so far."""
-    return Subject(job["uid"], subject, job.get("email"), asked_at=job["createdAt"])
+    return Subject(job["uid"], subject, job.get("email"), asked_at=job.get("enrolledUntil", job["createdAt"]))
 
 
 def _after(changes: Changes, outcome: Pause | Atomic) -> Pause | Atomic:

@@ -10,6 +10,7 @@ import erasing
 import items
 from astra import callables
 from astra.callables import Answer, Call
+from astra.limits import Limit
 from astra.platform import Platform
 from astra.queue import Queue
 from astra.settings import ErasureSettings
@@ -27,17 +28,17 @@ def queue() -> Queue:
     return Queue(PLATFORM.app, "erase")
 
 
-@callables.on_call(erasing.DeleteAccount, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(PLATFORM, erasing.DeleteAccount, Limit(10), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
 def delete_account(call: Call[erasing.DeleteAccount]) -> Answer:
     return erasing.delete_account(PLATFORM, queue(), call)
 
 
-@callables.on_call(items.DeleteItem, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(PLATFORM, items.DeleteItem, Limit(120), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
 def delete_item(call: Call[items.DeleteItem]) -> Answer:
     return items.delete_item(PLATFORM, call)
 
 
-@callables.on_call(erasing.ShowReceipt, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(PLATFORM, erasing.ShowReceipt, Limit(120), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
 def receipt(call: Call[erasing.ShowReceipt]) -> Answer:
     return erasing.receipt(PLATFORM, call)
 

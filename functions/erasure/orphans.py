@@ -9,8 +9,10 @@ time, and whoever should not be there is erased by the ordinary erasure:
     anything of somebody who was erased         a backup was restored, or something was written after all
 
 The roll is a job like any other, `rounds/roll-call`: it survives its worker and goes on where it was. It erases
-people whom nobody asked it to erase, so it stops and calls for staff when they are more than it may find in a round:
-an Auth that answers wrongly must not empty the service. `python -m astra.erasure retry roll-call` lets it go on.
+people whom nobody asked it to erase, so a round goes through everything twice: first it only notes who is to go, under
+their pseudonyms. If they are more than it may find, in number or as a share of everybody, nobody is erased and staff
+are called: an Auth that answers wrongly must not empty the service. Else it looks again, and erases who was noted and
+still should not be there.
 """
 
 import logging
@@ -26,12 +28,23 @@ from astra.datamap import DATA_MAP
 from astra.documents import fetch
 from astra.entries import ACCOUNT_ID, Store
 from astra.platform import Platform
+from astra.pseudonyms import Pseudonym
 from astra.settings import ErasureSettings
 
 _PAGE: Final = 100
 """As many accounts as Auth looks up at once."""
 _AGES_AGO: Final = datetime.fromtimestamp(0, UTC)
 _RETRY: Final = timedelta(minutes=5)
+#: A round's beginning: where it is, how many it has seen there and in the longest roster, whom it has noted, and
+#: whether it is the second time.
+_ANEW: Final[dict[str, Any]] = {
+    "roster": 0,
+    "cursor": None,
+    "here": 0,
+    "longest": 0,
+    "noted": [],
+    "erasing": False,
+}
 
 
 @dataclass(frozen=True)
@@ -51,32 +64,43 @@ def call_the_roll(platform: Platform[ErasureSettings], budget: timedelta) -> Non
     """Go on with the round under way, or begin one if it is time."""
     job = erasure.roll_call(platform.db)
     if not job.get(["state"]).exists:
-        job.set(jobs.opened(platform.clock(), roster=0, cursor=None, seen=0, found=0))
+        job.set(jobs.opened(platform.clock(), **_ANEW))
     jobs.Worker(platform.db, platform.clock, _RETRY).run(job, lambda fields: _page(platform, fields), budget)
 
 
 def _page(platform: Platform[ErasureSettings], job: dict[str, Any]) -> dict[str, Any] | jobs.Pause:
     rosters = list(_rosters())
     sightings, cursor = rosters[job["roster"]](platform, job["cursor"])
-    orphans = list(_orphans(platform, sightings))
-    if job["found"] + len(orphans) > platform.settings.most_orphans:
-        log.write(log.Event.JOB_STUCK, severity=logging.CRITICAL)
-        return {"state": "stuck", "nextRunAt": None, "roster": 0, "cursor": None, "found": 0}
-    for uid in orphans:
-        erasure.begin_again(platform, uid, platform.clock())
-    if orphans:
-        log.write(log.Event.ORPHANS_FOUND, count=len(orphans))
-    counts = {"seen": job["seen"] + len(sightings), "found": job["found"] + len(orphans)}
+    orphans, noted = _orphans(platform, sightings), set(job["noted"])
+    if job["erasing"]:
+        for subject in noted & orphans.keys():
+            erasure.begin_again(platform, orphans[subject], platform.clock())
+    noted |= set() if job["erasing"] else orphans.keys()
+    here = job["here"] + len(sightings)
+    if len(noted) > platform.settings.most_orphans:
+        return _stopped()
     if cursor:
-        return {**counts, "cursor": cursor}
+        return {"noted": sorted(noted), "here": here, "cursor": cursor}
+    # Somebody may be in every roster: the longest one says how many they are at least.
+    changes = {"noted": sorted(noted), "here": 0, "longest": max(job["longest"], here), "cursor": None}
     if job["roster"] + 1 < len(rosters):
-        return {**counts, "cursor": None, "roster": job["roster"] + 1}
-    began_anew = {"roster": 0, "cursor": None, "seen": 0, "found": 0}
-    return jobs.Pause(began_anew, platform.clock() + timedelta(hours=platform.settings.roll_call_hours))
+        return {**changes, "roster": job["roster"] + 1}
+    if noted and not job["erasing"]:
+        share = platform.settings.orphans_share * changes["longest"]
+        if len(noted) > max(platform.settings.few_orphans, share):
+            return _stopped()
+        log.write(log.Event.ORPHANS_FOUND, count=len(noted))
+        return {**changes, "roster": 0, "erasing": True}
+    return jobs.Pause(_ANEW, platform.clock() + timedelta(hours=platform.settings.roll_call_hours))
 
 
-def _orphans(platform: Platform[ErasureSettings], sightings: list[Sighting]) -> Iterator[str]:
-    """Who of them is to be erased and is not being erased already."""
+def _stopped() -> dict[str, Any]:
+    log.write(log.Event.JOB_STUCK, severity=logging.CRITICAL)
+    return {**_ANEW, "state": "stuck", "nextRunAt": None}
+
+
+def _orphans(platform: Platform[ErasureSettings], sightings: list[Sighting]) -> dict[Pseudonym, str]:
+    """Who of them is to be erased and is not being erased already: account ids by their pseudonyms."""
     latest = platform.clock() - timedelta(hours=platform.settings.orphan_grace_hours)
     old = [sighting.uid for sighting in sightings if sighting.since <= latest]
     uids = [uid for uid in old if ACCOUNT_ID.fullmatch(uid)]
@@ -84,8 +108,8 @@ def _orphans(platform: Platform[ErasureSettings], sightings: list[Sighting]) -> 
         # Nobody's by their names, and no path to delete by: staff must look.
         log.write(log.Event.ODD_NAMES, severity=logging.CRITICAL, count=odd)
     if not uids:
-        return
-    subjects = {uid: platform.pseudonyms.of_uid(uid) for uid in uids}
+        return {}
+    subjects = {platform.pseudonyms.of_uid(uid): uid for uid in uids}
     accounts = auth.get_users([auth.UidIdentifier(uid) for uid in uids], app=platform.app).users
     with_role = {account.uid for account in accounts if (account.custom_claims or {}).get("role")}
     with_account = {account.uid for account in accounts}
@@ -94,18 +118,20 @@ def _orphans(platform: Platform[ErasureSettings], sightings: list[Sighting]) -> 
     erased = {
         tombstone.id
         for db in (platform.db, platform.vault_db)
-        for tombstone in fetch(db, *(tombstones.reference(db, subject) for subject in subjects.values()))
+        for tombstone in fetch(db, *(tombstones.reference(db, subject) for subject in subjects))
         if tombstone.exists
     }
     under_way = {
         job.id
-        for job in fetch(platform.db, *(erasure.reference(platform.db, subject) for subject in subjects.values()))
+        for job in fetch(platform.db, *(erasure.reference(platform.db, subject) for subject in subjects))
         if job.exists and job.get("state") != "verified" and job.get("step") != erasure.HELD
     }
     sound = (with_account & with_profile) | with_role
-    for uid, subject in subjects.items():
-        if subject not in under_way and (subject in erased or uid not in sound):
-            yield uid
+    return {
+        subject: uid
+        for subject, uid in subjects.items()
+        if subject not in under_way and (subject in erased or uid not in sound)
+    }
 
 
 def _rosters() -> Iterator[Roster]:
@@ -154,10 +180,13 @@ def _collection(store: Store, name: str) -> Roster:
 
 def _folders(prefix: str) -> Roster:
     def page(platform: Platform[ErasureSettings], cursor: str | None) -> Page:
-        listing = platform.bucket.list_blobs(prefix=prefix, delimiter="/", page_token=cursor, max_results=_PAGE)
-        for _ in next(listing.pages, ()):
-            pass
+        # Old generations too: of a folder there may be nothing else left.
+        listing = platform.bucket.list_blobs(
+            prefix=prefix, delimiter="/", versions=True, page_token=cursor, max_results=_PAGE
+        )
+        # An object directly below is nobody's, and odd. The folder itself may be one: the console makes it.
+        odd = [Sighting("", _AGES_AGO) for blob in next(listing.pages, ()) if blob.name != prefix]
         names = sorted(folder.removeprefix(prefix).rstrip("/") for folder in listing.prefixes)
-        return [Sighting(name, _AGES_AGO) for name in names], listing.next_page_token
+        return [*(Sighting(name, _AGES_AGO) for name in names), *odd], listing.next_page_token
 
     return page

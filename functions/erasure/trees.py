@@ -8,7 +8,8 @@ from typing import Any, Final
 from google.cloud import firestore
 
 import descendants
-from astra.datamap import DATA_MAP, claimant, name_of
+from astra.claims import claimant, name_of
+from astra.datamap import DATA_MAP
 from astra.entries import Disposition, Store, Subject
 
 _PAGE: Final = 400

@@ -13,7 +13,8 @@ from firebase_admin import auth
 from google.cloud import firestore
 
 from artefacts import Artefacts
-from astra.datamap import DATA_MAP, name_of
+from astra.claims import name_of
+from astra.datamap import DATA_MAP
 from astra.entries import Entry, Store, Subject
 from astra.platform import Platform
 from astra.settings import ErasureSettings

@@ -1,6 +1,6 @@
 """Enrolment: the age screen and the consents, before there is an account to attach them to."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Final
 
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
@@ -8,12 +8,12 @@ from pydantic import Field, StringConstraints
 
 from astra import log, policy
 from astra.callables import Agreed, Answer, Call, Shape
+from astra.claims import lives
 from astra.clock import iso
 from astra.platform import Platform
 from astra.settings import Settings
 
 ENROLMENTS: Final = "enrolments"
-_LIFE: Final = timedelta(minutes=15)
 _OF_AGE: Final = 13 * 12
 _AGE_SCREEN: Final = "2025-08-02"
 
@@ -56,7 +56,7 @@ def start_signup(platform: Platform[Settings], call: Call[StartSignup]) -> Answe
             FunctionsErrorCode.FAILED_PRECONDITION,
             f"The policy has changed: read version {in_force.version} and agree to it.",
         )
-    expires = now + _LIFE
+    expires = now + lives(ENROLMENTS)
     platform.db.collection(ENROLMENTS).document(platform.pseudonyms.of_email(form.email)).set(
         {
             "name": form.name,

@@ -6,16 +6,17 @@ import accounts
 import enrolment
 from astra import callables
 from astra.callables import Answer, Call
+from astra.limits import Limit
 from astra.platform import Platform
-from astra.settings import Settings
+from astra.settings import RedisSettings
 
-PLATFORM = Platform.at_start(Settings)
+PLATFORM = Platform.at_start(RedisSettings)
 REGION = options.SupportedRegion.US_CENTRAL1
 ACCOUNT = "signup-functions@"
-SECRETS = ["ASTRA_PSEUDONYM_KEY"]
+SECRETS = ["ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL"]
 
 
-@callables.on_call(enrolment.StartSignup, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(PLATFORM, enrolment.StartSignup, Limit(60), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
 def start_signup(call: Call[enrolment.StartSignup]) -> Answer:
     return enrolment.start_signup(PLATFORM, call)
 

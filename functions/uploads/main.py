@@ -1,7 +1,6 @@
 """Uploads: an image is encrypted for its owner as soon as it has arrived, and opened for nobody else."""
 
 from datetime import timedelta
-from functools import cache
 
 from firebase_functions import https_fn, options, scheduler_fn, storage_fn
 from firebase_functions.core import CloudEvent
@@ -10,7 +9,6 @@ from flask import Request, Response
 import opening
 import sealing
 from astra import callables, rotation
-from astra.limits import Limits
 from astra.platform import Platform
 from astra.settings import SealingSettings
 
@@ -19,11 +17,6 @@ REGION = options.SupportedRegion.US_CENTRAL1
 ACCOUNT = "uploads-functions@"
 RECOVER_TIMEOUT = 540
 SECRETS = ["ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL"]
-
-
-@cache
-def limits() -> Limits:
-    return Limits(PLATFORM.redis)
 
 
 # One image at a time: 64 million pixels and their copies fit into 2 GiB once, not twice.
@@ -48,7 +41,7 @@ def seal_upload(event: CloudEvent[storage_fn.StorageObjectData]) -> None:
     cors=options.CorsOptions(cors_origins="*", cors_methods=["get"]),
 )
 def open_image(request: Request) -> Response:
-    return opening.open_image(PLATFORM, limits(), request)
+    return opening.open_image(PLATFORM, request)
 
 
 @scheduler_fn.on_schedule(

@@ -21,7 +21,7 @@ from astra import cobblestone, log
 from astra.callables import caller_of
 from astra.cobblestone import Unopenable
 from astra.documents import fetch
-from astra.limits import Limits, TooMany
+from astra.limits import TooMany
 from astra.platform import Platform
 from astra.settings import SealingSettings
 from astra.vault import ObjectKey
@@ -61,14 +61,14 @@ class _Image:
     etag: str
 
 
-def open_image(platform: Platform[SealingSettings], limits: Limits, request: Request) -> Response:
+def open_image(platform: Platform[SealingSettings], request: Request) -> Response:
     """GET `?id=` with a Bearer ID token: the image, if it is the caller's own; 404 for everybody else.
 
     `size=thumb` gives its small version. `Range` (one), `If-Range` and `If-None-Match` are answered after RFC 9110.
     """
     with ExitStack() as begun:
         try:
-            response = _answer(platform, limits, request, begun)
+            response = _answer(platform, request, begun)
             begun.pop_all()  # now the answer's own
         except _Refused as refused:
             response = refused.response
@@ -79,7 +79,7 @@ def open_image(platform: Platform[SealingSettings], limits: Limits, request: Req
     return response
 
 
-def _answer(platform: Platform[SealingSettings], limits: Limits, request: Request, begun: ExitStack) -> Response:
+def _answer(platform: Platform[SealingSettings], request: Request, begun: ExitStack) -> Response:
     """The answer to an allowed request; raises _Refused. What was `begun` for it must be closed if it is not sent."""
     if request.method not in ("GET", "HEAD"):
         raise _Refused(405, "INVALID_ARGUMENT", "Use GET.", Allow="GET, HEAD")
@@ -97,11 +97,10 @@ def _answer(platform: Platform[SealingSettings], limits: Limits, request: Reques
         image = _find(platform, uid, image_id, variant)
     # Only now: of somebody who is being erased, not even a counter is made.
     try:
-        limits.count(uid, "open_image", _MOST, _WINDOW)
+        platform.limits.count(uid, "open_image", _MOST, _WINDOW)
     except TooMany as many:
-        seconds = str(max(1, round(many.retry_after.total_seconds())))
-        message = f"Too many images at once: try again in {seconds} s."
-        raise _Refused(429, "RESOURCE_EXHAUSTED", message, Retry_After=seconds) from None
+        message = f"Too many images at once: try again in {many.seconds} s."
+        raise _Refused(429, "RESOURCE_EXHAUSTED", message, Retry_After=str(many.seconds)) from None
     headers = {"Accept-Ranges": "bytes", "ETag": image.etag}
     if request.if_none_match.contains_weak(image.etag.strip('"')):
         return Response(status=304, headers=headers)

@@ -10,16 +10,21 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Generic, ParamSpec, TypeVar
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, ParamSpec, TypeVar
 
 from firebase_functions import https_fn
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from flask import Request, Response, jsonify, make_response
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from astra import log
-from astra.clock import Clock, utc_now
-from astra.settings import emulated
+from astra import log, network
+from astra.clock import Clock
+from astra.limits import Limit, TooMany, Unknown
+from astra.settings import RedisSettings, emulated
+
+if TYPE_CHECKING:
+    from astra.platform import Platform
 
 UID: Final = re.compile(r"[^/\s]{1,128}")
 """An account id: part of paths, so never with a slash."""
@@ -73,13 +78,17 @@ class Call(Generic[M]):
 
 
 def on_call(
-    shape: type[M], *, clock: Clock = utc_now, **options: Any
+    platform: "Platform[RedisSettings]", shape: type[M], limit: Limit, **options: Any
 ) -> Callable[[Callable[[Call[M]], Answer]], Callable[[Request], Response]]:
-    """`https_fn.on_call` for a handler of `Call[shape]`. App Check is enforced outside the emulators."""
+    """`https_fn.on_call` for a handler of `Call[shape]`, at most `limit` times for each user, or for each network of
+    those who have not signed in. App Check is enforced outside the emulators."""
 
     def decorate(handler: Callable[[Call[M]], Answer]) -> Callable[[Request], Response]:
         def parsed(request: https_fn.CallableRequest[Any]) -> Answer:
-            return handler(Call(parse(shape, request.data), _caller(request, clock)))
+            caller = _caller(request, platform.clock)
+            who = f"user {caller.uid}" if caller else f"network {network.of(request.raw_request)}"
+            _admit(platform, who, handler.__name__, limit)
+            return handler(Call(parse(shape, request.data), caller))
 
         parsed.__name__ = handler.__name__
         wrap: Any = https_fn.on_call(enforce_app_check=not emulated(), **options)
@@ -94,11 +103,24 @@ def on_call(
             if request.method == "POST" and (not isinstance(body, dict) or "data" not in body):
                 message = 'The body must be JSON of the form {"data": {…}}.'
                 return make_response(jsonify(error={"status": "INVALID_ARGUMENT", "message": message}), 400)
-            return inner(request)
+            response = inner(request)
+            if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+                response.headers["Retry-After"] = str(response.get_json()["error"]["details"]["retryAfterSeconds"])
+            return response
 
         return outer
 
     return decorate
+
+
+def _admit(platform: "Platform[RedisSettings]", who: str, action: str, limit: Limit) -> None:
+    try:
+        platform.limits.admit(who, action, limit)
+    except TooMany as many:
+        message, details = f"Too many requests: try again in {many.seconds} s.", {"retryAfterSeconds": many.seconds}
+        raise HttpsError(FunctionsErrorCode.RESOURCE_EXHAUSTED, message, details) from None
+    except Unknown:
+        raise HttpsError(FunctionsErrorCode.UNAVAILABLE, "This is not possible just now: try again later.") from None
 
 
 def guarded(handler: Callable[P, R]) -> Callable[P, R]:

@@ -7,6 +7,7 @@ To add a collection, add its entry.
 
 import dataclasses
 import hashlib
+from datetime import timedelta
 from typing import Final
 
 import rfc8785
@@ -98,6 +99,7 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         export=False,
         export_note="becomes the profile, which is exported",
         residual="backup",
+        lives=timedelta(minutes=15),
         passing=True,
     ),
     Entry(
@@ -281,20 +283,18 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
 NOT_PERSONAL: Final = {
     "policies/{item}": "the published policy: the same for everybody",
     "rounds/{item}": "how far a round through all stores is",
+    "rate:{item}": "how many requests somebody made in this minute: whose they are nobody can tell",
 }
-"""Documents that hold nothing about anybody, each with the reason."""
-
-
-def claimant(store: Store, path: str) -> Entry | None:
-    """The entry that `path` in `store` belongs to."""
-    return next((entry for entry in DATA_MAP if entry.store is store and entry.claims(path)), None)
-
-
-def name_of(store: Store, path: str) -> str:
-    """The name of the entry that `path` belongs to, or `unmapped-` and the store's."""
-    return entry.name if (entry := claimant(store, path)) else f"unmapped-{store}"
+"""Documents and keys that hold nothing about anybody, each with the reason."""
 
 
 def digest() -> str:
     """SHA-256 of the whole map in canonical JSON (RFC 8785): which map a certificate speaks of."""
-    return hashlib.sha256(rfc8785.dumps([dataclasses.asdict(entry) for entry in DATA_MAP])).hexdigest()
+    entries = [
+        {
+            name: str(value) if isinstance(value, timedelta) else value
+            for name, value in dataclasses.asdict(entry).items()
+        }
+        for entry in DATA_MAP
+    ]
+    return hashlib.sha256(rfc8785.dumps(entries)).hexdigest()

@@ -4,7 +4,7 @@ import enum
 import functools
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 
@@ -52,6 +52,8 @@ class Entry:
     """Which single thing a person can delete this with: image, prompt or event."""
     opened_by: tuple[str, ...] = ()
     """The entries without which this one is noise or can't be found: a legal hold on it keeps them too."""
+    lives: timedelta | None = None
+    """How long one of them lives, where that is fixed when it is written; then it is refused, and goes."""
     passing: bool = False
     """Whether it goes by itself within minutes: a legal hold names what becomes of it instead."""
     residual: str = "none"
@@ -75,7 +77,7 @@ class Subject:
     email: str | None
     """Pseudonym of the address; None for an account without one."""
     asked_at: datetime
-    """When they asked to be erased."""
+    """When they asked to be erased; what was enrolled later under their address is somebody else's."""
 
     def place(self, entry: Entry) -> str | None:
         """`entry.where` for this person, up to the first part that varies; None if they have no such data."""

@@ -1,33 +1,52 @@
-"""Request counters per user, in Redis.
+"""Request counters in Redis: of whoever calls, known by no more than a keyed hash, or in a user's own keys.
 
 Every key of a user is named in that user's index, so that erasure reads one set instead of the whole keyspace, and
 every key has a time to live, so that a forgotten one goes by itself.
 
+    rate:<hash>                  requests of a user or a network in the current window, with which the hash goes
     user:{<uid>}:keys            set of the user's keys
     user:{<uid>}:rate:<action>   requests in the current window
 
 The braces are part of the names: they keep one user's keys together in a cluster.
 """
 
+import math
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 import redis
 
 from astra import log
+from astra.pseudonyms import Pseudonyms
 
 # One round trip, and no moment at which a counter lives without its expiry or its index entry.
 _COUNT: Final = """
 local count = redis.call('INCR', KEYS[1])
 if count == 1 then
   redis.call('PEXPIRE', KEYS[1], ARGV[1])
-  redis.call('SADD', KEYS[2], KEYS[1])
-  if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[1]) then
-    redis.call('PEXPIRE', KEYS[2], ARGV[1])
+  if KEYS[2] then
+    redis.call('SADD', KEYS[2], KEYS[1])
+    if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[1]) then
+      redis.call('PEXPIRE', KEYS[2], ARGV[1])
+    end
   end
 end
 return {count, redis.call('PTTL', KEYS[1])}
 """
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How often one caller may call in a `window`. Where security is at stake and not only load, `fails_closed`."""
+
+    most: int
+    window: timedelta = timedelta(minutes=1)
+    fails_closed: bool = False
+
+
+class Unknown(Exception):
+    """Redis can't say how often this was asked, and the limit fails closed."""
 
 
 class TooMany(Exception):
@@ -36,6 +55,11 @@ class TooMany(Exception):
     def __init__(self, retry_after: timedelta) -> None:
         super().__init__("too many requests")
         self.retry_after = retry_after
+
+    @property
+    def seconds(self) -> int:
+        """`retry_after` in whole seconds, at least one."""
+        return max(1, math.ceil(self.retry_after.total_seconds()))
 
 
 def index_of(uid: str) -> str:
@@ -49,18 +73,28 @@ def connect(url: str) -> redis.Redis:
 
 
 class Limits:
-    """Counts requests. Only load is at stake here, so an unreachable Redis lets requests through, with a log line."""
+    """Counts requests."""
 
-    def __init__(self, client: redis.Redis) -> None:
-        self._count = client.register_script(_COUNT)
+    def __init__(self, client: redis.Redis, pseudonyms: Pseudonyms) -> None:
+        self._script = client.register_script(_COUNT)
+        self._pseudonyms = pseudonyms
 
     def count(self, uid: str, action: str, most: int, window: timedelta) -> None:
-        """Count one request of `uid`; raises TooMany beyond `most` in a `window`."""
-        milliseconds = int(window.total_seconds() * 1000)
+        """Count one request in the user's own keys, for whom no erasure is under way; raises TooMany."""
+        self._count([f"user:{{{uid}}}:rate:{action}", index_of(uid)], Limit(most, window))
+
+    def admit(self, who: str, action: str, limit: Limit) -> None:
+        """Count one request of `who`, a user or a network, of whom no more than a hash is kept, and no longer than the
+        window; raises TooMany, or Unknown."""
+        self._count([f"rate:{self._pseudonyms.of_request(action, who)}"], limit)
+
+    def _count(self, keys: list[str], limit: Limit) -> None:
         try:
-            count, remaining = self._count(keys=[f"user:{{{uid}}}:rate:{action}", index_of(uid)], args=[milliseconds])
+            count, remaining = self._script(keys=keys, args=[int(limit.window.total_seconds() * 1000)])
         except redis.RedisError as error:
             log.failure(log.Event.LIMITER_DOWN, error)
-            return
-        if count > most:
+            if limit.fails_closed:
+                raise Unknown from None
+            return  # only load is at stake
+        if count > limit.most:
             raise TooMany(timedelta(milliseconds=remaining))

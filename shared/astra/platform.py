@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from google.cloud.storage import Bucket
     from redis import Redis
 
+    from astra.limits import Limits
     from astra.vault import Vault
 
 S = TypeVar("S", bound=Settings, covariant=True)  # noqa: PLC0105
@@ -97,3 +98,10 @@ class Platform(Generic[S]):
         from astra import limits  # noqa: PLC0415
 
         return limits.connect(str(self.settings.redis_url.get_secret_value()))
+
+    @cached_property
+    def limits(self: "Platform[RedisSettings]") -> "Limits":
+        """How often who may ask."""
+        from astra import limits  # noqa: PLC0415
+
+        return limits.Limits(self.redis, self.pseudonyms)

@@ -29,6 +29,10 @@ class Pseudonyms:
         """The name of an enrolment. Upper and lower case are one address, as they are for Firebase Auth."""
         return self._mac("email", unicodedata.normalize("NFC", email.strip()).lower())
 
+    def of_request(self, action: str, who: str) -> Pseudonym:
+        """The name of a counter of requests, for the minutes that it lives: another one for each action."""
+        return self._mac("request", f"{action}\0{who}")
+
     def receipt(self, request_id: str) -> str:
         """The secret that shows who asked for an erasure: the same for the same request, known to nobody else."""
         return f"{request_id}.{self._mac('receipt', request_id)}"

@@ -106,7 +106,11 @@ class ErasureSettings(RedisSettings):
     orphan_grace_hours: float = 24
     """How old such data must be: an account's parts are not made in one instant."""
     most_orphans: int = 100
-    """More than these in one round are not erased but reported."""
+    """More than these in one round are not erased but reported,"""
+    orphans_share: float = 0.1
+    """and so are more than this share of everybody,"""
+    few_orphans: int = 10
+    """unless they are no more than these."""
     copies_days: dict[str, float] = {}
     """In the emulators, how long copies of each kind last, as JSON; a real project is asked for its own settings."""
     replicate_url: HttpUrl = HttpUrl("https://api.replicate.com")

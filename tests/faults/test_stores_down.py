@@ -73,7 +73,7 @@ def test_redis_is_down_when_the_verifier_looks(stack: Stack, ada: Somebody) -> N
     ada.work()
     assert ada.fields()["step"] == "verify"
     # What came back meanwhile, where it can't be seen.
-    limits.Limits(ada.platform.redis).count(ada.uid, "late", 9, timedelta(hours=9))
+    ada.platform.limits.count(ada.uid, "late", 9, timedelta(hours=9))
     ada.platform.clock.now = ada.fields()["nextRunAt"]  # type: ignore[attr-defined]
     alive = ada.platform.redis
     ada.platform.__dict__["redis"] = limits.connect("redis://127.0.0.1:9/0")

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from astra import datamap
-from astra.datamap import DATA_MAP, claimant
+from astra.claims import claimant
+from astra.datamap import DATA_MAP
 from astra.entries import Disposition, Entry, Store, Subject
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

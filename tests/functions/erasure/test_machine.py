@@ -41,7 +41,8 @@ import erasing
 import items
 from astra import erasure, holds, limits, policy, tombstones
 from astra.callables import Call, Caller
-from astra.datamap import NOT_PERSONAL, claimant
+from astra.claims import claimant
+from astra.datamap import NOT_PERSONAL
 from astra.entries import Store
 from astra.jobs import MOST_ATTEMPTS
 from astra.platform import Platform
@@ -617,7 +618,7 @@ class Machine(RuleBasedStateMachine):
         person.documents = {
             f"users/{uid}": {**whose, "state": "active"},
             f"users/{uid}/predictions/{person.prediction}": {"files": [file_id], "createdAt": now},
-            f"enrolments/{address}": {"createdAt": now},
+            f"enrolments/{address}": {"createdAt": now - timedelta(hours=1)},
         }
         below = "consents/terms images/ring-0001 images/ring-00011 images/ring-0001/planted/x planted/x/y/z"
         for path in f"{below} prompts/asks-0001 prompts/asks-00011 events/open-0001".split():
@@ -633,7 +634,7 @@ class Machine(RuleBasedStateMachine):
         keys.commit()
         for name in ("incoming/{}/ring-0003", "images/{}/ring-0001", "images/{}/ring-00011", "thumbs/{}/ring-0001"):
             self.upload(person, name.format(uid))
-        limits.Limits(self.redis).count(uid, "open_image", ALWAYS, timedelta(hours=9))
+        limits.Limits(self.redis, self.platform.pseudonyms).count(uid, "open_image", ALWAYS, timedelta(hours=9))
         person.items = [("image", "ring-0001"), ("prompt", "asks-0001"), ("event", "open-0001")]
 
     def upload(self, person: Person, name: str) -> None:
@@ -668,7 +669,7 @@ class Machine(RuleBasedStateMachine):
             case "key":
                 self.platform.vault_db.document(f"keys/{uid}/objects/{name}").set({"whose": uid})
             case "count":
-                limits.Limits(self.redis).count(uid, name, ALWAYS, timedelta(hours=9))
+                limits.Limits(self.redis, self.platform.pseudonyms).count(uid, name, ALWAYS, timedelta(hours=9))
         if self.state(person) == "verified" and kind in UNGUARDED:
             person.dirty = True
         person.undisturbed = None

@@ -3,14 +3,16 @@
 import io
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from firebase_admin import auth
 from google.api_core.exceptions import ServiceUnavailable
+from requests.adapters import HTTPAdapter
 
 import cascade
 import orphans
-from astra import erasure, jobs, tombstones
+from astra import erasure, jobs, log, tombstones
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from tests.functions.erasure.somebody import Somebody
@@ -135,24 +137,93 @@ def test_the_roll_goes_on_where_its_worker_died(platform: Platform[Any], monkeyp
     monkeypatch.setattr(orphans, "_orphans", dies)
     platform.clock.step(hours=25)  # type: ignore[attr-defined]
     orphans.call_the_roll(platform, BUDGET)
-    assert len(begun(platform)) == 2
+    assert begun(platform) == set(), "nobody is erased before the round knows how many they are"
     platform.clock.step(hours=1)  # type: ignore[attr-defined]
     orphans.call_the_roll(platform, BUDGET)
     assert len(begun(platform)) == 5
     assert (erasure.roll_call(platform.db).get().to_dict() or {})["attempts"] == 0
 
 
-def test_too_many_at_once_are_reported_instead_of_erased(platform: Platform[Any]) -> None:
-    people = [Somebody(platform) for _ in range(3)]
-    platform.__dict__["settings"] = platform.settings.model_copy(update={"most_orphans": 2})
-    auth.delete_users([somebody.uid for somebody in people], app=platform.app)
+@pytest.mark.parametrize(
+    ("stop", "go"), [({"most_orphans": 2}, {"most_orphans": 3}), ({"few_orphans": 2}, {"orphans_share": 0.5})]
+)
+def test_too_many_at_once_are_reported_instead_of_erased(
+    platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, stop: dict[str, Any], go: dict[str, Any]
+) -> None:
+    people = [Somebody(platform) for _ in range(6)]
+    gone = people[:3]
+    platform.__dict__["settings"] = platform.settings.model_copy(update=stop)
+    monkeypatch.setattr(orphans, "_PAGE", 1)  # each of them is on a page of their own
+    auth.delete_users([somebody.uid for somebody in gone], app=platform.app)
     job = call_the_roll(platform)
-    assert job["state"] == "stuck"
+    assert (job["state"], job["noted"]) == ("stuck", [])
     assert begun(platform) == set()
-    platform.__dict__["settings"] = platform.settings.model_copy(update={"most_orphans": 3})
+    platform.__dict__["settings"] = platform.settings.model_copy(update=go)
     erasure.retry(platform, erasure.roll_call(platform.db))
     orphans.call_the_roll(platform, BUDGET)
-    assert begun(platform) == {somebody.subject for somebody in people}
+    assert begun(platform) == {somebody.subject for somebody in gone}
+
+
+def test_who_is_sound_again_when_it_is_looked_a_second_time_stays(
+    platform: Platform[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auth.create_user(uid="late-profile", app=platform.app)
+    platform.clock.step(hours=25)  # type: ignore[attr-defined]
+    real = log.write
+
+    def meanwhile(event: log.Event, *args: Any, **kwargs: Any) -> None:
+        if event is log.Event.ORPHANS_FOUND:  # between the two
+            platform.db.document("users/late-profile").set({"state": "active"})
+        real(event, *args, **kwargs)
+
+    monkeypatch.setattr(log, "write", meanwhile)
+    orphans.call_the_roll(platform, BUDGET)
+    assert begun(platform) == set()
+
+
+def test_no_account_id_is_noted(platform: Platform[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    auth.create_user(uid="broke-off", app=platform.app)
+    platform.clock.step(hours=25)  # type: ignore[attr-defined]
+    while not begun(platform):
+        orphans.call_the_roll(platform, timedelta(0))
+        assert "broke-off" not in str(erasure.roll_call(platform.db).get().to_dict())
+
+
+def test_an_address_that_was_free_again_is_somebody_elses(platform: Platform[Any], ada: Somebody) -> None:
+    auth.delete_user(ada.uid, app=platform.app)
+    platform.clock.step(hours=25)  # type: ignore[attr-defined]
+    enrolment = platform.db.collection("enrolments").document(platform.pseudonyms.of_email(ada.email))
+    enrolment.set({"createdAt": platform.clock()})
+    orphans.call_the_roll(platform, BUDGET)
+    finish(platform, ada)
+    assert ada.fields()["state"] == "verified"
+    assert enrolment.get().exists
+
+
+def test_objects_in_nobodys_folder_are_reported(platform: Platform[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    platform.bucket.blob("images/").upload_from_string(b"")  # as the console makes folders
+    call_the_roll(platform)
+    assert "odd-names" not in capsys.readouterr().out
+    platform.bucket.blob("images/stray.jpg").upload_from_string(b"x")
+    call_the_roll(platform)
+    assert 'odd-names", "count": 1}' in capsys.readouterr().out
+
+
+def test_folders_of_old_generations_alone_are_asked_for(
+    platform: Platform[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The emulator keeps one generation, so this is seen on the wire.
+    asked, real = [], HTTPAdapter.send
+
+    def send(self: HTTPAdapter, request: Any, *args: Any, **kwargs: Any) -> Any:
+        if "delimiter=" in request.url:
+            asked.append(parse_qs(urlsplit(request.url).query))
+        return real(self, request, *args, **kwargs)
+
+    monkeypatch.setattr(HTTPAdapter, "send", send)
+    call_the_roll(platform)
+    assert {query["prefix"][0] for query in asked} == {"incoming/", "images/", "thumbs/"}
+    assert all(query["versions"][0].lower() == "true" for query in asked)
 
 
 def test_every_place_of_the_map_that_names_an_account_is_gone_through() -> None:

@@ -12,7 +12,6 @@ from requests.adapters import HTTPAdapter
 
 import opening
 from astra import vault
-from astra.limits import Limits
 from astra.platform import Platform
 
 CONTENT = secrets.token_bytes(4 * 1024 * 1024)
@@ -34,7 +33,7 @@ class Image:
 
     def open(self, **headers: str) -> Response:
         with Flask("test").test_request_context(f"/?id={ID}", headers=headers) as context:
-            return opening.open_image(self.platform, Limits(self.platform.redis), context.request)
+            return opening.open_image(self.platform, context.request)
 
 
 @pytest.fixture

@@ -1,0 +1,22 @@
+"""Whose a document, an object or a key is, by the data map."""
+
+from datetime import timedelta
+
+from astra.datamap import DATA_MAP
+from astra.entries import Entry, Store
+
+
+def claimant(store: Store, path: str) -> Entry | None:
+    """The entry that `path` in `store` belongs to."""
+    return next((entry for entry in DATA_MAP if entry.store is store and entry.claims(path)), None)
+
+
+def name_of(store: Store, path: str) -> str:
+    """The name of the entry that `path` belongs to, or `unmapped-` and the store's."""
+    return entry.name if (entry := claimant(store, path)) else f"unmapped-{store}"
+
+
+def lives(name: str) -> timedelta:
+    """How long one of the entry called `name` lives, which must be fixed."""
+    [life] = [entry.lives for entry in DATA_MAP if entry.name == name and entry.lives]
+    return life
