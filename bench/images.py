@@ -65,9 +65,9 @@ class Bench:
 
         import opening  # noqa: PLC0415
 
-        limits, headers = self.platform.limits, {"Authorization": f"Bearer {self.token}"}
+        headers = {"Authorization": f"Bearer {self.token}"}
         with Flask("bench").test_request_context(f"/?id={image_id}", headers=headers) as context:
-            response = opening.open_image(self.platform, limits, context.request)
+            response = opening.open_image(self.platform, context.request)
             assert response.status_code == 200, response.data
             return sum(len(piece) for piece in response.response)
 

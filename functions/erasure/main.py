@@ -28,7 +28,7 @@ def queue() -> Queue:
     return Queue(PLATFORM.app, "erase")
 
 
-@callables.on_call(PLATFORM, erasing.DeleteAccount, Limit(10), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(PLATFORM, erasing.DeleteAccount, Limit(60), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
 def delete_account(call: Call[erasing.DeleteAccount]) -> Answer:
     return erasing.delete_account(PLATFORM, queue(), call)
 

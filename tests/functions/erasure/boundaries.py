@@ -47,10 +47,16 @@ class Mishap:
     strike: Callable[[str], Any]
     store: str | None = None
     """firestore, http (Storage and Auth), redis or replicate; None for any."""
+    method: str | None = None
+    """Of HTTP, or the name of a call to Firestore or of a command of Redis; None for any."""
     times: int = 1
     """At so many requests one after another."""
     outside: bool = False
     """Not within a transaction: the emulator locks what a transaction has read, and whoever waits would wait long."""
+
+    def concerns(self, store: str, method: str) -> bool:
+        """Whether it may happen at such a request."""
+        return self.store in (None, store) and self.method in (None, method)
 
 
 def crash(_store: str) -> None:
@@ -115,13 +121,13 @@ class Boundaries:
         real = getattr(owner, name)
 
         def call(client: Any, *args: Any, **kwargs: Any) -> Any:
-            return self._pass(store, name, lambda: real(client, *args, **kwargs))
+            return self._pass(store, _method(name, args), lambda: real(client, *args, **kwargs))
 
         patch.setattr(owner, name, call)
 
-    def _pass(self, store: str, name: str, send: Callable[[], Any]) -> Any:
+    def _pass(self, store: str, method: str, send: Callable[[], Any]) -> Any:
         # A server ends the transactions of a dead client by itself, a minute later; we don't wait for that.
-        if name == "rollback":
+        if method == "rollback":
             with self._lock:
                 self._open -= 1
             return send()
@@ -129,25 +135,26 @@ class Boundaries:
             raise Crash
         with self._lock:
             self.calls += 1
-            if self._mishap and self._mishap.store in (None, store):
+            if self._mishap and self._mishap.concerns(store, method):
                 self._passed += 1
-        if (mishap := self._due(store, after=False)) and (answer := self._strike(mishap, store)) is not None:
+        if (mishap := self._due(store, method, after=False)) and (answer := self._strike(mishap, store)) is not None:
             return answer
         answer = send()
         with self._lock:
-            self._open += {"begin_transaction": 1, "commit": -1}.get(name, 0)
+            self._open += {"begin_transaction": 1, "commit": -1}.get(method, 0)
             self._open = max(self._open, 0)  # a batch commits without having begun
         # Nobody would roll back the transaction whose name got lost.
-        if name != "begin_transaction" and (mishap := self._due(store, after=True)):
-            self._strike(mishap, store)
+        if method != "begin_transaction" and (mishap := self._due(store, method, after=True)):
+            changed = self._strike(mishap, store)
+            return answer if changed is None else changed
         return answer
 
-    def _due(self, store: str, *, after: bool) -> Mishap | None:
+    def _due(self, store: str, method: str, *, after: bool) -> Mishap | None:
         with self._lock:
             mishap = self._mishap
             if mishap is None or mishap.after is not after or self._passed < mishap.at:
                 return None
-            if mishap.store not in (None, store) or (mishap.outside and self._open):
+            if not mishap.concerns(store, method) or (mishap.outside and self._open):
                 return None
             self._struck += 1
             if self._struck == mishap.times:
@@ -160,3 +167,10 @@ class Boundaries:
         except Crash:
             self._dead = True
             raise
+
+
+def _method(name: str, args: tuple[Any, ...]) -> str:
+    """A call's own name, or what it asks for: HTTP's method, Redis's command."""
+    if name == "execute_command":
+        return str(args[0])
+    return str(args[0].method) if name == "send" else name

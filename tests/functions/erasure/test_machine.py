@@ -42,7 +42,7 @@ import items
 from astra import erasure, holds, limits, policy, tombstones
 from astra.callables import Call, Caller
 from astra.claims import claimant
-from astra.datamap import NOT_PERSONAL
+from astra.datamap import DATA_MAP, NOT_PERSONAL
 from astra.entries import Store
 from astra.jobs import MOST_ATTEMPTS
 from astra.platform import Platform
@@ -54,7 +54,7 @@ from tests.functions.erasure.boundaries import Boundaries, Mishap, crash, refuse
 from tests.functions.erasure.oracle import Oracle, Thing, Things
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from local.stack import Stack
 
@@ -89,8 +89,20 @@ ITEMS = {
 GUARDED, UNGUARDED = ("record", "seal"), ("upload", "stray", "key", "count")
 """Writes by those who look for the tombstone, as all must, and by some who don't."""
 
+STORE_OF = {entry.name: entry.store for entry in DATA_MAP} | {f"unmapped-{store}": store for store in Store}
+"""Where what is counted under a name was."""
+DELETIONS = st.sampled_from([("replicate", "DELETE"), ("http", "DELETE"), ("redis", "UNLINK"), ("firestore", "commit")])
+"""How each store is asked to delete: of what goes over HTTP, DELETE is an object's."""
+
 AT = st.one_of(st.integers(1, 12), st.integers(1, 60))
 STORES = st.sampled_from([None, "firestore", "http", "http", "redis", "replicate"])
+
+
+def tally(things: Iterable[tuple[str, str]]) -> Counter[str]:
+    """How many there are in each store of what is deleted and counted."""
+    return Counter(
+        store for store, place in things if not (place.startswith("predictions/") or place.endswith(":keys"))
+    )
 
 
 class Tasks:
@@ -150,6 +162,7 @@ class Person:
     undisturbed: Things | None = None
     certificate: dict[str, Any] | None = None
     existed: Counter[str] = field(default_factory=Counter)
+    """Since the last certificate: what an erasure can have deleted, by store."""
     holds: list[Hold] = field(default_factory=list)
     items: list[tuple[str, str]] = field(default_factory=list)
 
@@ -158,7 +171,7 @@ class Person:
 
 
 def whom(those: str) -> Any:
-    """One of the machine's `active`, `leaving` or `people`: what it knows by itself, so that steps can be repeated."""
+    """One of the machine's lists of people, by its name: what it knows by itself, so that steps can be repeated."""
     return st.runner().flatmap(lambda machine: st.sampled_from(getattr(machine, those)))
 
 
@@ -177,6 +190,7 @@ class Machine(RuleBasedStateMachine):
         self.people: list[Person] = []
         self.things: Things = {}
         self.poison: Fault | None = None
+        self.refusal: Mishap | None = None
         self.written = 0
         self.trouble: list[Exception] = []
         self.redis = self.platform.redis
@@ -195,6 +209,10 @@ class Machine(RuleBasedStateMachine):
     @property
     def leaving(self) -> list[Person]:
         return [person for person in self.people if person.leaving]
+
+    @property
+    def under_way(self) -> list[Person]:
+        return [person for person in self.leaving if self.state(person) == "running"]
 
     # What happens to people
 
@@ -232,6 +250,7 @@ class Machine(RuleBasedStateMachine):
     def is_deleted_in_the_console(self, person: Person) -> None:
         if not any("account" in hold.entries for hold in person.holds):
             auth.delete_user(person.uid, app=self.platform.app)
+            person.existed["auth"] -= 1  # no erasure may count it
             self.leaves(person)
 
     @rule(person=whom("people"), kind=st.sampled_from(GUARDED * 3 + UNGUARDED))
@@ -259,6 +278,7 @@ class Machine(RuleBasedStateMachine):
         self.look()
         after = self.of(person)
         gone = {" ".join(key) for key in before.keys() - after.keys()}
+        person.existed -= tally(before.keys() - after.keys())  # no erasure may count it
         assert all(parts.fullmatch(place) for place in gone), gone
         assert not (done and buried), "nobody's things are deleted one by one while they are erased"
         if done:
@@ -288,15 +308,15 @@ class Machine(RuleBasedStateMachine):
         for _ in range(times):
             self.work(person, budget)
 
-    @some("leaving")
-    @rule(person=whom("leaving"), at=AT, store=STORES, after=st.booleans())
+    @some("under_way")
+    @rule(person=whom("under_way"), at=AT, store=STORES, after=st.booleans())
     def a_worker_crashes(self, person: Person, at: int, store: str | None, after: bool) -> None:
         self.await_turn(person)
         self.work(person, TO_THE_END, Mishap(at, after, crash, store))
 
-    @some("leaving")
+    @some("under_way")
     @rule(
-        person=whom("leaving"),
+        person=whom("under_way"),
         at=AT,
         store=STORES,
         after=st.booleans(),
@@ -309,9 +329,18 @@ class Machine(RuleBasedStateMachine):
         self.await_turn(person)
         self.work(person, TO_THE_END, Mishap(at, after, fault, store, times=times))
 
-    @some("leaving")
+    @rule(at=st.integers(1, 3), how=DELETIONS)
+    def a_deletion_will_be_refused(self, at: int, how: tuple[str, str]) -> None:
+        def strike(store: str) -> Any:
+            self.refusal = None
+            return refused(store)
+
+        store, method = how
+        self.refusal = Mishap(at, after=False, strike=strike, store=store, method=method)
+
+    @some("under_way")
     @rule(
-        person=whom("leaving"),
+        person=whom("under_way"),
         at=AT,
         store=STORES,
         after=st.booleans(),
@@ -359,8 +388,8 @@ class Machine(RuleBasedStateMachine):
 
         self.work(person, TO_THE_END, Mishap(at, after, self.noting(meanwhile), store, outside=True))
 
-    @some("leaving")
-    @rule(person=whom("leaving"))
+    @some("under_way")
+    @rule(person=whom("under_way"))
     def two_workers_come_at_once(self, person: Person) -> None:
         self.await_turn(person)
         fence = self.job(person).get("fence", 0)
@@ -485,12 +514,13 @@ class Machine(RuleBasedStateMachine):
             assert ("vault", f"tombstones/{person.subject}") in self.things
         if not job or job["state"] != "verified":
             assert not job or job["state"] in ("running", "stuck")
+            counts = job.get("counts", {}).items()
+            self.check_counts(person, theirs, [(STORE_OF[name], count) for name, count in counts])
             return
         if person.certificate is None:
-            self.check_certificate(person, job["certificate"])
+            self.check_certificate(person, theirs, job["certificate"])
             person.certificate = job["certificate"]
-            person.existed.clear()
-            self.count(theirs, person)
+            person.existed = tally(theirs)
             self.world.certificates += 1
         assert job["certificate"] == person.certificate, "there is one certificate"
         assert job["nextRunAt"] is None
@@ -508,7 +538,15 @@ class Machine(RuleBasedStateMachine):
             if not (store == "replicate" and place.startswith("predictions/") and self.clock() < replicate_until)
         ]
 
-    def check_certificate(self, person: Person, certificate: dict[str, Any]) -> None:
+    def check_counts(self, person: Person, theirs: Things, counts: Iterable[tuple[str, int]]) -> None:
+        """Nothing is counted as deleted but what was there and is there no more."""
+        deleted: Counter[str] = Counter()
+        for store, count in counts:
+            deleted[store] += count
+        gone = person.existed - tally(theirs)
+        assert deleted <= gone, (deleted, gone)
+
+    def check_certificate(self, person: Person, theirs: Things, certificate: dict[str, Any]) -> None:
         signature = certificate["signature"]
         key = Ed25519PrivateKey.from_private_bytes(
             self.platform.settings.certificate_key.get_secret_value()
@@ -518,12 +556,8 @@ class Machine(RuleBasedStateMachine):
         key.verify(base64.b64decode(signature["value"]), rfc8785.dumps(body))
         assert certificate["subject"] == person.subject
         assert not person.found_by.search(repr(certificate))
-        deleted: Counter[str] = Counter()
-        for line in certificate["stores"]:
-            assert line["remaining"] == 0
-            # What no entry claims is counted under one database, wherever it was.
-            deleted["documents" if line["store"] in ("firestore", "vault") else line["store"]] += line["deleted"]
-        assert deleted <= person.existed, (deleted, person.existed)
+        assert not any(line["remaining"] for line in certificate["stores"])
+        self.check_counts(person, theirs, [(line["store"], line["deleted"]) for line in certificate["stores"]])
 
     def check_held(self, person: Person, hold: Hold, theirs: Things) -> None:
         for (store, place), thing in self.lasting(person, hold.kept).items():
@@ -684,7 +718,7 @@ class Machine(RuleBasedStateMachine):
 
     def work(self, person: Person, budget: timedelta, mishap: Mishap | None = None) -> None:
         """One delivery of a person's task."""
-        with self.world.boundaries.armed(mishap):
+        with self.world.boundaries.armed(mishap or self.refusal):
             self.erase(person, budget)
             assert self.world.boundaries.calls < MOST_CALLS
         if self.trouble:
@@ -725,13 +759,7 @@ class Machine(RuleBasedStateMachine):
         }
         self.things = now
         for person in self.people:
-            self.count(self.of(person, came), person)
-
-    def count(self, things: Things, person: Person) -> None:
-        """Note what existed of a person, and can have been deleted."""
-        for store, place in things:
-            if not place.startswith("predictions/") and not place.endswith(":keys"):
-                person.existed["documents" if store in ("firestore", "vault") else store] += 1
+            person.existed += tally(self.of(person, came))
 
     def of(self, person: Person, among: Things | None = None) -> Things:
         """What there is of a person: whatever names them, but for what may stay under their pseudonym."""
