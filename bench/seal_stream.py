@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import rivals
 
 _MIB = 1024 * 1024
-_BUFFER = 256 * 1024
+_BUFFER = 448 * 1024
 _ROUNDS = 15
 _MEMORY = Path("/dev/shm")  # noqa: S108
 

@@ -15,6 +15,7 @@ Source: https://c2sp.org/chunked-encryption ; `cryptography.cobblestone` impleme
 """
 
 import struct
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -34,7 +35,10 @@ _SUITE: Final = 1
 _PREFIX: Final = 56
 _CHUNK: Final = 16 * 1024
 _TAG: Final = 16
-_BUFFER: Final = 256 * 1024
+_STEP: Final = 16
+"""Chunks that random access fetches at once."""
+_BUFFER: Final = 28 * _CHUNK
+"""Larger pieces cost less to read and to write; two buffers of this size stay below a mebibyte."""
 _SALT: Final = 24
 _LABEL: Final = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0"
 
@@ -82,15 +86,26 @@ def sealed_size(size: int) -> int:
     return HEADER_SIZE + _PREFIX + size + _TAG * (size // _CHUNK + 1)
 
 
+class _Buffers(threading.local):
+    """One pair for a thread, kept: the system hands out memory of that size page by page, which takes time."""
+
+    def __init__(self) -> None:
+        self.plain = bytearray(_BUFFER)
+        self.sealed = bytearray(_BUFFER + _PREFIX + _TAG * (_BUFFER // _CHUNK + 1))
+
+
+_buffers: Final = _Buffers()
+
+
 def seal(source: BinaryIO, sink: BinaryIO, dek: bytes, header: Header, bound_to: bytes) -> None:
     """Write `source`, sealed under the data key `dek` and bound to `bound_to`, to `sink`. Constant memory."""
     raw = header.pack()
     encryptor = Cobblestone256Encryptor(dek, context(raw, bound_to))
     sink.write(raw)
-    plain, sealed = bytearray(_BUFFER), bytearray(_BUFFER + _PREFIX + _TAG * (_BUFFER // _CHUNK + 1))
+    plain, sealed = memoryview(_buffers.plain), memoryview(_buffers.sealed)
     while count := source.readinto(plain):  # type: ignore[attr-defined]
-        written = encryptor.update_into(memoryview(plain)[:count], sealed)
-        sink.write(memoryview(sealed)[:written])
+        written = encryptor.update_into(plain[:count], sealed)
+        sink.write(sealed[:written])
     sink.write(encryptor.finalize())
 
 
@@ -145,9 +160,8 @@ def unseal_range(
 
     if len(chunk(last, fetch(offset(last), sealed_size(size)))) != size % _CHUNK:
         raise Unopenable
-    step = _BUFFER // _CHUNK
-    for number in range(start // _CHUNK, (stop - 1) // _CHUNK + 1, step):
-        end = min(number + step, (stop - 1) // _CHUNK + 1)
+    for number in range(start // _CHUNK, (stop - 1) // _CHUNK + 1, _STEP):
+        end = min(number + _STEP, (stop - 1) // _CHUNK + 1)
         sealed = memoryview(fetch(offset(number), min(offset(end), sealed_size(size))))
         for index in range(number, end):
             at = (index - number) * (_CHUNK + _TAG)

@@ -9,7 +9,7 @@ from astra import cobblestone
 from astra.cobblestone import HEADER_SIZE, Header, Unopenable
 
 KEY = bytes(range(32))
-EDGES = [0, 1, 16 * 1024 - 1, 16 * 1024, 16 * 1024 + 1, 256 * 1024 - 1, 256 * 1024, 256 * 1024 + 1, 700_000]
+EDGES = [0, 1, 16 * 1024 - 1, 16 * 1024, 16 * 1024 + 1, 448 * 1024 - 1, 448 * 1024, 448 * 1024 + 1, 900_000]
 
 
 def seal(content: bytes, bound_to: bytes = b"me", version: int = 1) -> bytes:
