@@ -15,7 +15,8 @@ _FUNCTIONS = (
     "from firebase_functions import https_fn, options; from google.cloud import firestore; import pydantic_settings"
 )
 _BARE = {
-    "signup": f"{_FUNCTIONS}; from firebase_functions import identity_fn",
+    "signup": f"{_FUNCTIONS}; from firebase_functions import identity_fn, tasks_fn; from firebase_admin import auth,"
+    " functions; import redis, smtplib, ssl",
     "uploads": f"{_FUNCTIONS}; from firebase_functions import storage_fn; from firebase_admin import auth;"
     " import redis; from google.cloud import storage; from cryptography import cobblestone; from PIL import Image",
     "erasure": f"{_FUNCTIONS}; from firebase_functions import tasks_fn, scheduler_fn; from firebase_admin import auth,"

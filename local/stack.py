@@ -187,7 +187,11 @@ class Stack:
         if busy:
             raise StackError(busy)
         self.log_dir.mkdir(parents=True, exist_ok=True)
-        services = {"ASTRA_REDIS_URL": self.redis_url, "ASTRA_REPLICATE_TOKEN": self.replicate.token}
+        services = {
+            "ASTRA_REDIS_URL": self.redis_url,
+            "ASTRA_REPLICATE_TOKEN": self.replicate.token,
+            "ASTRA_SMTP_URL": f"smtp://127.0.0.1:{self.ports['smtp']}",
+        }
         self._folder = folder = run_folder.make(self.project, self._offset, services)
         self.mail.start()
         self.replicate.start()

@@ -7,6 +7,7 @@ demo prints it; a test listens to the same story.
 import base64
 import hashlib
 import io
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -75,6 +76,9 @@ def _tell(stack: Stack, client: Client, listener: Listener) -> None:  # noqa: PL
     ada, grace = client.join(), client.join()
     listener.check("both have an account and are signed in", bool(ada.token and grace.token))
 
+    listener.chapter("Ada locks her sign-in to the network of her workshop, and forgets it when she goes home")
+    _locked_out_and_let_in(stack, client, ada, listener)
+
     listener.chapter("Ada uploads a photograph that says where it was taken")
     listener.saw("place in the photograph", str(_gps(photograph)))
     image_id = client.upload(ada, photograph)
@@ -138,6 +142,28 @@ def _tell(stack: Stack, client: Client, listener: Listener) -> None:  # noqa: PL
     listener.chapter("Grace has lost nothing")
     listener.check("what is hers is the same, byte for byte", _belongings(stack, grace) == before)
     listener.check("and opens", client.open(graces_image, grace.token).status_code == 200)
+
+
+def _locked_out_and_let_in(stack: Stack, client: Client, ada: Person, listener: Listener) -> None:
+    address = "198.51.100.27"  # of documentation (RFC 5737)
+    with Client(stack, address) as workshop:
+        workshop.call("set_ip_lock", {"enabled": True}, ada.token)
+    refusal = _refused(lambda: client.sign_in(ada.email, ada.password))
+    listener.check("from home she is not let in", refusal is not None)
+    # Auth wraps what our function says into a text of its own.
+    [told] = re.findall(r'"message":"(.*?)"', str(refusal))
+    listener.saw("and is told", told)
+    listener.check("the address is in no store and no log", not scan(stack, {"address": address.encode()}))
+    letters = stack.mail.messages
+    with Client(stack, "127.0.0.1") as home:
+        home.call("send_code", {"email": ada.email})
+        letter = wait_for("the letter", lambda: next((m for m in letters if ada.email in m.recipients), None))
+        letters.remove(letter)  # it is in her own mailbox, which is no store of ours
+        [code] = re.findall(r"\b\d{8}\b", letter.message.get_content())
+        home.call("unlock", {"email": ada.email, "code": code})
+    signed_in = client.sign_in(ada.email, ada.password)
+    listener.check("with the code that she was sent, she is", bool(signed_in.token))
+    client.call("set_ip_lock", {"enabled": False}, ada.token)
 
 
 def develop() -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from astra.platform import Platform
-from astra.settings import ErasureSettings, SealingSettings
+from astra.settings import ErasureSettings, SealingSettings, SignupSettings
 from local.client import Client
 from local.stack import Stack
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _shared: list[Stack] = []
 
 
-class WholeSettings(SealingSettings, ErasureSettings):
+class WholeSettings(SealingSettings, ErasureSettings, SignupSettings):
     """Everything: a test may look where no single codebase may."""
 
 
@@ -42,7 +42,7 @@ class SteppedClock:
 def stack() -> Iterator[Stack]:
     """The running local stack, with this process's environment pointing at it; started by the first test that asks."""
     before = dict(os.environ)
-    with Stack() as running:
+    with Stack(offset=int(os.environ.get("STACK_OFFSET", "0"))) as running:
         _shared.append(running)
         os.environ.update(running.environment())
         try:

@@ -1,47 +1,59 @@
 """What Firebase Auth asks us before it makes an account or lets somebody in."""
 
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 
-from astra import log, tombstones
+import receipts
+from astra import log, network, policy, tombstones
 from astra.documents import fetch
 from astra.platform import Platform
-from astra.settings import Settings
+from astra.policy import Policy
+from astra.settings import SignupSettings
 from astra.transactions import transact
 from enrolment import ENROLMENTS
+from revisions import Inactive, Revision, lock
 
-_PURPOSES: Final = ("terms", "electronicNotices", "ipLock")
+_CODE: Final = "Ask for a code by e-mail: it lets you in."
 
 
-def before_create(platform: Platform[Settings], uid: str, email: str | None) -> None:
+@dataclass(frozen=True)
+class Asked:
+    """Whom Auth asks about. `address` is where they are, as Auth sees it: for the moment, and never to be stored."""
+
+    uid: str
+    email: str | None
+    address: str | None = None
+    role: str | None = None
+    """Staff have one, and no profile."""
+
+
+def before_create(platform: Platform[SignupSettings], asked: Asked) -> None:
     """Turn the address's enrolment into profile and consents, in one transaction; refuse an account without one."""
     db, now = platform.db, platform.clock()
-    enrolments = db.collection(ENROLMENTS)
-    enrolment = enrolments.document(platform.pseudonyms.of_email(email)) if email else None
-    profile = db.collection("users").document(uid)
+    subject = platform.pseudonyms.of_uid(asked.uid)
+    enrolment = db.collection(ENROLMENTS).document(platform.pseudonyms.of_email(asked.email)) if asked.email else None
+    profile = db.collection("users").document(asked.uid)
+    at = network.masked(asked.address or "")
 
     def enrol(transaction: firestore.Transaction) -> bool:
         form = enrolment.get(transaction=transaction).to_dict() if enrolment else None
         if not enrolment or not form or form["expireAt"] <= now:
             return False
-        tombstones.refuse_erased(transaction, db, platform.pseudonyms.of_uid(uid))
-        transaction.create(
-            profile,
-            {
-                "name": form["name"],
-                "email": email,
-                "createdAt": now,
-                "policyVersion": form["policyVersion"],
-                "ipLock": form["consents"]["ipLock"],
-                "jurisdiction": form["jurisdiction"],
-                "state": "active",
-            },
-        )
-        for purpose in _PURPOSES:
-            if form["consents"][purpose]:
-                transaction.create(profile.collection("consents").document(purpose), _consent(form, purpose))
+        tombstones.refuse_erased(transaction, db, subject)
+        agreed = {purpose for purpose in receipts.PURPOSES if form["consents"][purpose]}
+        locked = receipts.IP_LOCK in agreed and at is not None
+        transaction.create(profile, _profile(form, asked.email, now, locked=locked))
+        version = Policy(form["policyVersion"], form["policySha256"], form["policyEffectiveAt"])
+        for purpose in agreed:
+            receipt = receipts.given(subject, purpose, version, form["ageScreen"], form["createdAt"])
+            transaction.create(profile.collection("consents").document(purpose), receipt)
+        if locked:
+            kept = {"network": platform.pseudonyms.of_network(asked.uid, str(at)), "since": now}
+            transaction.create(lock(platform, asked.uid), kept)
         transaction.delete(enrolment)
         return True
 
@@ -54,24 +66,72 @@ def before_create(platform: Platform[Settings], uid: str, email: str | None) -> 
     log.write(log.Event.SIGNED_UP)
 
 
-def before_sign_in(platform: Platform[Settings], uid: str) -> None:
-    """Let in whoever has an active profile and is not being erased."""
-    db = platform.db
+def before_sign_in(platform: Platform[SignupSettings], asked: Asked) -> None:
+    """Let in who has an active profile, has accepted the policy, and comes from where they locked their sign-in to.
+
+    Staff need no profile. An address that was changed at Auth itself is changed in the profile too.
+    """
+    db, uid = platform.db, asked.uid
     profile = db.collection("users").document(uid)
     tombstone = tombstones.reference(db, platform.pseudonyms.of_uid(uid))
-    found, erased = fetch(db, profile, tombstone)
+    found, erased, locked = fetch(db, profile, tombstone, lock(platform, uid))
     if erased.exists:
         raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is being deleted.")
     fields: dict[str, Any] = found.to_dict() or {}
+    if not fields and asked.role:
+        return
     if fields.get("state") != "active":
         raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is not active. Write to us.")
+    if required := _not_accepted(platform, fields["policyVersion"]):
+        raise _refused(
+            FunctionsErrorCode.FAILED_PRECONDITION,
+            f"The policy has changed: read version {required.version} and agree to it.",
+        )
+    if fields["ipLock"] and not _is_home(platform, asked, locked.to_dict() or {}):
+        raise _refused(FunctionsErrorCode.PERMISSION_DENIED, "Sign-in is locked to another network.")
+    if asked.email and fields["email"] != asked.email:
+        _follow(platform, uid, asked.email)
 
 
-def _consent(form: dict[str, Any], purpose: str) -> dict[str, Any]:
+def _profile(form: dict[str, Any], email: str | None, now: datetime, *, locked: bool) -> dict[str, Any]:
     return {
-        "purpose": purpose,
+        "name": form["name"],
+        "email": email,
+        "createdAt": now,
         "policyVersion": form["policyVersion"],
-        "policySha256": form["policySha256"],
-        "ageScreen": form["ageScreen"],
-        "givenAt": form["createdAt"],
+        "ipLock": locked,
+        "jurisdiction": form["jurisdiction"],
+        "state": "active",
     }
+
+
+def _not_accepted(platform: Platform[SignupSettings], version: str) -> Policy | None:
+    """The policy that has been in force for longer than its grace, if `version` is older than it."""
+    grace = timedelta(days=platform.settings.policy_grace_days)
+    required = policy.current(platform.db, platform.clock() - grace)
+    if version == required.version:
+        return None
+    accepted = policy.find(platform.db, version)
+    return required if accepted is None or accepted.effective_at < required.effective_at else None
+
+
+def _is_home(platform: Platform[SignupSettings], asked: Asked, locked: dict[str, Any]) -> bool:
+    at = network.masked(asked.address or "")
+    return at is not None and locked.get("network") == platform.pseudonyms.of_network(asked.uid, at)
+
+
+def _follow(platform: Platform[SignupSettings], uid: str, email: str) -> None:
+    """Change the profile's address to the account's. Whoever begins to be erased meanwhile needs it no more."""
+
+    def body(transaction: firestore.Transaction) -> None:
+        Revision(platform, transaction, uid, platform.clock()).rectify({"email": email})
+
+    try:
+        transact(platform.db, body)
+    except Inactive:
+        raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is being deleted.") from None
+
+
+def _refused(code: FunctionsErrorCode, why: str) -> HttpsError:
+    log.write(log.Event.SIGN_IN_REFUSED)
+    return HttpsError(code, f"{why} {_CODE}")

@@ -11,11 +11,12 @@ from astra.callables import Agreed, Answer, Call, Shape
 from astra.claims import lives
 from astra.clock import iso
 from astra.platform import Platform
-from astra.settings import Settings
+from astra.settings import SignupSettings
 
 ENROLMENTS: Final = "enrolments"
 _OF_AGE: Final = 13 * 12
 _AGE_SCREEN: Final = "2025-08-02"
+"""The version of this screen: of whoever passed it, no more is kept."""
 
 Name = Annotated[
     str,
@@ -23,6 +24,7 @@ Name = Annotated[
 ]
 # Whether an address is a good one is for Firebase Auth to say: here it is only the name of an enrolment.
 Email = Annotated[str, StringConstraints(max_length=254, pattern=r"^\s*[^@\s]{1,64}@[^@\s]{1,253}\s*$")]
+Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 Jurisdiction = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")]
 
 
@@ -46,7 +48,7 @@ class StartSignup(Shape):
     jurisdiction: Jurisdiction | None = None
 
 
-def start_signup(platform: Platform[Settings], call: Call[StartSignup]) -> Answer:
+def start_signup(platform: Platform[SignupSettings], call: Call[StartSignup]) -> Answer:
     """Enrol an address for 15 minutes. The answer is the same whether or not it has an account."""
     form, now = call.data, platform.clock()
     _screen_age(form, now)
@@ -63,6 +65,7 @@ def start_signup(platform: Platform[Settings], call: Call[StartSignup]) -> Answe
             "jurisdiction": form.jurisdiction,
             "policyVersion": in_force.version,
             "policySha256": in_force.sha256,
+            "policyEffectiveAt": in_force.effective_at,
             "consents": form.consents.model_dump(),
             "ageScreen": _AGE_SCREEN,
             "createdAt": now,

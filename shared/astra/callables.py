@@ -68,6 +68,8 @@ class Call(Generic[M]):
 
     data: M
     signed_in: Caller | None = None
+    network: str | None = None
+    """The masked network that it came from: for the moment, and never to be stored as it is."""
 
     @property
     def caller(self) -> Caller:
@@ -86,9 +88,10 @@ def on_call(
     def decorate(handler: Callable[[Call[M]], Answer]) -> Callable[[Request], Response]:
         def parsed(request: https_fn.CallableRequest[Any]) -> Answer:
             caller = _caller(request, platform.clock)
-            who = f"user {caller.uid}" if caller else f"network {network.of(request.raw_request)}"
-            _admit(platform, who, handler.__name__, limit)
-            return handler(Call(parse(shape, request.data), caller))
+            came_from = network.of(request.raw_request)
+            who = f"user {caller.uid}" if caller else f"network {came_from}"
+            admit(platform, who, handler.__name__, limit)
+            return handler(Call(parse(shape, request.data), caller, came_from))
 
         parsed.__name__ = handler.__name__
         wrap: Any = https_fn.on_call(enforce_app_check=not emulated(), **options)
@@ -113,7 +116,8 @@ def on_call(
     return decorate
 
 
-def _admit(platform: "Platform[RedisSettings]", who: str, action: str, limit: Limit) -> None:
+def admit(platform: "Platform[RedisSettings]", who: str, action: str, limit: Limit) -> None:
+    """Count one request of `who`; refuses the request with `resource-exhausted` once it is one too many."""
     try:
         platform.limits.admit(who, action, limit)
     except TooMany as many:

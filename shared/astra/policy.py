@@ -9,11 +9,12 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
-from typing import Final
+from typing import Any, Final
 
 from google.cloud import firestore
 
 FIRST: Final = "2025-08-02"
+_FIELDS: Final = ("version", "sha256", "effectiveAt")
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,12 @@ class Policy:
 
     version: str
     sha256: str
+    effective_at: datetime
+
+    @classmethod
+    def of(cls, stored: "firestore.DocumentSnapshot[Any]") -> "Policy":
+        """The version that `policies/{version}` holds."""
+        return cls(stored.get("version"), stored.get("sha256"), stored.get("effectiveAt"))
 
 
 def publish_first(db: firestore.Client) -> None:
@@ -37,17 +44,23 @@ def publish_first(db: firestore.Client) -> None:
     )
 
 
+def find(db: firestore.Client, version: str) -> Policy | None:
+    """A published version, in force or not yet; None if there is none of that name."""
+    stored = db.collection("policies").document(version).get(_FIELDS)
+    return Policy.of(stored) if stored.exists else None
+
+
 def current(db: firestore.Client, now: datetime) -> Policy:
     """The version in force at `now`. Raises LookupError on a project where none was ever published."""
     in_force = (
         db.collection("policies")
         .where(filter=firestore.FieldFilter("effectiveAt", "<=", now))
         .order_by("effectiveAt", direction=firestore.Query.DESCENDING)
-        .select(["version", "sha256"])
+        .select(_FIELDS)
         .limit(1)
     )
     for snapshot in in_force.stream():
-        return Policy(snapshot.get("version"), snapshot.get("sha256"))
+        return Policy.of(snapshot)
     raise LookupError("no policy is in force: run `python -m astra.policy` once for this project")
 
 

@@ -33,6 +33,14 @@ class Pseudonyms:
         """The name of a counter of requests, for the minutes that it lives: another one for each action."""
         return self._mac("request", f"{action}\0{who}")
 
+    def of_network(self, uid: str, network: str) -> Pseudonym:
+        """What an IP lock keeps of a masked network: for another user it is another, so that nobody can be linked."""
+        return self._mac("network", f"{uid}\0{network}")
+
+    def of_code(self, uid: str, code: str) -> Pseudonym:
+        """What is kept of a one-time code: without the key it can't be guessed from this."""
+        return self._mac("code", f"{uid}\0{code}")
+
     def receipt(self, request_id: str) -> str:
         """The secret that shows who asked for an erasure: the same for the same request, known to nobody else."""
         return f"{request_id}.{self._mac('receipt', request_id)}"

@@ -10,7 +10,7 @@ import os
 from datetime import timedelta
 from typing import Annotated, Self, TypeVar
 
-from pydantic import BeforeValidator, HttpUrl, RedisDsn, Secret, ValidationError, model_validator
+from pydantic import AnyUrl, BeforeValidator, HttpUrl, RedisDsn, Secret, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -60,6 +60,23 @@ class RedisSettings(Settings):
     def _tls(self) -> Self:
         if not emulated() and self.redis_url.get_secret_value().scheme != "rediss":
             raise ValueError("ASTRA_REDIS_URL must start with rediss:// outside the emulators")
+        return self
+
+
+class SignupSettings(RedisSettings):
+    """What sign-up and sign-in need."""
+
+    smtp_url: Secret[AnyUrl]
+    """`smtps://user:password@host`; `smtp://` in the emulators alone: no mail leaves without TLS."""
+    mail_from: str = "privacy@astra-engineering.co"
+    """The address that mail comes from."""
+    policy_grace_days: float = 30
+    """How long after a policy has come into force somebody may sign in who has not accepted it."""
+
+    @model_validator(mode="after")
+    def _mail_over_tls(self) -> Self:
+        if self.smtp_url.get_secret_value().scheme not in ("smtps", *(("smtp",) if emulated() else ())):
+            raise ValueError("ASTRA_SMTP_URL must start with smtps:// outside the emulators")
         return self
 
 

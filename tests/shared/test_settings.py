@@ -2,14 +2,14 @@ import base64
 
 import pytest
 
-from astra.settings import ErasureSettings, SealingSettings, Settings, SettingsError, load
+from astra.settings import ErasureSettings, SealingSettings, Settings, SettingsError, SignupSettings, load
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PSEUDONYM_KEY", "CERTIFICATE_KEY", "LOCAL_KMS_KEY", "KMS_URI", "REDIS_URL"):
+    for name in ("PSEUDONYM_KEY", "CERTIFICATE_KEY", "LOCAL_KMS_KEY", "KMS_URI", "REDIS_URL", "SMTP_URL"):
         monkeypatch.delenv(f"ASTRA_{name}", raising=False)
     monkeypatch.delenv("FUNCTIONS_EMULATOR", raising=False)
 
@@ -56,6 +56,17 @@ def test_the_local_key_is_refused_outside_the_emulators(monkeypatch: pytest.Monk
 def test_redis_without_tls_is_refused_outside_the_emulators(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match="rediss://"):
         sealing(monkeypatch, "gcp-kms://projects/p/locations/l/keyRings/r/cryptoKeys/k", "redis://redis.example/0")
+
+
+def test_mail_without_tls_is_refused_outside_the_emulators(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASTRA_PSEUDONYM_KEY", KEY)
+    monkeypatch.setenv("ASTRA_REDIS_URL", "rediss://redis.example:6380/0")
+    monkeypatch.setenv("ASTRA_SMTP_URL", "smtp://astra:hunter2@mail.example")
+    with pytest.raises(SettingsError, match="smtps://") as refusal:
+        load(SignupSettings)
+    assert "hunter2" not in str(refusal.value)
+    monkeypatch.setenv("ASTRA_SMTP_URL", "smtps://astra:hunter2@mail.example")
+    assert "hunter2" not in repr(load(SignupSettings))
 
 
 def test_both_are_taken_in_the_emulators(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,10 @@ import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
 import enrolment
-from accounts import before_create, before_sign_in
+from accounts import Asked, before_create, before_sign_in
 from astra import policy, tombstones
 from astra.callables import Call, parse
+from astra.datamap import DATA_MAP
 from astra.platform import Platform
 from enrolment import StartSignup, start_signup
 from local.paths import ROOT
@@ -78,7 +79,7 @@ def test_neither_birth_date_nor_address_is_kept(platform: Platform[Any]) -> None
 def test_an_enrolment_makes_one_profile_with_its_consents(platform: Platform[Any]) -> None:
     email = enrol(platform, consents={"terms": True, "electronicNotices": True}, jurisdiction="US-NY")
     uid = secrets.token_hex(14)
-    before_create(platform, uid, email.upper())
+    before_create(platform, Asked(uid, email.upper()))
     profile = platform.db.document(f"users/{uid}")
     fields = profile.get().to_dict()
     assert fields is not None
@@ -89,7 +90,7 @@ def test_an_enrolment_makes_one_profile_with_its_consents(platform: Platform[Any
     assert (consents["terms"] or {})["policySha256"] == policy.current(platform.db, platform.clock()).sha256
     assert stored(platform, email) is None
     with pytest.raises(HttpsError):
-        before_create(platform, secrets.token_hex(14), email)
+        before_create(platform, Asked(secrets.token_hex(14), email))
 
 
 def test_an_expired_enrolment_makes_no_account(platform: Platform[Any], clock: Any) -> None:
@@ -97,7 +98,7 @@ def test_an_expired_enrolment_makes_no_account(platform: Platform[Any], clock: A
     clock.step(minutes=15)
     uid = secrets.token_hex(14)
     with pytest.raises(HttpsError) as refusal:
-        before_create(platform, uid, email)
+        before_create(platform, Asked(uid, email))
     assert "within 15 minutes" in str(refusal.value.message)
     assert not platform.db.document(f"users/{uid}").get().exists
 
@@ -106,27 +107,30 @@ def test_an_expired_enrolment_makes_no_account(platform: Platform[Any], clock: A
 def test_without_an_enrolment_of_that_address_there_is_no_account(platform: Platform[Any], email: str | None) -> None:
     enrol(platform)
     with pytest.raises(HttpsError):
-        before_create(platform, secrets.token_hex(14), email)
+        before_create(platform, Asked(secrets.token_hex(14), email))
 
 
 def test_the_same_event_twice_makes_no_second_account(platform: Platform[Any]) -> None:
     email, uid = enrol(platform), secrets.token_hex(14)
-    before_create(platform, uid, email)
+    before_create(platform, Asked(uid, email))
     before = platform.db.document(f"users/{uid}").get().to_dict()
     with pytest.raises(HttpsError):
-        before_create(platform, uid, email)
+        before_create(platform, Asked(uid, email))
     assert platform.db.document(f"users/{uid}").get().to_dict() == before
 
 
 @pytest.mark.parametrize("state", [None, "erasing", "disabled"])
 def test_only_an_active_profile_may_sign_in(platform: Platform[Any], state: str | None) -> None:
     uid = secrets.token_hex(14)
-    if state:
-        platform.db.document(f"users/{uid}").set({"state": state})
+    email = enrol(platform)
+    profile, asked = platform.db.document(f"users/{uid}"), Asked(uid, email)
+    before_create(platform, asked)
+    profile.update({"state": state}) if state else profile.delete()
     with pytest.raises(HttpsError):
-        before_sign_in(platform, uid)
-    platform.db.document(f"users/{uid}").set({"state": "active"})
-    before_sign_in(platform, uid)
+        before_sign_in(platform, asked)
+    if state:
+        profile.update({"state": "active"})
+        before_sign_in(platform, asked)
 
 
 def test_a_policy_of_tomorrow_is_not_in_force_today(platform: Platform[Any]) -> None:
@@ -147,16 +151,16 @@ def test_an_erased_person_neither_signs_up_nor_in_whatever_comes_back_from_a_bac
     email, uid = enrol(platform), secrets.token_hex(14)
     tombstones.reference(platform.db, platform.pseudonyms.of_uid(uid)).set({"erasedAt": platform.clock()})
     with pytest.raises(tombstones.Erased):
-        before_create(platform, uid, email)
+        before_create(platform, Asked(uid, email))
     assert not platform.db.document(f"users/{uid}").get().exists
     platform.db.document(f"users/{uid}").set({"state": "active"})
     with pytest.raises(HttpsError) as refusal:
-        before_sign_in(platform, uid)
+        before_sign_in(platform, Asked(uid, email))
     assert "being deleted" in str(refusal.value.message)
 
 
 def test_what_expires_has_a_time_to_live_in_the_database() -> None:
-    """An enrolment that nobody completes goes by itself: `expireAt` is its time-to-live field."""
+    """What nobody completes or comes back for goes by itself: `expireAt` is its time-to-live field."""
     overrides = json.loads((ROOT / "firestore.indexes.json").read_text(encoding="utf-8"))["fieldOverrides"]
     live = {override["collectionGroup"]: override["fieldPath"] for override in overrides if override.get("ttl")}
-    assert live == {enrolment.ENROLMENTS: "expireAt"}
+    assert live == {entry.where.split("/")[-2]: "expireAt" for entry in DATA_MAP if entry.lives}

@@ -1,0 +1,105 @@
+"""What people change about themselves: their profile, the policy they accept, the lock on their sign-in."""
+
+from datetime import datetime
+from typing import Self
+
+from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+from pydantic import model_validator
+
+import receipts
+from astra import log, policy
+from astra.callables import Answer, Call, Shape
+from astra.platform import Platform
+from astra.policy import Policy
+from astra.settings import SignupSettings
+from enrolment import Jurisdiction, Name, Version
+from revisions import Revision, revise
+
+
+class UpdateProfile(Shape):
+    """What to change; at least one. `jurisdiction: null` removes it."""
+
+    name: Name | None = None
+    jurisdiction: Jurisdiction | None = None
+    electronicNotices: bool | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        given = self.model_fields_set
+        if not given:
+            raise ValueError("name, jurisdiction or electronicNotices: give at least one")
+        if any(getattr(self, name) is None for name in given & {"name", "electronicNotices"}):
+            raise ValueError("name, electronicNotices: can't be null")
+        return self
+
+
+class AcceptPolicy(Shape):
+    """The version that was read and agreed to."""
+
+    policyVersion: Version
+
+
+class SetIpLock(Shape):
+    """On: sign-in only from the network that this request comes from. Off: from anywhere."""
+
+    enabled: bool
+
+
+def update_profile(platform: Platform[SignupSettings], call: Call[UpdateProfile]) -> Answer:
+    """Change the caller's profile. What it was before is not kept; that it was changed is."""
+    form, now = call.data, platform.clock()
+    changes = form.model_dump(include=form.model_fields_set & {"name", "jurisdiction"})
+    in_force = policy.current(platform.db, now)
+
+    def change(revision: Revision) -> None:
+        revision.rectify(changes)
+        if form.electronicNotices is not None:
+            revision.consent(receipts.NOTICES, in_force, given=form.electronicNotices)
+
+    revise(platform, call.caller.uid, change, now)
+    log.write(log.Event.PROFILE_RECTIFIED, fields=len(form.model_fields_set))
+    return {}
+
+
+def accept_policy(platform: Platform[SignupSettings], call: Call[AcceptPolicy]) -> Answer:
+    """Note that the caller agrees to a version: the one in force, or one that has been announced."""
+    uid, now = call.caller.uid, platform.clock()
+    accepted = acceptable(platform, call.data.policyVersion, now)
+    revise(platform, uid, lambda revision: _accept(revision, accepted), now)
+    return {}
+
+
+def set_ip_lock(platform: Platform[SignupSettings], call: Call[SetIpLock]) -> Answer:
+    """Lock the caller's sign-in to the network that they call from, or unlock it and forget the network at once."""
+    uid, now, network = call.caller.uid, platform.clock(), call.network
+    in_force = policy.current(platform.db, now)
+
+    def change(revision: Revision) -> None:
+        if not call.data.enabled:
+            revision.unlock()
+        elif network is None:
+            raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "We can't tell your network: nothing was locked.")
+        else:
+            revision.lock(network)
+        revision.consent(receipts.IP_LOCK, in_force, given=call.data.enabled)
+
+    revise(platform, uid, change, now)
+    log.write(log.Event.IP_LOCK_SET, enabled=call.data.enabled)
+    return {}
+
+
+def acceptable(platform: Platform[SignupSettings], version: str, now: datetime) -> Policy:
+    """A version that may be agreed to: not one that a newer one has replaced. Refuses the request otherwise."""
+    in_force = policy.current(platform.db, now)
+    asked = in_force if version == in_force.version else policy.find(platform.db, version)
+    if asked is None or asked.effective_at < in_force.effective_at:
+        raise HttpsError(
+            FunctionsErrorCode.FAILED_PRECONDITION,
+            f"This version can't be accepted: read version {in_force.version} and agree to it.",
+        )
+    return asked
+
+
+def _accept(revision: Revision, policy: Policy) -> None:
+    if revision.accept(policy):
+        log.write(log.Event.POLICY_ACCEPTED)

@@ -1,0 +1,161 @@
+"""What people change about themselves, and what is kept of the change."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+
+import receipts
+from accounts import before_sign_in
+from astra import erasure, policy
+from astra.callables import parse
+from astra.datamap import DATA_MAP
+from astra.platform import Platform
+from profiles import AcceptPolicy, SetIpLock, UpdateProfile, accept_policy, set_ip_lock, update_profile
+from tests.functions.signup.conftest import AWAY, HOME, Member
+
+Join = Callable[..., Member]
+
+
+def history(member: Member, purpose: str) -> list[str]:
+    return [event["type"] for event in member.receipt(purpose)["events"]]
+
+
+def test_a_receipt_says_who_agreed_to_what_and_under_which_text(platform: Platform[Any], join: Join) -> None:
+    member = join(consents={"terms": True, "electronicNotices": True, "ipLock": True})
+    in_force = policy.current(platform.db, platform.clock())
+    for purpose in receipts.PURPOSES:
+        receipt = member.receipt(purpose)
+        assert receipt["schema"] == "ISO/IEC TS 27560:2023"
+        assert (receipt["purpose"], receipt["state"]) == (purpose, "given")
+        assert (receipt["policyVersion"], receipt["policySha256"]) == (in_force.version, in_force.sha256)
+        assert receipt["subject"] == platform.pseudonyms.of_uid(member.uid)
+        assert receipt["ageScreen"]
+        for field in ("controller", "lawfulBasis", "dataCategories", "recipients", "retention", "withdrawal"):
+            assert receipt[field], field
+        [event] = receipt["events"]
+        assert event["type"] == "given"
+        assert member.email not in repr(receipt)
+        assert member.uid not in repr(receipt)
+    assert "Replicate" in member.receipt("terms")["recipients"]
+    [lock] = [entry for entry in DATA_MAP if entry.name == "network-locks"]
+    assert member.receipt("ipLock")["dataCategories"] == [lock.category]
+
+
+def test_what_was_not_agreed_to_has_no_receipt(join: Join) -> None:
+    member = join()
+    assert [snapshot.id for snapshot in member.profile.collection("consents").stream()] == ["terms"]
+
+
+def test_a_change_is_made_and_that_it_was_made_is_kept(platform: Platform[Any], join: Join) -> None:
+    member = join(jurisdiction="US-NY")
+    change = parse(UpdateProfile, {"name": "Ada King", "jurisdiction": None})
+    for _ in range(2):  # the second time there is nothing left to change
+        update_profile(platform, member.call(change))
+    fields = member.fields()
+    assert (fields["name"], fields["jurisdiction"]) == ("Ada King", None)
+    [request] = member.requests()
+    assert request["fields"] == ["jurisdiction", "name"]
+    assert request["expireAt"] == request["createdAt"] + timedelta(days=730)
+    assert "Ada" not in repr(request)
+
+
+@pytest.mark.parametrize("form", [{}, {"name": None}, {"electronicNotices": None}, {"name": ""}, {"state": "active"}])
+def test_nothing_to_change_or_something_that_can_not_be_is_refused(form: dict[str, Any]) -> None:
+    with pytest.raises(HttpsError) as refusal:
+        parse(UpdateProfile, form)
+    assert refusal.value.code is FunctionsErrorCode.INVALID_ARGUMENT
+
+
+def test_a_consent_is_given_withdrawn_and_given_again(platform: Platform[Any], join: Join) -> None:
+    member = join()
+    for wanted in (False, True, True, False, False, True):
+        update_profile(platform, member.call(parse(UpdateProfile, {"electronicNotices": wanted})))
+    assert history(member, "electronicNotices") == ["given", "withdrawn", "given"]
+    assert member.receipt("electronicNotices")["state"] == "given"
+    assert member.receipt("electronicNotices")["ageScreen"] == member.receipt("terms")["ageScreen"]
+    assert member.requests() == []
+
+
+def test_a_long_history_keeps_its_beginning_and_its_end(platform: Platform[Any], join: Join) -> None:
+    member = join()
+    receipt, in_force = member.receipt("terms"), policy.current(platform.db, platform.clock())
+    first = receipt["events"][0]
+    for _ in range(600):
+        receipt |= receipts.renewed(receipt, in_force, platform.clock()) | receipts.withdrawn(receipt, platform.clock())
+    assert len(receipt["events"]) <= 500
+    assert (receipt["events"][0], receipt["events"][-1]["type"]) == (first, "withdrawn")
+
+
+def test_a_lock_is_set_from_where_one_is_and_forgotten_at_once(platform: Platform[Any], join: Join) -> None:
+    member = join()
+    lock = member.profile.collection("locks").document("network")
+    set_ip_lock(platform, member.call(parse(SetIpLock, {"enabled": True})))
+    kept = lock.get().to_dict()
+    assert kept is not None
+    assert set(kept) == {"network", "since"}
+    assert "192.0.2" not in repr(kept)
+    before_sign_in(platform, member.asked(HOME))
+    with pytest.raises(HttpsError):
+        before_sign_in(platform, member.asked(AWAY))
+    for _ in range(2):
+        set_ip_lock(platform, member.call(parse(SetIpLock, {"enabled": False})))
+    assert not lock.get().exists
+    before_sign_in(platform, member.asked(AWAY))
+    assert history(member, "ipLock") == ["given", "withdrawn"]
+
+
+def test_nobody_is_locked_to_a_network_that_is_not_known(platform: Platform[Any], join: Join) -> None:
+    member = join()
+    with pytest.raises(HttpsError) as refusal:
+        set_ip_lock(platform, member.call(parse(SetIpLock, {"enabled": True}), network=None))
+    assert "nothing was locked" in refusal.value.message
+    assert member.fields()["ipLock"] is False
+
+
+def test_a_policy_is_accepted_once_and_noted_with_its_hash(platform: Platform[Any], join: Join) -> None:
+    member = join()
+    member.profile.update({"policyVersion": "2020-01-01"})
+    for _ in range(2):
+        accept_policy(platform, member.call(parse(AcceptPolicy, {"policyVersion": policy.FIRST})))
+    assert member.fields()["policyVersion"] == policy.FIRST
+    assert member.receipt("terms")["policySha256"] == policy.current(platform.db, platform.clock()).sha256
+    assert len(member.receipt("terms")["events"]) in (1, 2)
+
+
+@pytest.mark.parametrize("version", ["2020-01-01", "never-published"])
+def test_a_policy_that_was_replaced_or_never_was_can_not_be_accepted(
+    platform: Platform[Any], join: Join, version: str
+) -> None:
+    member, old = join(), platform.db.document("policies/2020-01-01")
+    old.set({"version": "2020-01-01", "sha256": "0" * 64, "effectiveAt": platform.clock() - timedelta(days=2400)})
+    try:
+        with pytest.raises(HttpsError) as refusal:
+            accept_policy(platform, member.call(parse(AcceptPolicy, {"policyVersion": version})))
+    finally:
+        old.delete()
+    assert policy.FIRST in refusal.value.message
+    assert member.fields()["policyVersion"] == policy.FIRST
+
+
+@pytest.mark.parametrize(
+    ("handler", "form"),
+    [
+        (update_profile, UpdateProfile(name="Eve")),
+        (accept_policy, AcceptPolicy(policyVersion=policy.FIRST)),
+        (set_ip_lock, SetIpLock(enabled=True)),
+    ],
+)
+def test_who_is_being_erased_changes_nothing_any_more(
+    platform: Platform[Any], join: Join, handler: Any, form: Any
+) -> None:
+    member = join()
+    erasure.begin(platform, member.uid, platform.clock())
+    before = member.fields()
+    with pytest.raises(HttpsError) as refusal:
+        handler(platform, member.call(form))
+    assert refusal.value.code is FunctionsErrorCode.PERMISSION_DENIED
+    assert member.fields() == before
+    assert list(member.profile.collection("locks").stream()) == []
