@@ -1,4 +1,3 @@
-import json
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +11,6 @@ from astra import policy, tombstones
 from astra.callables import Call, parse
 from astra.platform import Platform
 from enrolment import StartSignup, start_signup
-from local.paths import ROOT
 
 
 def form(**changes: Any) -> dict[str, Any]:
@@ -153,10 +151,3 @@ def test_an_erased_person_neither_signs_up_nor_in_whatever_comes_back_from_a_bac
     with pytest.raises(HttpsError) as refusal:
         before_sign_in(platform, uid)
     assert "being deleted" in str(refusal.value.message)
-
-
-def test_what_expires_has_a_time_to_live_in_the_database() -> None:
-    """An enrolment that nobody completes goes by itself: `expireAt` is its time-to-live field."""
-    overrides = json.loads((ROOT / "firestore.indexes.json").read_text(encoding="utf-8"))["fieldOverrides"]
-    live = {override["collectionGroup"]: override["fieldPath"] for override in overrides if override.get("ttl")}
-    assert live == {enrolment.ENROLMENTS: "expireAt"}
