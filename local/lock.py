@@ -27,7 +27,7 @@ def main() -> None:
     for source in sources:
         target = source / "requirements.txt"
         print(f"locking {target}", flush=True)
-        (ROOT / target).unlink()  # pip-compile would read it, and the vendored package is not there
+        (ROOT / target).unlink(missing_ok=True)  # pip-compile would read it, and the vendored package is not there
         command = [*_COMPILE, "-c", _WHOLE, "-o", str(target), "pyproject.toml", str(source / "requirements.in")]
         subprocess.run(command, cwd=ROOT, check=True)
         (ROOT / target).write_text(_HEADER + (ROOT / target).read_text() + _VENDORED)

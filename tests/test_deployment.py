@@ -1,7 +1,9 @@
 """What is deployed can be installed, imported and listed, without the repository and without secrets."""
 
+import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,6 +60,14 @@ def run(python: Path, folder: Path, code: str, **environment: str) -> subprocess
         timeout=120,
         check=False,
     )
+
+
+@pytest.mark.parametrize("codebase", CODEBASES)
+def test_readme_lists_the_functions_that_are_deployed(codebase: str) -> None:
+    listed = run(Path(sys.executable), ROOT / CODEBASES[codebase], LIST, ADMIN_PORT="8081")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [row] = re.findall(rf"(?m)^\| `{codebase}` \| ([^|]+) \|", readme)
+    assert sorted(re.findall(r"`(\w+)`", row)) == ast.literal_eval(listed.stdout), listed.stderr
 
 
 def test_a_deployed_folder_installs_lists_its_functions_and_names_the_settings_it_misses(tmp_path: Path) -> None:

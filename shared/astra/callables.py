@@ -8,7 +8,7 @@ message nor its traceback in the answer or the log.
 import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, ParamSpec, TypeVar
@@ -26,8 +26,10 @@ from astra.settings import RedisSettings, emulated
 if TYPE_CHECKING:
     from astra.platform import Platform
 
-UID: Final = re.compile(r"[^/\s]{1,128}")
-"""An account id: part of paths, so never with a slash."""
+UID: Final = re.compile(r"(?!\.{1,2}$)(?!__.*__$)[^/\s\ud800-\udfff]{1,128}")
+"""An account id: part of paths, so nothing that leads elsewhere there or can't be written."""
+_YEAR_10000: Final = 253_402_300_800
+_DEEPEST: Final = 20
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
 
@@ -47,7 +49,7 @@ def _agreed(value: bool) -> bool:
 Agreed = Annotated[bool, AfterValidator(_agreed)]
 """A field that must be `true`."""
 
-M = TypeVar("M", bound=Shape)
+M = TypeVar("M", bound=BaseModel)
 P = ParamSpec("P")
 R = TypeVar("R")
 Answer = dict[str, Any]
@@ -70,6 +72,8 @@ class Call(Generic[M]):
     signed_in: Caller | None = None
     network: str | None = None
     """The masked network that it came from: for the moment, and never to be stored as it is."""
+    user_agent: str = field(default="", repr=False)
+    """What the client says of itself, of any length. Only ever reduced; see policy 2.1."""
 
     @property
     def caller(self) -> Caller:
@@ -91,7 +95,8 @@ def on_call(
             came_from = network.of(request.raw_request)
             who = f"user {caller.uid}" if caller else f"network {came_from}"
             admit(platform, who, handler.__name__, limit)
-            return handler(Call(parse(shape, request.data), caller, came_from))
+            user_agent = request.raw_request.headers.get("User-Agent", "")
+            return handler(Call(parse(shape, request.data), caller, came_from, user_agent))
 
         parsed.__name__ = handler.__name__
         wrap: Any = https_fn.on_call(enforce_app_check=not emulated(), **options)
@@ -103,7 +108,8 @@ def on_call(
                 body = request.get_json(silent=True)
             except RecursionError:
                 body = None
-            if request.method == "POST" and (not isinstance(body, dict) or "data" not in body):
+            # What else stands in it the SDK would log.
+            if request.method == "POST" and (not isinstance(body, dict) or set(body) != {"data"} or _is_deep(body)):
                 message = 'The body must be JSON of the form {"data": {…}}.'
                 return make_response(jsonify(error={"status": "INVALID_ARGUMENT", "message": message}), 400)
             response = inner(request)
@@ -114,6 +120,21 @@ def on_call(
         return outer
 
     return decorate
+
+
+def _is_deep(body: Any) -> bool:
+    """Whether `body` is nested so deep that whoever looks at it next may run out of stack."""
+    level = [body]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def admit(platform: "Platform[RedisSettings]", who: str, action: str, limit: Limit) -> None:
@@ -157,8 +178,8 @@ def parse(shape: type[M], data: object) -> M:
 
 
 def _path(loc: tuple[int | str, ...]) -> str:
-    # An unknown field's name is the caller's text: repeat it only if it looks like a name.
-    return ".".join(str(part) if _NAME.fullmatch(str(part)) else "…" for part in loc) or "data"
+    # An unknown field's name is the caller's text: repeat it only if it looks like one. A number is a place.
+    return ".".join(str(part) if isinstance(part, int) or _NAME.fullmatch(part) else "…" for part in loc) or "data"
 
 
 def _reason(kind: str, message: str) -> str:
@@ -173,7 +194,7 @@ def caller_of(claims: dict[str, Any], id_token: str, now: datetime) -> Caller | 
     """
     expires: Any = claims.get("exp")
     signed_in_at: Any = claims.get("auth_time")
-    dated = isinstance(expires, int) and isinstance(signed_in_at, int) and 0 <= signed_in_at < expires
+    dated = isinstance(expires, int) and isinstance(signed_in_at, int) and 0 <= signed_in_at < expires < _YEAR_10000
     if not dated or not expires > now.timestamp() or not UID.fullmatch(uid := str(claims.get("uid"))):
         return None
     return Caller(uid, datetime.fromtimestamp(signed_in_at, UTC), id_token)

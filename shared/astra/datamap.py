@@ -172,14 +172,15 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         name="events",
         store=Store.FIRESTORE,
         where="users/{uid}/events/{item}",
-        category="what was done in the application, with which kind of device and browser",
+        category="what was done in the application, with which kind of device and which version of a browser",
         purpose="improve the service",
         lawful_basis="legitimate interest, GDPR art. 6(1)(f)",
-        retention=_ACTIVE,
+        retention="90 days from when it happened; then removed by the database's time-to-live",
         export=True,
         export_note="whole",
         residual="backup",
         item="event",
+        lives=timedelta(days=90),
     ),
     Entry(
         name="requests",
@@ -330,10 +331,7 @@ NOT_PERSONAL: Final = {
 def digest() -> str:
     """SHA-256 of the whole map in canonical JSON (RFC 8785): which map a certificate speaks of."""
     entries = [
-        {
-            name: str(value) if isinstance(value, timedelta) else value
-            for name, value in dataclasses.asdict(entry).items()
-        }
+        {name: str(of) if isinstance(of, timedelta) else of for name, of in dataclasses.asdict(entry).items()}
         for entry in DATA_MAP
     ]
     return hashlib.sha256(rfc8785.dumps(entries)).hexdigest()

@@ -1,7 +1,9 @@
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra.callables import Agreed, Shape, guarded, parse
+from astra.callables import Agreed, Shape, caller_of, guarded, parse
 
 
 class Inner(Shape):
@@ -67,3 +69,30 @@ def test_an_unforeseen_exception_leaves_nothing_of_itself(capsys: pytest.Capture
     assert failed.value.__cause__ is None
     assert failed.value.__suppress_context__
     assert "canary" not in str(failed.value.message) + capsys.readouterr().out
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CLAIMS = {"uid": "ada", "auth_time": int(NOW.timestamp()) - 60, "exp": int(NOW.timestamp()) + 3600}
+
+
+def test_a_caller_is_who_the_claims_say() -> None:
+    caller = caller_of(CLAIMS, "token", NOW)
+    assert caller is not None
+    assert (caller.uid, caller.signed_in_at) == ("ada", NOW - timedelta(seconds=60))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"exp": int(NOW.timestamp())},
+        {"exp": None},
+        {"exp": True},
+        {"exp": 10**18, "auth_time": 10**17},
+        {"exp": 10**400, "auth_time": 10**399},
+        {"auth_time": -1},
+        {"auth_time": "yesterday"},
+        *({"uid": uid} for uid in ("", ".", "..", "__x__", "a/b", "a b", "\ud800", "x" * 129)),
+    ],
+)
+def test_odd_claims_are_nobodys(odd: dict[str, object]) -> None:
+    assert caller_of(CLAIMS | odd, "token", NOW) is None

@@ -1,4 +1,3 @@
-import json
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,10 +9,8 @@ import enrolment
 from accounts import Asked, before_create, before_sign_in
 from astra import policy, tombstones
 from astra.callables import Call, parse
-from astra.datamap import DATA_MAP
 from astra.platform import Platform
 from enrolment import StartSignup, start_signup
-from local.paths import ROOT
 
 
 def form(**changes: Any) -> dict[str, Any]:
@@ -157,10 +154,3 @@ def test_an_erased_person_neither_signs_up_nor_in_whatever_comes_back_from_a_bac
     with pytest.raises(HttpsError) as refusal:
         before_sign_in(platform, Asked(uid, email))
     assert "being deleted" in str(refusal.value.message)
-
-
-def test_what_expires_has_a_time_to_live_in_the_database() -> None:
-    """What nobody completes or comes back for goes by itself: `expireAt` is its time-to-live field."""
-    overrides = json.loads((ROOT / "firestore.indexes.json").read_text(encoding="utf-8"))["fieldOverrides"]
-    live = {override["collectionGroup"]: override["fieldPath"] for override in overrides if override.get("ttl")}
-    assert live == {entry.where.split("/")[-2]: "expireAt" for entry in DATA_MAP if entry.lives}

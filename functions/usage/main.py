@@ -1,0 +1,25 @@
+"""Usage: what somebody did in the application, with which kind of device and browser, and nothing that tells who."""
+
+from firebase_functions import options
+from gunicorn.config import LimitRequestFieldSize
+
+import recording
+from astra import callables
+from astra.callables import Answer, Call
+from astra.limits import Limit
+from astra.platform import Platform
+from astra.settings import RedisSettings
+from events import LogEvent
+
+PLATFORM = Platform.at_start(RedisSettings)
+REGION = options.SupportedRegion.US_CENTRAL1
+ACCOUNT = "usage-functions@"
+SECRETS = ["ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL"]
+# The server would refuse a user agent of over 8 KiB before it is reduced; it takes what this says when it starts.
+LimitRequestFieldSize.default = 16 * 1024
+
+
+# Who has more to tell than two events a second sends them together.
+@callables.on_call(PLATFORM, LogEvent, Limit(120), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def log_event(call: Call[LogEvent]) -> Answer:
+    return recording.log_event(PLATFORM, call)
