@@ -14,7 +14,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any, Final
 
-from google.api_core.exceptions import NotFound, PreconditionFailed
+from google.api_core.exceptions import AlreadyExists, NotFound, PreconditionFailed
 from google.cloud import firestore
 from google.cloud.storage import Blob
 
@@ -24,7 +24,6 @@ from astra.documents import fetch
 from astra.platform import Platform
 from astra.settings import SealingSettings
 from astra.tombstones import Erased
-from astra.transactions import transact
 from astra.vault import ObjectKey
 
 INCOMING: Final = "incoming/"
@@ -179,19 +178,13 @@ def _awaited(platform: Platform[SealingSettings], uid: str, image_id: str) -> bo
 
 def _record(platform: Platform[SealingSettings], uid: str, image_id: str, facts: dict[str, Any]) -> None:
     """Write the image's record; raises _Unwanted if it has one already, Erased if its owner has a tombstone."""
-    tombstone = tombstones.reference(platform.db, platform.pseudonyms.of_uid(uid))
     _, image = _references(platform, uid, image_id)
-    fields = {**facts, "source": "uploaded", "createdAt": platform.clock()}
-
-    def write(transaction: firestore.Transaction) -> None:
-        erased, decided = fetch(platform.db, tombstone, image, transaction=transaction)
-        if erased.exists:
-            raise Erased
-        if decided.exists:
-            raise _Unwanted
-        transaction.create(image, fields)
-
-    transact(platform.db, write)
+    batch = platform.db.batch()
+    batch.create(image, {**facts, "source": "uploaded", "createdAt": platform.clock()})
+    try:
+        tombstones.commit_unless_erased(batch, platform.db, platform.pseudonyms.of_uid(uid))
+    except AlreadyExists:
+        raise _Unwanted from None
 
 
 def _reject(platform: Platform[SealingSettings], uid: str, image_id: str, reason: str, size: int) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from google.api_core.exceptions import NotFound, PreconditionFailed
+from google.cloud.firestore_v1.batch import WriteBatch
 from google.cloud.firestore_v1.transaction import _Transactional
 from google.cloud.storage import Blob
 from PIL import Image
@@ -99,6 +100,7 @@ def test_the_same_event_again_changes_nothing(quiet: Platform[Any], ada: str) ->
 STEPS: list[tuple[Any, str]] = [
     (Blob, "download_as_bytes"),
     (_Transactional, "__call__"),
+    (WriteBatch, "commit"),
     (Blob, "upload_from_file"),
     (Blob, "delete"),
 ]
@@ -123,7 +125,7 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, nth: int, *
 @pytest.mark.parametrize("finish", ["the same event", "recover"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("nth", [1, 2, 3])
-@pytest.mark.parametrize(("owner", "name"), STEPS, ids=["read", "transaction", "write", "delete"])
+@pytest.mark.parametrize(("owner", "name"), STEPS, ids=["read", "transaction", "commit", "write", "delete"])
 def test_a_crash_at_any_step_leaves_work_that_the_same_event_finishes(
     quiet: Platform[Any], ada: str, owner: Any, name: str, nth: int, finish: str, *, after: bool
 ) -> None:
@@ -333,17 +335,17 @@ def test_a_database_that_is_not_found_is_no_event_seen_before(
     assert upload.objects() == SEALED
 
 
-def test_the_record_waits_for_the_objects_before_its_transaction(
+def test_the_record_waits_for_the_objects_before_its_commit(
     quiet: Platform[Any], ada: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen, real = [], sealing.transact
+    seen, real = [], tombstones.commit_unless_erased
 
-    def watched(db: Any, body: Any) -> Any:
+    def watched(*args: Any) -> None:
         seen.append(upload.objects())
-        return real(db, body)
+        real(*args)
 
     upload = Upload(quiet, ada)
-    monkeypatch.setattr(sealing, "transact", watched)
+    monkeypatch.setattr(tombstones, "commit_unless_erased", watched)
     upload.seal()
     assert seen == [["images", "incoming", "thumbs"]]
 

@@ -26,7 +26,7 @@ class Ada:
 
     def log(self, user_agent: str = CHROME, **request: Any) -> None:
         caller = Caller(self.uid, self.platform.clock(), "")
-        assert log_event(self.platform, Call(parse(LogEvent, request), caller, user_agent)) == {}
+        assert log_event(self.platform, Call(parse(LogEvent, request), caller, user_agent=user_agent)) == {}
 
     def stored(self) -> list[dict[str, Any]]:
         return [found.to_dict() or {} for found in self.platform.db.collection("users", self.uid, "events").stream()]
