@@ -36,6 +36,13 @@ def test_every_entry_is_found_by_the_person() -> None:
         assert any("{" + name + "}" in item.where for name in ("uid", "email", "subject")), item.name
 
 
+def test_owners_may_do_what_rules_have_a_word_for_with_what_is_found_by_their_account() -> None:
+    for item in DATA_MAP:
+        assert set(item.owner_may) <= {"get", "list", "create", "update", "delete"}, item.name
+        assert not item.owner_may or "{uid}" in item.where, item.name
+    assert [item.name for item in DATA_MAP if {"create", "update", "delete"} & set(item.owner_may)] == ["uploads"]
+
+
 @pytest.mark.parametrize(
     ("store", "path", "name"),
     [
