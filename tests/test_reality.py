@@ -6,7 +6,7 @@ import pytest
 from google.cloud import firestore
 
 from astra.claims import claimant
-from astra.datamap import NOT_PERSONAL
+from astra.datamap import DATA_MAP, NOT_PERSONAL
 from astra.entries import Store
 from astra.platform import Platform
 from local.client import Client
@@ -52,3 +52,16 @@ def test_the_data_map_claims_everything_that_was_written(stack: Stack, client: C
         and _PLANTED not in path.split("/")
     ]
     assert unclaimed == [], "add an entry to DATA_MAP, or to NOT_PERSONAL with the reason"
+
+
+@pytest.mark.last
+def test_nothing_expires_in_a_collection_that_its_owner_lists_whole(stack: Stack, platform: Platform[Any]) -> None:
+    """Rules can't leave what has expired out of a list: see firestore.rules."""
+    whole = [entry for entry in DATA_MAP if "list" in entry.owner_may and entry.lives is None]
+    assert whole
+    for entry in whole:
+        collection = platform.db.collection_group(entry.where.split("/")[-2])
+        expiring = collection.where(filter=firestore.FieldFilter("expireAt", "!=", None)).limit(1)
+        assert [found.reference.path for found in expiring.stream()] == [], (
+            f"say in the data map how long {entry.name} live, and let firestore.rules ask their lists for `expireAt`"
+        )
