@@ -1,6 +1,7 @@
 """Rules, each weaker than ours in one place: what a slip of the hand, or haste, would make of them."""
 
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -31,7 +32,7 @@ def _conditions(text: str, code: str) -> Iterator[Mutant]:
     for found in _CONDITION.finditer(code):
         whole = found.span("condition" if found["condition"] else "body")
         for start, end in sorted({whole, *_terms(code, *whole)}):
-            name = f"line {_line(text, start)}: {' '.join(code[start:end].split())}"
+            name = f"line {_line(text, start)}: {textwrap.shorten(code[start:end], 100, placeholder=' …')}"
             yield Mutant(name, f"{text[:start]}true{text[end:]}", _path(code, start))
 
 

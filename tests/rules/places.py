@@ -3,6 +3,7 @@
 To give a collection to its owner, set `owner_may` in its entry of the data map; nothing is to be changed here.
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -32,10 +33,15 @@ class Place:
     def __str__(self) -> str:
         return self.path if self.database == "(default)" else f"{self.database}: {self.path}"
 
+    @property
+    def several(self) -> bool:
+        """Whether a person may have more than one."""
+        return re.search(r"\{(?!uid|email|subject)", self.path) is not None
+
     def of(self, uid: str, item: str = "item-0001") -> str:
         """The path of one of somebody's."""
-        named = {"uid": uid, "email": f"address-of-{uid}", "subject": f"subject-of-{uid}", "item": item}
-        return self.path.format_map(named)
+        found_by = {"uid": uid, "email": f"address-of-{uid}", "subject": f"subject-of-{uid}"}
+        return re.sub(r"\{(\w+)\}", lambda name: found_by.get(name[1], item), self.path)
 
     def expected(self, who: str, operation: str) -> bool:
         """Whether that must be allowed."""
@@ -71,7 +77,8 @@ _PROMISED = [
 def _documents() -> list[Place]:
     places = _of_data_map(Store.FIRESTORE, Store.VAULT)
     places += [place for place in _PROMISED if place.path not in {known.path for known in places}]
-    places += [Place(path, public=path == "policies/{item}") for path in NOT_PERSONAL if "/" in path]
+    # Of what is nobody's, the documents: their paths have an even number of parts.
+    places += [Place(path, public=path == "policies/{item}") for path in NOT_PERSONAL if path.count("/") % 2]
     readable = [place for place in places if place.owner_may or place.public]
     closed = [Place("unheard-of/{item}"), Place("users/{uid}/unheard-of/{item}")]
     closed += [Place(f"{place.path}/deeper/{{item}}") for place in readable]
@@ -113,5 +120,5 @@ def cells(places: list[Place], operations: tuple[str, ...]) -> list[Cell]:
         for who in place.who
         for operation in operations
         # Where there are several, one has expired; of those who have one profile, one person's has.
-        if operation != "get expired" or "{item}" in place.path or (place.path == "users/{uid}" and who == "owner")
+        if operation != "get expired" or place.several or (place.path == "users/{uid}" and who == "owner")
     ]
