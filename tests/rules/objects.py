@@ -61,6 +61,10 @@ class Objects:
             answer = self._http.post(to, content=part, headers={"X-Goog-Upload-Command": command})
         return answer
 
+    def remove(self, name: str) -> None:
+        """Delete an object, whoever may."""
+        self._request("DELETE", name, "owner").raise_for_status()
+
     def download(self, name: str, download_token: str) -> httpx.Response:
         """The object's bytes, by a link that holds its own permission."""
         return self._request("GET", name, None, params={"alt": "media", "token": download_token})
