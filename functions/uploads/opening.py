@@ -27,7 +27,8 @@ from astra.settings import SealingSettings
 from astra.vault import ObjectKey
 from sealing import FOLDERS
 
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
+# Names like `__this__` Firestore keeps for itself.
+_ID: Final = re.compile(r"(?!__.*__$)[A-Za-z0-9_-]{8,64}")
 _SIZES: Final = {"": "full", "full": "full", "thumb": "thumb"}
 _MOST: Final = 600
 _PIECE: Final = 256 * 1024

@@ -29,7 +29,7 @@ from astra.vault import ObjectKey
 INCOMING: Final = "incoming/"
 FOLDERS: Final = {"full": "images", "thumb": "thumbs"}
 """Where each variant of a sealed image lies, above `{uid}/{imageId}`."""
-_UPLOAD: Final = re.compile(r"incoming/([A-Za-z0-9_-]{1,128})/([A-Za-z0-9_-]{8,64})")
+_UPLOAD: Final = re.compile(r"incoming/([A-Za-z0-9_-]{1,128})/((?!__.*__$)[A-Za-z0-9_-]{8,64})")
 _MOST_RECOVERED: Final = 200
 _GIVE_UP: Final = timedelta(hours=1)
 _HOPELESS: Final = timedelta(days=1)

@@ -1,5 +1,6 @@
 """What the data map is written in: stores, entries, and the person whose data an entry finds."""
 
+import dataclasses
 import enum
 import functools
 import re
@@ -50,6 +51,9 @@ class Entry:
     """For what is not deleted: how long it stays after the erasure; None is for good."""
     item: str = ""
     """Which single thing a person can delete this with: image, prompt or event."""
+    owner_may: tuple[str, ...] = ()
+    """What its owner may do with it through the clients' own protocols, of get, list, create, update and delete; all
+    others may do nothing, staff included. What has expired they can't get; rules can't take it out of a list."""
     opened_by: tuple[str, ...] = ()
     """The entries without which this one is noise or can't be found: a legal hold on it keeps them too."""
     lives: timedelta | None = None
@@ -62,6 +66,11 @@ class Entry:
     def claims(self, path: str) -> bool:
         """Whether `path` (of a document, object or key) is this entry's."""
         return _pattern(self.where).fullmatch(path) is not None
+
+    def facts(self) -> dict[str, Any]:
+        """Everything that it says, in what JSON has a word for."""
+        facts = dataclasses.asdict(self)
+        return {name: str(value) if isinstance(value, timedelta) else value for name, value in facts.items()}
 
 
 ACCOUNT_ID: Final = re.compile(r"(?!\.{1,2}$)(?!__.*__$)[^/]{1,128}")
