@@ -17,8 +17,9 @@ up: setup ## keep the local stack running until Ctrl-C
 test: setup ## all tests; ARGS="-k name" picks some
 	@.venv/bin/python -m pytest $(ARGS)
 
-soak: setup ## 10,000 random steps through erasures and all that can go wrong with them
-	@SOAK_STEPS=10000 .venv/bin/python -m pytest --timeout 0 tests/functions/erasure/test_machine.py $(ARGS)
+soak: setup ## 10,000 random steps through erasures and all that can go wrong with them, and 10,000 random requests
+	@SOAK_STEPS=10000 FUZZ_REQUESTS=10000 .venv/bin/python -m pytest --timeout 0 \
+		tests/functions/erasure/test_machine.py tests/journeys/test_fuzz.py $(ARGS)
 
 bench: setup ## the benchmarks
 	@.venv/bin/python -m bench $(ARGS)

@@ -2,9 +2,16 @@
 
 import sys
 
+from bench import callable as callables
 from bench import cold_start, erase, images, seal_stream
 
-BENCHES = {"seal-stream": seal_stream.run, "images": images.run, "erase": erase.run, "cold-start": cold_start.run}
+BENCHES = {
+    "seal-stream": seal_stream.run,
+    "images": images.run,
+    "erase": erase.run,
+    "callable": callables.run,
+    "cold-start": cold_start.run,
+}
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ _BARE = {
     " functions; import redis, smtplib, ssl",
     "uploads": f"{_FUNCTIONS}; from firebase_functions import storage_fn; from firebase_admin import auth;"
     " import redis; from google.cloud import storage; from cryptography import cobblestone; from PIL import Image",
+    "usage": f"{_FUNCTIONS}; import redis",
     "erasure": f"{_FUNCTIONS}; from firebase_functions import tasks_fn, scheduler_fn; from firebase_admin import auth,"
     " functions; import redis, rfc8785; from google.cloud import storage",
 }

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.api_core.exceptions import NotFound
 from google.cloud import firestore
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from astra import holds, log, tombstones
 from astra.callables import Answer, Call, Shape
@@ -18,11 +18,18 @@ from astra.settings import ErasureSettings
 from astra.transactions import transact
 
 
+def _not_reserved(name: str) -> str:
+    # Firestore keeps these to itself, and fails on them.
+    if name.startswith("__") and name.endswith("__"):
+        raise ValueError("can't be the name of anything")
+    return name
+
+
 class DeleteItem(Shape):
     """`id` is the document's, below the caller's own profile."""
 
     kind: Literal["image", "prompt", "event"]
-    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$"), AfterValidator(_not_reserved)]
 
 
 def delete_item(platform: Platform[ErasureSettings], call: Call[DeleteItem]) -> Answer:

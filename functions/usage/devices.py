@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Final
 from cachetools import LRUCache, cached
 
 if TYPE_CHECKING:
-    from ua_parser.core import Resolver
+    from collections.abc import Callable
+
+    from ua_parser.core import PartialResult
 
 #: Characters that are looked at: browsers send up to about 300, and the rules take longer for more.
 _LONGEST: Final = 512
 _REMEMBERED: Final = 2048
+_LOADING: Final = Lock()
 _VERSION: Final = re.compile(r"[0-9]{1,3}")
 _BOT: Final = re.compile(r"bot\b|bot/|crawl|spider|headless", re.IGNORECASE)
 _TV: Final = re.compile(r"\bTV\b|SmartTV|SMART-TV|HbbTV|AppleTV|BRAVIA|CrKey")
@@ -85,10 +88,11 @@ def reduced(user_agent: str) -> Device:
     text = user_agent[:_LONGEST]
     if not text.strip():
         return Device()
-    from ua_parser.core import Domain  # noqa: PLC0415  (see _parser)
-
+    # One at a time: threads that import a package's modules at once may find one half made.
+    with _LOADING:
+        parse = _parser()
     try:
-        found = _parser()(text, Domain.USER_AGENT | Domain.OS)
+        found = parse(text)
     except ValueError:  # a rule that matched and found no name
         return Device()
     family, version = (found.user_agent.family, found.user_agent.major) if found.user_agent else ("", None)
@@ -111,10 +115,12 @@ def _kind(text: str, family: str, system: str) -> str:
 
 
 @cache
-def _parser() -> "Resolver":
+def _parser() -> "Callable[[str], PartialResult]":
     # Its rules take longer to load than all else here, so they wait for the first event; of the resolvers the one in
     # plain Python, which compiles a rule when it first needs it, takes the least of memory and time to start.
     from ua_parser.basic import Resolver  # noqa: PLC0415
+    from ua_parser.core import Domain  # noqa: PLC0415
     from ua_parser.loaders import load_lazy_builtins  # noqa: PLC0415
 
-    return Resolver(load_lazy_builtins())
+    resolver = Resolver(load_lazy_builtins())
+    return lambda text: resolver(text, Domain.USER_AGENT | Domain.OS)

@@ -40,6 +40,7 @@ def test_an_image_is_deleted_for_good_and_only_by_its_owner(
         {"kind": "image", "id": "ring-0001/x"},
         {"kind": "image", "id": "r" * 65},
         {"kind": "image", "id": 7},
+        {"kind": "image", "id": "__reserved__"},
         {"kind": "image", "id": "ring-0001", "uid": "somebody-else"},
     ],
 )

@@ -1,0 +1,144 @@
+"""`log_event` as it is called: how long by twenty clients at once, against a callable that does nothing, and what it
+costs in the database. Both callables are served as in production, called alike and in turn."""
+
+import http.client
+import json
+import os
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from local.client import unsigned_token
+from local.paths import ROOT
+from local.served import Served, serving
+from local.stack import Stack
+
+_CLIENTS = 20
+_EACH = 60
+_ROUNDS = 8
+_EVENTS = 1_000
+_BATCH = 20
+_AGENTS = tuple(
+    f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{n}.0.0.0 Safari/537.36"
+    for n in range(100, 130)
+)
+_EVENT = {"event": "page_viewed", "props": {"page": "gallery", "seconds": 12}}
+
+
+def run() -> Iterator[str]:
+    """Starts what it needs of the local stack, and stops it."""
+    with Stack(only=("auth", "firestore"), offset=400, timer=None) as stack, tempfile.TemporaryDirectory() as logs:
+        environment = stack.environment()
+        functions = [(ROOT / "functions/usage/main.py", "log_event"), (ROOT / "bench/empty_callable.py", "nothing")]
+        with serving(functions, environment, Path(logs)) as served:
+            yield from latency(served["log_event"], served["nothing"], stack.project)
+        whole = os.environ | environment | {"PYTHONPATH": f"{ROOT}:{ROOT / 'functions/usage'}"}
+        command = [sys.executable, "-m", "bench.callable"]
+        done = subprocess.run(command, cwd=ROOT, env=whole, stdout=subprocess.PIPE, text=True, check=True)
+        yield from done.stdout.splitlines()
+
+
+def latency(ours: Served, empty: Served, project: str) -> Iterator[str]:
+    """Percentiles over all rounds but the first, which warms both up."""
+    # Enough people that nobody is told to come back later.
+    people = (secrets.token_hex(14) for _ in range(_CLIENTS * _EACH // 8))
+    tokens = [unsigned_token(project, sub=uid, user_id=uid) for uid in people]
+    taken: dict[Served, list[float]] = {ours: [], empty: []}
+    for turn in range(_ROUNDS + 1):
+        for served, times in taken.items():
+            seconds = _round(served, tokens)
+            if turn:
+                times.extend(seconds)
+    for name, place in (("p50", 50), ("p95", 95)):
+        mine, theirs = (statistics.quantiles(times, n=100)[place - 1] * 1000 for times in taken.values())
+        yield f"callable-{name}: {mine:.1f} ms (baseline {theirs:.1f} ms empty callable, ratio {mine / theirs:.2f})"
+
+
+def _round(served: Served, tokens: list[str]) -> list[float]:
+    def client(number: int) -> list[float]:
+        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+        times = []
+        for turn in range(_EACH):
+            headers = {
+                "Content-Type": "application/json",
+                "Authorization": f"Bearer {tokens[(number * _EACH + turn) % len(tokens)]}",
+                "User-Agent": _AGENTS[turn % len(_AGENTS)],
+            }
+            began = time.perf_counter()
+            connection.request("POST", "/", json.dumps({"data": _EVENT}), headers)
+            answer = connection.getresponse()
+            body = answer.read()
+            times.append(time.perf_counter() - began)
+            assert json.loads(body) == {"result": {}}, body
+        connection.close()
+        return times
+
+    with ThreadPoolExecutor(_CLIENTS) as clients:
+        return [seconds for times in clients.map(client, range(_CLIENTS)) for seconds in times]
+
+
+def cost() -> Iterator[str]:
+    """What leaves for Firestore for a thousand events; the baseline reads the tombstone in a transaction."""
+    sent = [_counted(way) for way in (_in_transactions, _singly, _together)]
+    (calls, reads, _, _), single, batch = sent
+    kinds = f"{single[2] - single[3]} creates, {single[3]} assertions, {single[1]} reads"
+    yield (
+        f"log-event-calls: {single[0]} requests for {_EVENTS} events: {kinds}"
+        f" (baseline {calls} with {reads} reads in transactions, ratio {single[0] / calls:.2f})"
+    )
+    yield (
+        f"log-event-writes-by-{_BATCH}: {batch[2]} writes for {_EVENTS} events, {batch[3]} of them assertions"
+        f" (baseline {single[2]} singly, ratio {batch[2] / single[2]:.2f})"
+    )
+
+
+def _counted(way: Callable[[Any, Any], None]) -> tuple[int, int, int, int]:
+    from astra.callables import Caller  # noqa: PLC0415
+    from astra.platform import Platform  # noqa: PLC0415
+    from astra.settings import RedisSettings  # noqa: PLC0415
+    from bench.wire import Meter  # noqa: PLC0415
+
+    meter, platform = Meter(), Platform(RedisSettings)
+    way(platform, Caller(secrets.token_hex(14), platform.clock(), ""))
+    return meter.calls, meter.reads, meter.writes, meter.deletes
+
+
+def _singly(platform: Any, caller: Any) -> None:
+    _log(platform, caller, [_EVENT] * _EVENTS)
+
+
+def _together(platform: Any, caller: Any) -> None:
+    _log(platform, caller, [{"events": [_EVENT] * _BATCH}] * (_EVENTS // _BATCH))
+
+
+def _log(platform: Any, caller: Any, requests: list[Any]) -> None:
+    import events  # noqa: PLC0415
+    import recording  # noqa: PLC0415
+    from astra.callables import Call, parse  # noqa: PLC0415
+
+    for request in requests:
+        recording.log_event(platform, Call(parse(events.LogEvent, request), caller, _AGENTS[0]))
+
+
+def _in_transactions(platform: Any, caller: Any) -> None:
+    from astra import tombstones  # noqa: PLC0415
+    from astra.transactions import transact  # noqa: PLC0415
+
+    def body(transaction: Any) -> None:
+        tombstones.refuse_erased(transaction, platform.db, platform.pseudonyms.of_uid(caller.uid))
+        transaction.create(platform.db.collection("users", caller.uid, "events").document(), dict(_EVENT))
+
+    for _ in range(_EVENTS):
+        transact(platform.db, body)
+
+
+if __name__ == "__main__":
+    for line in cost():
+        print(line, flush=True)

@@ -1,0 +1,76 @@
+"""Functions served as in production: by functions-framework and gunicorn, one process each, four threads a core."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+#: Seconds a function may take to be imported and listen; between two looks.
+START_DEADLINE, POLL = 60.0, 0.05
+
+
+class ServedError(Exception):
+    """A function does not start; says why."""
+
+
+@contextmanager
+def serving(
+    functions: Iterable[tuple[Path, str]], environment: Mapping[str, str], logs: Path
+) -> Iterator[dict[str, Served]]:
+    """The functions by name, once all listen; stopped at the end. Raises ServedError.
+
+    Args:
+        functions: the `main.py` and the name of each.
+        environment: what they find the stack by; see `Stack.environment`.
+        logs: the folder for all that they print.
+    """
+    running: dict[str, Served] = {}
+    try:
+        for source, name in functions:
+            running[name] = Served(source, name, environment, logs / f"{name}.log")
+        for served in running.values():
+            served.wait()
+        yield running
+    finally:
+        for served in running.values():
+            served.stop()
+
+
+class Served:
+    """One function, which begins to start at once."""
+
+    def __init__(self, source: Path, name: str, environment: Mapping[str, str], log: Path) -> None:
+        with closing(socket.socket()) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.name, self.log = name, log
+        where = ["--host", "127.0.0.1", "--port", str(self.port)]
+        command = [sys.executable, "-m", "functions_framework", "--target", name, "--source", str(source), *where]
+        with log.open("wb") as sink:
+            self._process = subprocess.Popen(
+                command, cwd=source.parent, env={**os.environ, **environment}, stdout=sink, stderr=sink
+            )
+
+    def wait(self) -> None:
+        """Until it listens. Raises ServedError."""
+        deadline = time.monotonic() + START_DEADLINE
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with closing(socket.socket()) as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(POLL)
+        raise ServedError(f"{self.name} does not start: {self.log.read_text(errors='replace')[-500:]}")
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait()

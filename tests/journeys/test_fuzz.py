@@ -1,0 +1,149 @@
+"""Every callable of every codebase, served as in production, gets requests at random: none is ever answered with a
+5xx, a trace of the code, or its own text.
+
+A thousand in all with the other tests, always the same; `FUZZ_REQUESTS=10000`, as `make soak` sets it, makes it more,
+and others each time.
+"""
+
+import ast
+import http.client
+import importlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from google.cloud import firestore
+from hypothesis import HealthCheck, given, settings
+
+from astra import policy
+from local.paths import ROOT
+from local.served import Served, serving
+from local.stack import Stack
+from tests.journeys.hostile import CANARY, Request, requests
+
+PROJECT = "demo-fuzz"  # a project of its own: whom these requests erase nobody else has met
+MANY = int(os.environ.get("FUZZ_REQUESTS", "1000"))
+# As many that no one of them is told to come back later, however fast the machine.
+PEOPLE = tuple(secrets.token_hex(10) for _ in range(MANY // 10))
+STATUSES = {
+    "OK": 200,
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+}
+
+
+class Callable(NamedTuple):
+    """A callable as its codebase's main.py declares it."""
+
+    source: Path
+    name: str
+    shape: str
+
+
+def callables() -> list[Callable]:
+    """Every function of every main.py that is decorated with `callables.on_call`, and what it asks for."""
+    return [
+        Callable(source, node.name, ast.unparse(decorator.args[1]))
+        for source in sorted((ROOT / "functions").glob("*/main.py"))
+        for node in ast.parse(source.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef)
+        for decorator in node.decorator_list
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "callables.on_call"
+    ]
+
+
+ALL = callables()
+
+
+def schema_of(declared: Callable) -> dict[str, Any]:
+    """The JSON Schema of its requests. The shape is named as main.py names it: `module.Shape`, or imported."""
+    module, _, shape = declared.shape.rpartition(".")
+    for node in ast.parse(declared.source.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and not module and shape in {name.name for name in node.names}:
+            module = str(node.module)
+    schema: dict[str, Any] = getattr(importlib.import_module(module), shape).model_json_schema()
+    return schema
+
+
+@pytest.fixture(scope="module")
+def served(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Served]]:
+    config = {"projectId": PROJECT, "storageBucket": f"{PROJECT}.appspot.com"}
+    environment = stack.environment() | {
+        "FIREBASE_CONFIG": json.dumps(config),
+        "GCLOUD_PROJECT": PROJECT,
+        "GOOGLE_CLOUD_PROJECT": PROJECT,
+    }
+    db = firestore.Client(project=PROJECT)
+    policy.publish_first(db)
+    for first in range(0, len(PEOPLE), 500):
+        batch = db.batch()
+        for uid in PEOPLE[first : first + 500]:
+            batch.set(db.document(f"users/{uid}"), {"state": "active"})
+        batch.commit()
+    functions = [(one.source, one.name) for one in ALL]
+    with serving(functions, environment, tmp_path_factory.mktemp("served")) as running:
+        yield running
+
+
+def answer(served: Served, request: Request) -> tuple[int, bytes]:
+    with closing(http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)) as connection:
+        connection.request(request.method, "/", request.body, request.headers)
+        answered = connection.getresponse()
+        return answered.status, answered.read()
+
+
+def test_all_callables_are_found() -> None:
+    declared = sum(main.read_text().count("callables.on_call(") for main in (ROOT / "functions").glob("*/main.py"))
+    assert len(ALL) == declared >= 5
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("declared", ALL, ids=[one.name for one in ALL])
+def test_whatever_is_sent_the_answer_is_a_proper_one(served: dict[str, Served], declared: Callable) -> None:
+    function = served[declared.name]
+    met: set[str] = set()
+
+    @settings(
+        max_examples=MANY // len(ALL),
+        derandomize="FUZZ_REQUESTS" not in os.environ,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(requests(schema_of(declared), PROJECT, PEOPLE))
+    def check(request: Request) -> None:
+        code, body = answer(function, request)
+        assert code < 500, body
+        assert CANARY.encode() not in body
+        assert b"Traceback" not in body
+        assert b".py" not in body
+        if request.method == "POST":
+            told = json.loads(body)
+            assert set(told) in ({"result"}, {"error"})
+            status = told["error"]["status"] if "error" in told else "OK"
+            met.add(status)
+            assert STATUSES[status] == code
+            assert status == "OK" or told["error"]["message"]
+
+    check()
+    assert met - {"INVALID_ARGUMENT", "UNAUTHENTICATED"}, "the handler was never reached: mend the strategies"
+    printed = function.log.read_text(errors="replace")
+    assert CANARY not in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize("form", ['{"data": %s}', '{"data": {}, "more": %s}'])
+def test_no_depth_of_nesting_is_one_too_many(served: dict[str, Served], form: str) -> None:
+    """Somewhere below Python's limit one who reads the body succeeds, and the next one, deeper in calls, does not."""
+    for depth in range(700, 1_000):
+        body = (form % ("[" * depth + "]" * depth)).encode()
+        code, _ = answer(served["receipt"], Request("POST", {"Content-Type": "application/json"}, body))
+        assert code == 400, depth
