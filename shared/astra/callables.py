@@ -70,7 +70,7 @@ class Call(Generic[M]):
 
     data: M
     signed_in: Caller | None = None
-    network: str | None = None
+    network: str | None = field(default=None, repr=False)
     """The masked network that it came from: for the moment, and never to be stored as it is."""
     user_agent: str = field(default="", repr=False)
     """What the client says of itself, of any length. Only ever reduced; see policy 2.1."""

@@ -138,6 +138,6 @@ def test_of_who_is_being_erased_nothing_is_kept(ada: Ada, name: str | None) -> N
 
 def test_who_has_not_signed_in_logs_nothing(platform: Platform[Any]) -> None:
     with pytest.raises(HttpsError) as refusal:
-        log_event(platform, Call(parse(LogEvent, {"event": "app_opened"}), None, CHROME))
+        log_event(platform, Call(parse(LogEvent, {"event": "app_opened"}), None, user_agent=CHROME))
     assert refusal.value.code is FunctionsErrorCode.UNAUTHENTICATED
-    assert CHROME not in repr(Call(parse(LogEvent, {"event": "app_opened"}), None, CHROME))
+    assert CHROME not in repr(Call(parse(LogEvent, {"event": "app_opened"}), None, user_agent=CHROME))
