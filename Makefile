@@ -30,6 +30,7 @@ lint: setup ## style and format
 # Each codebase has a main.py of its own, so each is checked in a run of its own.
 types: setup ## strict types
 	@.venv/bin/mypy shared/astra
+	@.venv/bin/mypy verify.py
 	@for main in functions/*/main.py; do \
 		codebase=$${main%/main.py}; \
 		echo "$$codebase"; \
