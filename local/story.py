@@ -7,8 +7,12 @@ demo prints it; a test listens to the same story.
 import base64
 import hashlib
 import io
+import json
+import os
 import re
 import secrets
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +26,7 @@ from google.cloud import storage
 from PIL import Image
 
 from local.client import CallError, Client, Person, name_of
+from local.paths import ROOT
 from local.scan import contents, scan
 from local.stack import Stack
 
@@ -133,6 +138,9 @@ def _tell(stack: Stack, client: Client, listener: Listener) -> None:  # noqa: PL
     listener.check("nothing remains in any store", all(line["remaining"] == 0 for line in certificate["stores"]))
     listener.check("her key was destroyed", certificate["keyDestroyed"] and _deleted(certificate, "user-key") == 1)
 
+    listener.chapter("Ada has a receipt of the log, and checks it without us")
+    _proved(stack, client, receipt, listener)
+
     listener.chapter("Somebody who trusts nothing of this looks through every store")
     found = scan(stack, needles(ada, photograph, opened.content))
     listener.saw("occurrences of her id, address, name or photograph", ", ".join(map(str, found)) or "0")
@@ -142,6 +150,45 @@ def _tell(stack: Stack, client: Client, listener: Listener) -> None:  # noqa: PL
     listener.chapter("Grace has lost nothing")
     listener.check("what is hers is the same, byte for byte", _belongings(stack, grace) == before)
     listener.check("and opens", client.open(graces_image, grace.token).status_code == 200)
+
+
+def _proved(stack: Stack, client: Client, receipt: str, listener: Listener) -> None:
+    answer = wait_for("the proof", lambda: _with_proof(client, receipt))
+    listener.saw("proof", f"{answer['proof'].splitlines()[2]}, {len(answer['proof'])} bytes")
+    shown = subprocess.run(
+        [sys.executable, "-m", "astra.audit", "key"],
+        env={**os.environ, **stack.environment()},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    key = shown.stdout.strip()
+    listener.saw("the log's key, as it would be published", key)
+    kept, forged = stack.run_dir / "receipt.json", stack.run_dir / "forged.json"
+    kept.write_text(json.dumps(answer))
+    forged.write_text(json.dumps({**answer, "certificate": {**answer["certificate"], "keyDestroyed": False}}))
+    try:
+        # -I: it can't import anything of ours.
+        verdicts = [
+            subprocess.run(
+                [sys.executable, "-I", str(ROOT / "verify.py"), str(file), "--key", key],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            for file in (kept, forged)
+        ]
+    finally:
+        kept.unlink()
+        forged.unlink()
+    listener.saw("verify.py says", verdicts[0].stdout.strip())
+    listener.check("her certificate is in the log, as one file of Python finds by itself", verdicts[0].returncode == 0)
+    listener.check("and a certificate with one word changed is not", verdicts[1].returncode == 1)
+
+
+def _with_proof(client: Client, receipt: str) -> dict[str, Any] | None:
+    answer = client.call("receipt", {"receipt": receipt})
+    return answer if "proof" in answer else None
 
 
 def _locked_out_and_let_in(stack: Stack, client: Client, ada: Person, listener: Listener) -> None:
