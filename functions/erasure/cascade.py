@@ -21,7 +21,7 @@ import certificates
 import copies
 import verifier
 from artefacts import Artefacts, Prediction
-from astra import holds, limits, log, policy, tombstones
+from astra import holds, limits, log, policy, tlog, tombstones
 from astra.claims import claimant, lives, name_of
 from astra.datamap import DATA_MAP
 from astra.documents import fetch
@@ -271,9 +271,15 @@ class Cascade:
             forgotten = dict.fromkeys(_FORGOTTEN, firestore.DELETE_FIELD)
             ending = {**forgotten, "state": "verified", "certificate": certificate, "nextRunAt": None}
 
-        def unless_holds_changed(_: firestore.Transaction, read: "list[firestore.DocumentSnapshot[Any]]") -> Changes:
+        entry = tlog.Entry(tlog.Action.ERASURE_CERTIFIED, certificate, now, self._subject)
+
+        def unless_holds_changed(
+            transaction: firestore.Transaction, read: "list[firestore.DocumentSnapshot[Any]]"
+        ) -> Changes:
             # A hold that was placed or released meanwhile makes the certificate untrue: look again.
-            return ending if read[0].update_time == stored.update_time else {"cursor": None}
+            if read[0].update_time != stored.update_time:
+                return {"cursor": None}
+            return {**ending, "logged": tlog.append(transaction, self._platform.db, entry)}
 
         return Atomic(unless_holds_changed, (self._holds,))
 

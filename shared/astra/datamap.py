@@ -292,6 +292,20 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         residual="backup",
     ),
     Entry(
+        name="log-entries",
+        store=Store.FIRESTORE,
+        where="commitments/{subject}.{item}",
+        category="what was done to somebody's data, and when, under a keyed pseudonym",
+        purpose="prove what was done, also against ourselves",
+        lawful_basis=_OBLIGATION,
+        retention="for good; the record of an entry can be removed, its commitment stays",
+        export=False,
+        export_note="receipts show it",
+        disposition=Disposition.RETAIN,
+        disposition_note="entries of the transparency log under a keyed pseudonym; GDPR art. 5(2) and 17(3)(b)",
+        residual="backup",
+    ),
+    Entry(
         name="tombstone",
         store=Store.FIRESTORE,
         where="tombstones/{subject}",
@@ -322,6 +336,7 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
 NOT_PERSONAL: Final = {
     "policies/{item}": "the published policy: the same for everybody",
     "rounds/{item}": "how far a round through all stores is",
+    "log/{item}": "tiles and checkpoint of the transparency log: hashes, times, and staff under keyed pseudonyms",
     "rate:{item}": "how many requests somebody made in this minute: whose they are nobody can tell",
 }
 """Documents and keys that hold nothing about anybody, each with the reason."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.api_core.exceptions import AlreadyExists
 from google.cloud import firestore
 
-from astra import jobs, tombstones
+from astra import jobs, tlog, tombstones
 from astra.clock import iso
 from astra.documents import fetch
 from astra.entries import ACCOUNT_ID
@@ -44,7 +44,7 @@ def roll_call(db: firestore.Client) -> firestore.DocumentReference:
 
 
 def begin(platform: Platform[Settings], uid: str, now: datetime) -> bool:
-    """Write down the intent before anything is deleted: tombstone, job and closed profile, all or none of them.
+    """Write down the intent before anything is deleted: tombstone, job, log and closed profile, all or none of them.
 
     Answers whether this call was the one that began it.
     """
@@ -56,6 +56,7 @@ def begin(platform: Platform[Settings], uid: str, now: datetime) -> bool:
     batch = db.batch()
     batch.create(job.reference, _opened(uid, now))
     tombstones.bury(batch, db, subject, now)
+    tlog.append(batch, db, _begun(subject, now))
     if profile.exists:
         batch.update(profile.reference, {"state": "erasing"})
     try:
@@ -81,6 +82,7 @@ def begin_again(platform: Platform[Settings], uid: str, now: datetime) -> None:
                 transaction.update(job.reference, {"nextRunAt": now})
             return
         tombstones.bury(transaction, db, subject, now)
+        tlog.append(transaction, db, _begun(subject, now))
         if restored.exists:
             transaction.update(profile, {"state": "erasing"})
         # The fence goes on counting, so that a worker from before the end stays fenced.
@@ -101,6 +103,11 @@ def _opened(uid: str, now: datetime) -> dict[str, Any]:
     if not ACCOUNT_ID.fullmatch(uid):
         raise ValueError("this is no account id: it would be a path to something else")
     return jobs.opened(now, uid=uid, step=FIRST, counts={}, reopened=0)
+
+
+def _begun(subject: Pseudonym, now: datetime) -> tlog.Entry:
+    record = {"subject": subject, "begunAt": iso(now)}
+    return tlog.Entry(tlog.Action.ERASURE_BEGUN, record, now, subject)
 
 
 def retry(platform: Platform[Settings], job: firestore.DocumentReference) -> None:

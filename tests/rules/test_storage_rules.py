@@ -35,7 +35,7 @@ def reach(stack: Stack, method: str, name: str, token: str | None, **params: str
 
 
 @pytest.mark.parametrize("who", ["owner", "other", "anonymous"])
-@pytest.mark.parametrize("folder", ["images", "incoming"])
+@pytest.mark.parametrize("folder", ["images", "incoming", "log"])
 @pytest.mark.parametrize(
     ("method", "params"),
     [("GET", {}), ("GET", {"alt": "media"}), ("PATCH", {}), ("DELETE", {})],
@@ -59,7 +59,7 @@ def test_nobody_reads_changes_or_deletes_an_object(
     assert reach(stack, method, name, token, **params) == 403
 
 
-@pytest.mark.parametrize("prefix", ["", "incoming/", "incoming/{uid}/", "images/{uid}/"])
+@pytest.mark.parametrize("prefix", ["", "incoming/", "incoming/{uid}/", "images/{uid}/", "log/"])
 def test_nobody_lists(stack: Stack, ada: Person, prefix: str) -> None:
     answer = httpx.get(
         f"{stack.storage_url}/v0/b/{stack.bucket}/o",
