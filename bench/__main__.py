@@ -2,9 +2,15 @@
 
 import sys
 
-from bench import cold_start, erase, images, seal_stream
+from bench import cold_start, erase, images, ledger, seal_stream
 
-BENCHES = {"seal-stream": seal_stream.run, "images": images.run, "erase": erase.run, "cold-start": cold_start.run}
+BENCHES = {
+    "seal-stream": seal_stream.run,
+    "images": images.run,
+    "erase": erase.run,
+    "tlog": ledger.run,
+    "cold-start": cold_start.run,
+}
 
 
 def main() -> int:
