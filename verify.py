@@ -19,6 +19,7 @@ import base64
 import hashlib
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,8 @@ def main() -> int:
             if record is None or "proof" not in entry:
                 raise NotProved("there is no record with a proof in it")
             found = verify(record, entry["proof"], chosen.key)
-            print(f"proved: {found['action']} is entry {found['index']} of {found['size']}, made at {found['at']}")
+            made = datetime.fromtimestamp(found["at"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            print(f"proved: {found['action']} is entry {found['index']} of {found['size']}, made at {made}")
     except NotProved as reason:
         print(f"NOT PROVED: {reason}", file=sys.stderr)
         return 1

@@ -18,7 +18,7 @@ A new key signs only once the old one has signed its announcement.
 import itertools
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from google.api_core.exceptions import AlreadyExists
@@ -75,7 +75,10 @@ class Sequencer:
             return self._assign(pending, job["size"])
         if waiting:
             return self._publish(job["published"], job["size"])
-        return Pause({}, self._platform.clock() + timedelta(seconds=self._settings.checkpoint_seconds))
+        return Pause({}, self._next())
+
+    def _next(self) -> datetime:
+        return self._platform.clock() + timedelta(seconds=self._settings.checkpoint_seconds)
 
     def _pending(self) -> "list[firestore.DocumentSnapshot[Any]]":
         # By state, not from where the last query ended; the oldest first, so that none starves.
@@ -94,7 +97,7 @@ class Sequencer:
 
         return Atomic(write)
 
-    def _publish(self, published: int, size: int) -> dict[str, Any]:
+    def _publish(self, published: int, size: int) -> dict[str, Any] | Pause:
         old = self._witnessed(published, size)
         if old.size < size:
             tiles = Tiles(self._platform.bucket)
@@ -110,7 +113,10 @@ class Sequencer:
         Tiles(self._platform.bucket).publish(note)
         log.write(log.Event.LOG_PUBLISHED, size=size, entries=size - published)
         self._leaves.clear()
-        return {"published": size}
+        if size - published >= _MOST:
+            return {"published": size}
+        # Whatever has come meanwhile is in the next checkpoint: a trickle must not make one for each entry.
+        return Pause({"published": size}, self._next())
 
     def _witnessed(self, published: int, size: int) -> Checkpoint:
         """The last witnessed checkpoint, which all must go on from. Raises Refused, BadNote."""

@@ -104,20 +104,25 @@ def begin_anew(ledger: Ledger) -> None:
     """No log was ever here."""
     for blob in ledger.bucket.list_blobs(prefix=PREFIX):
         blob.delete()
+    batch = ledger.db.batch()
     for row in ledger.db.collection(tlog.COMMITMENTS).stream():
-        row.reference.delete()
+        batch.delete(row.reference)
+    batch.commit()
     sequencing.reference(ledger.db).delete()
 
 
 def begin_anew_with_other_entries(ledger: Ledger) -> None:
     """And another one of the same length is."""
+    job = ledger.job()
     begin_anew(ledger)
     ledger.append(SIZE)
-    for number, row in enumerate(ledger.db.collection(tlog.COMMITMENTS).stream()):
-        row.reference.update({"index": number})
-    fields = {number: ledger.at(number).get().to_dict() for number in range(SIZE)}
-    ledger.rewrite([tlog.leaf(fields[number]) for number in range(SIZE)], ledger.signer())
-    sequencing.reference(ledger.db).set({**ledger.job(), "size": SIZE, "published": SIZE})
+    rows = list(ledger.db.collection(tlog.COMMITMENTS).stream())
+    batch = ledger.db.batch()
+    for number, row in enumerate(rows):
+        batch.update(row.reference, {"index": number})
+    batch.commit()
+    ledger.rewrite([tlog.leaf(row.to_dict() or {}) for row in rows], ledger.signer())
+    sequencing.reference(ledger.db).set(job)
 
 
 def fork(ledger: Ledger) -> None:

@@ -184,6 +184,22 @@ def test_two_sequencers_at_once_make_one_tree(ledger: Ledger, monkeypatch: pytes
     assert not ledger.verify().problems
 
 
+def test_an_inconsistent_tree_is_not_signed_even_if_all_else_looked_right(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.grow(3)
+    real = Tiles.extend
+
+    def wrong(self: Tiles, *given: Any) -> bytes:
+        real(self, *given)
+        return bytes(32)
+
+    monkeypatch.setattr(Tiles, "extend", wrong)
+    ledger.grow(2)
+    assert [checkpoint.size for checkpoint in ledger.witnessed()] == [3]
+    assert ledger.job()["attempts"] == 1
+
+
 def test_nothing_new_means_no_new_checkpoint(ledger: Ledger) -> None:
     ledger.sequence()
     assert Tiles(ledger.bucket).checkpoint() is None
