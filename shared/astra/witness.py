@@ -72,7 +72,8 @@ class Witness:
             answer = self._ask("list_object_versions", Prefix=prefix, MaxKeys=page, **marker)
             versions = answer.get("Versions", [])
             # Of one name the oldest first, which is the one that was locked; they come newest first, at whole seconds.
-            for version in sorted(versions[::-1], key=lambda version: (version["Key"], version["LastModified"])):
+            versions.reverse()
+            for version in sorted(versions, key=lambda version: (version["Key"], version["LastModified"])):
                 found = self._ask("get_object", Key=version["Key"], VersionId=version["VersionId"])
                 yield found["Body"].read().decode(errors="replace")
             if not answer["IsTruncated"]:

@@ -134,6 +134,13 @@ def sign_with_another_key(ledger: Ledger) -> None:
     ledger.rewrite(edit(ledger.entries(SIZE)), ledger.signer(3))
 
 
+def edit_everywhere(ledger: Ledger) -> None:
+    """One record, in Firestore, in the entries and in all tiles above it: but for the checkpoint it all fits."""
+    exchange_a_record_with_its_commitment(ledger)
+    rows = ledger.db.collection(tlog.COMMITMENTS).order_by("index").stream()
+    ledger.rewrite([tlog.leaf(row.to_dict() or {}) for row in rows])
+
+
 def unpublish(ledger: Ledger) -> None:
     ledger.bucket.blob(f"{PREFIX}checkpoint").delete()
 
@@ -201,6 +208,7 @@ IN_STORAGE = {
     "begin anew with other entries": begin_anew_with_other_entries,
     "fork": fork,
     "sign with another key": sign_with_another_key,
+    "edit everywhere": edit_everywhere,
     "unpublish": unpublish,
     "publish an old checkpoint": publish_an_old_checkpoint,
     "publish nonsense": publish_nonsense,
