@@ -8,6 +8,7 @@
 import argparse
 import re
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,16 +55,24 @@ def begin(platform: Platform[Settings], uid: str, now: datetime) -> bool:
         return False
     # A batch, not a transaction: of a crowd that asks at once, one creates the job and none waits for another.
     batch = db.batch()
-    batch.create(job.reference, _opened(uid, now))
-    tombstones.bury(batch, db, subject, now)
-    tlog.append(batch, db, _begun(subject, now))
-    if profile.exists:
-        batch.update(profile.reference, {"state": "erasing"})
+    intend(batch, platform, uid, now, has_profile=profile.exists)
     try:
         batch.commit()
     except AlreadyExists:
         return False
     return True
+
+
+def intend(
+    batch: firestore.WriteBatch, platform: Platform[Settings], uid: str, now: datetime, *, has_profile: bool
+) -> None:
+    """Write the intent as part of `batch`, which may be a transaction, and fails if there is one already."""
+    db, subject = platform.db, platform.pseudonyms.of_uid(uid)
+    batch.create(reference(db, subject), _opened(uid, now))
+    tombstones.bury(batch, db, subject, now)
+    tlog.append(batch, db, _begun(subject, now))
+    if has_profile:
+        batch.update(db.collection("users").document(uid), {"state": "erasing"})
 
 
 def begin_again(platform: Platform[Settings], uid: str, now: datetime) -> None:
@@ -92,11 +101,13 @@ def begin_again(platform: Platform[Settings], uid: str, now: datetime) -> None:
     transact(db, body)
 
 
-def resume(transaction: firestore.Transaction, db: firestore.Client, subject: Pseudonym, now: datetime) -> None:
-    """Let an erasure that waits for a legal hold go on, in the transaction that ends the hold. Reads, then writes."""
+def resuming(
+    transaction: firestore.Transaction, db: firestore.Client, subject: Pseudonym, now: datetime
+) -> Callable[[], None]:
+    """Reads whether an erasure waits for a legal hold. Answers what lets it go on, in the same transaction."""
     job = reference(db, subject).get(["step"], transaction=transaction)
-    if (job.to_dict() or {}).get("step") == HELD:
-        transaction.update(job.reference, {"nextRunAt": now})
+    waits = (job.to_dict() or {}).get("step") == HELD
+    return lambda: transaction.update(job.reference, {"nextRunAt": now}) if waits else None
 
 
 def _opened(uid: str, now: datetime) -> dict[str, Any]:
