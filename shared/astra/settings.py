@@ -191,6 +191,10 @@ class LogSettings(Settings):
         return timedelta(seconds=self.retry_delay_seconds)
 
 
+class GovernanceSettings(RedisSettings, LogSettings):
+    """What governance needs: to count requests, and to keep the log."""
+
+
 def load(kind: type[S]) -> S:
     """Read `kind` from the environment, or raise SettingsError naming everything missing or wrong."""
     try:

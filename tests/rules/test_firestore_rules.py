@@ -13,7 +13,7 @@ from local.stack import Stack
 
 WHO = ("anonymous", "owner", "other", "erasing")
 OPERATIONS = ("get", "list", "create", "update", "delete")
-READABLE_BY_OWNER = {"profile": {"get"}, "consents": {"get", "list"}, "image-records": {"get", "list"}}
+READABLE_BY_OWNER = {"profile": {"get"}} | {name: {"get", "list"} for name in ("consents", "image-records", "notices")}
 DOCUMENTS = [entry for entry in DATA_MAP if entry.store in (Store.FIRESTORE, Store.VAULT)]
 BODY = {"fields": {"state": {"stringValue": "active"}, "note": {"stringValue": "mine"}}}
 
@@ -85,6 +85,20 @@ def test_the_policy_is_public_and_nobodys_to_change(stack: Stack, people: People
     _, token = people.acting(who)
     path = "policies/2025-08-02"
     assert [operation for operation in OPERATIONS if allowed(stack, operation, path, token)] == ["get", "list"]
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_the_security_policy_is_read_by_who_is_signed_in(stack: Stack, people: People, who: str) -> None:
+    _, token = people.acting(who)
+    path = "securityPolicies/security-2025-07-15"
+    allows = [operation for operation in OPERATIONS if allowed(stack, operation, path, token)]
+    assert allows == ([] if who == "anonymous" else ["get", "list"])
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("path", ["processors/Firebase", "reviews/2027", "findings/x", "staff/{uid}", "removals/{uid}"])
+def test_the_registers_are_no_clients_to_reach(stack: Stack, people: People, path: str, operation: str) -> None:
+    assert not allowed(stack, operation, path.replace("{uid}", people.ada.uid), people.ada.token)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
