@@ -6,6 +6,7 @@ import firebase_admin
 import pytest
 
 from astra.platform import Platform
+from tests.colleagues import Team
 from tests.functions.governance.ledger import Ledger
 from tests.people import settle
 
@@ -23,3 +24,8 @@ def platform(platform: Platform[Any]) -> Iterator[Platform[Any]]:
 @pytest.fixture
 def ledger(platform: Platform[Any]) -> Ledger:
     return Ledger(platform)
+
+
+@pytest.fixture
+def team(platform: Platform[Any]) -> Team:
+    return Team(platform)
