@@ -181,7 +181,7 @@ class _Attempt:
             return decision, {"state": "done", **decision.answer}
         name = self.platform.pseudonyms.of_proposal(self.action.value, data.model_dump_json())
         own = stored.reference.collection("proposals").document(name)
-        first = self._proposed(transaction, name, required, decision.concerns)
+        first = self._proposed(transaction, name, required)
         if first:
             self._carry_out(transaction, decision, actor, [self.platform.pseudonyms.of_uid(first[0].uid), actor])
             transaction.delete(first[1])
@@ -204,12 +204,12 @@ class _Attempt:
         return member.role
 
     def _proposed(
-        self, transaction: firestore.Transaction, name: Pseudonym, required: Policy, concerns: str | None
+        self, transaction: firestore.Transaction, name: Pseudonym, required: Policy
     ) -> tuple[Member, firestore.DocumentReference] | None:
         """Somebody else who has proposed the same and still may, and their proposal."""
         db = self.platform.db
         found = staff.members(db, self.now, *self.permission.roles, transaction=transaction)
-        others = [one for one in found if one.uid not in (self.uid, concerns) and one.accepted(required)]
+        others = [one for one in found if one.uid != self.uid and one.accepted(required)]
         others = staff.present(self.platform, others, transaction)
         proposals = [staff.reference(db, one.uid).collection("proposals").document(name) for one in others]
         for member, stored in zip(others, fetch(db, *proposals, transaction=transaction), strict=True):
