@@ -3,10 +3,10 @@ PYTHON ?= $(or $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && 
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test soak bench lint types lock clean setup
+.PHONY: help demo up test soak bench registers lint types lock clean setup
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## drive one person's whole life through the real functions and say what held
 	@.venv/bin/python -m local.demo $(ARGS)
@@ -24,6 +24,9 @@ soak: setup ## 10,000 random steps through erasures and all that can go wrong wi
 bench: setup ## the benchmarks
 	@.venv/bin/python -m bench $(ARGS)
 
+registers: setup ## the record of processing and the list of processors, as pages in build/
+	@.venv/bin/python -m astra.registers build
+
 lint: setup ## style and format
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
@@ -31,6 +34,7 @@ lint: setup ## style and format
 # Each codebase has a main.py of its own, so each is checked in a run of its own.
 types: setup ## strict types
 	@.venv/bin/mypy shared/astra
+	@.venv/bin/mypy verify.py
 	@for main in functions/*/main.py; do \
 		codebase=$${main%/main.py}; \
 		echo "$$codebase"; \

@@ -3,13 +3,14 @@
 import sys
 
 from bench import callable as callables
-from bench import cold_start, erase, images, seal_stream
+from bench import cold_start, erase, images, ledger, seal_stream
 
 BENCHES = {
     "seal-stream": seal_stream.run,
     "images": images.run,
     "erase": erase.run,
     "callable": callables.run,
+    "tlog": ledger.run,
     "cold-start": cold_start.run,
 }
 

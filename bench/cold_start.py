@@ -22,6 +22,8 @@ _BARE = {
     "usage": f"{_FUNCTIONS}; import redis",
     "erasure": f"{_FUNCTIONS}; from firebase_functions import tasks_fn, scheduler_fn; from firebase_admin import auth,"
     " functions; import redis, rfc8785; from google.cloud import storage",
+    "governance": f"{_FUNCTIONS}; from firebase_functions import scheduler_fn; import rfc8785;"
+    " from cryptography.hazmat.primitives.asymmetric import ed25519",
 }
 
 

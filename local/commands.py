@@ -1,4 +1,4 @@
-"""How Redis and firebase-tools are called, and what environment the emulated functions inherit."""
+"""How Redis, the witness and firebase-tools are called, and what environment the emulated functions inherit."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import importlib.util
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local import emulators
-from local.paths import FIREBASE
+from local.paths import FIREBASE, ROOT
 from local.supervised import Command
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ def redis(port: int, folder: RunFolder) -> Command | None:
         return None
     keeps_nothing = ["--save", "", "--appendonly", "no", "--dir", str(folder.path)]
     return Command("redis", [server, "--bind", "127.0.0.1", "--port", str(port), *keeps_nothing], dict(os.environ))
+
+
+def witness(port: int) -> Command:
+    """The stand-in for the log's witness."""
+    return Command(
+        "witness", [sys.executable, "-m", "local.witness", str(port)], {**os.environ, "PYTHONPATH": str(ROOT)}
+    )
 
 
 def node_options() -> str:

@@ -15,6 +15,7 @@ import psutil  # type: ignore[import-untyped]
 
 from local import firebase_json
 from local.paths import shown
+from local.ports import WITNESS_BUCKET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +79,15 @@ def redis_is_up(port: int) -> bool:
             connection.sendall(b"PING\r\n")
             return connection.recv(16).startswith(b"+PONG")
     except OSError:
+        return False
+
+
+def witness_is_up(url: str) -> bool:
+    """Whether the witness has its bucket."""
+    try:
+        with httpx.Client(trust_env=False, timeout=10) as client:
+            return client.get(f"{url}/{WITNESS_BUCKET}?object-lock").is_success
+    except httpx.HTTPError:
         return False
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Of what the functions declare as secrets, those that are keys: 32 random bytes each, in base64.
-KEYS = ("ASTRA_PSEUDONYM_KEY", "ASTRA_LOCAL_KMS_KEY", "ASTRA_CERTIFICATE_KEY")
+KEYS = ("ASTRA_PSEUDONYM_KEY", "ASTRA_LOCAL_KMS_KEY", "ASTRA_CERTIFICATE_KEY", "ASTRA_LOG_KEY")
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import boto3
 import google.auth.credentials
 import httpx
 import redis
 from google.cloud import firestore, storage
+
+from local.ports import WITNESS_BUCKET
+from local.witness import CREDENTIALS
 
 if TYPE_CHECKING:
     from local.replicate import ReplicateStandIn
@@ -32,6 +36,7 @@ class Stores(Protocol):
     run_dir: Path
     mail: Any
     replicate: "ReplicateStandIn"
+    witness_url: str
 
 
 @dataclass(frozen=True)
@@ -64,12 +69,20 @@ def contents(stack: Stores) -> Iterator[tuple[str, str, bytes]]:
         yield "mail", str(number), str(message).encode()
     for place, content in stack.replicate.holdings():
         yield "replicate", place, content
+    yield from _witnessed(stack)
     for folder, store in ((stack.run_dir, "disk"), (stack.log_dir, "log")):
         for path in sorted(folder.rglob("*")):
             # The emulators' own debug logs repeat every request; ours are what the functions print.
             if path.is_file() and not path.name.endswith("-debug.log"):
                 with contextlib.suppress(FileNotFoundError):
                     yield store, path.name, path.read_bytes()
+
+
+def _witnessed(stack: Stores) -> Iterator[tuple[str, str, bytes]]:
+    client = boto3.client("s3", endpoint_url=stack.witness_url, region_name="us-east-1", **CREDENTIALS)
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=WITNESS_BUCKET):
+        for found in page.get("Contents", []):
+            yield "witness", found["Key"], client.get_object(Bucket=WITNESS_BUCKET, Key=found["Key"])["Body"].read()
 
 
 def _accounts(stack: Stores) -> Iterator[tuple[str, str, bytes]]:

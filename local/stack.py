@@ -1,4 +1,5 @@
-"""The local stack as a library: the real emulators, Redis and a mail server, and a stand-in for Replicate.
+"""The local stack as a library: the real emulators, Redis and a mail server, and stand-ins for Replicate and for the
+witness of the log.
 
 For the tests, the demo and `up`.
 """
@@ -39,6 +40,8 @@ SETTINGS = {
     "ASTRA_QUIET_PERIOD_SECONDS": "3",
     "ASTRA_RETRY_DELAY_SECONDS": "1",
     "ASTRA_UNSEALED_AFTER_SECONDS": "10",
+    "ASTRA_CHECKPOINT_SECONDS": "1",
+    "ASTRA_WITNESS_BUCKET": ports.WITNESS_BUCKET,
 }
 
 
@@ -50,7 +53,7 @@ class Stack:
     """A running local stack; `with Stack() as stack:` starts it and always stops all of it.
 
     Args:
-        only: the emulators to start; Redis, mail and the stand-in for Replicate always are.
+        only: the emulators to start; Redis, mail and the stand-ins for Replicate and the witness always are.
         offset: added to every port, so that a second stack can run beside the first.
         timer: seconds between two firings of each schedule, or None for no timer.
         settings: more environment for the functions, over SETTINGS.
@@ -84,7 +87,9 @@ class Stack:
         self.log_dir = LOGS / f"offset-{offset}" if offset else LOGS
         self.failure: str | None = None
         self._only, self._offset, self._timer, self._say = only, offset, timer, say
-        self._settings = {**SETTINGS, "ASTRA_REPLICATE_URL": self.replicate.url, **(settings or {})}
+        self.witness_url = self._url("witness")
+        urls = {"ASTRA_REPLICATE_URL": self.replicate.url, "ASTRA_WITNESS_URL": self.witness_url}
+        self._settings = {**SETTINGS, **urls, **(settings or {})}
         self._folder: run_folder.RunFolder | None = None
         self._processes: Supervised | None = None
         self._stopping = False
@@ -191,6 +196,8 @@ class Stack:
             "ASTRA_REDIS_URL": self.redis_url,
             "ASTRA_REPLICATE_TOKEN": self.replicate.token,
             "ASTRA_SMTP_URL": f"smtp://127.0.0.1:{self.ports['smtp']}",
+            "ASTRA_WITNESS_KEY_ID": "local",  # the stand-in takes any
+            "ASTRA_WITNESS_SECRET": "local",
         }
         self._folder = folder = run_folder.make(self.project, self._offset, services)
         self.mail.start()
@@ -199,7 +206,8 @@ class Stack:
         if redis is None:
             raise StackError("there is no redis-server: install it (apt install redis-server)")
         firebase = commands.firebase(self._only, self.project, folder, tools, self._settings)
-        self._processes = Supervised([redis, firebase], self.log_dir, folder.path, self._on_exit)
+        witness = commands.witness(self.ports["witness"])
+        self._processes = Supervised([redis, firebase, witness], self.log_dir, folder.path, self._on_exit)
         self._wait_until_ready()
         programs = readiness.emulator_programs(self._processes.processes["firebase"])
         threading.Thread(target=self._watch_programs, args=(programs,), name="watchdog", daemon=True).start()
@@ -228,7 +236,8 @@ class Stack:
         while True:
             self.check()
             now = time.monotonic()
-            if readiness.is_started(log) and readiness.redis_is_up(self.ports["redis"]):
+            services_up = readiness.redis_is_up(self.ports["redis"]) and readiness.witness_is_up(self.witness_url)
+            if services_up and readiness.is_started(log):
                 missing = readiness.missing(self._url("hub"), self._only, self.functions_url)
                 if missing:
                     raise StackError(f"did not start: {', '.join(missing)} (log: {shown(log)})")

@@ -21,6 +21,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from PIL import Image
 
+from local import offline
 from local.client import CallError, Client, Person, name_of
 from local.scan import contents, scan
 from local.stack import Stack
@@ -133,6 +134,9 @@ def _tell(stack: Stack, client: Client, listener: Listener) -> None:  # noqa: PL
     listener.check("nothing remains in any store", all(line["remaining"] == 0 for line in certificate["stores"]))
     listener.check("her key was destroyed", certificate["keyDestroyed"] and _deleted(certificate, "user-key") == 1)
 
+    listener.chapter("Ada has a receipt of the log, and checks it without us")
+    _proved(stack, client, receipt, listener)
+
     listener.chapter("Somebody who trusts nothing of this looks through every store")
     found = scan(stack, needles(ada, photograph, opened.content))
     listener.saw("occurrences of her id, address, name or photograph", ", ".join(map(str, found)) or "0")
@@ -142,6 +146,21 @@ def _tell(stack: Stack, client: Client, listener: Listener) -> None:  # noqa: PL
     listener.chapter("Grace has lost nothing")
     listener.check("what is hers is the same, byte for byte", _belongings(stack, grace) == before)
     listener.check("and opens", client.open(graces_image, grace.token).status_code == 200)
+
+
+def _proved(stack: Stack, client: Client, receipt: str, listener: Listener) -> None:
+    def look() -> dict[str, Any] | None:
+        answer = client.call("receipt", {"receipt": receipt})
+        return answer if "proof" in answer else None
+
+    answer, key = wait_for("the proof", look), offline.published_key(stack)
+    listener.saw("proof", f"{answer['proof'].splitlines()[2]}, {len(answer['proof'])} bytes")
+    listener.saw("the log's key, as it would be published", key)
+    proved, verdict = offline.verify(stack, answer, key)
+    listener.saw("verify.py says", verdict)
+    listener.check("her certificate is in the log, as one file of Python finds by itself", proved)
+    answer["certificate"]["keyDestroyed"] = False
+    listener.check("and a certificate with one word changed is not", not offline.verify(stack, answer, key)[0])
 
 
 def _locked_out_and_let_in(stack: Stack, client: Client, ada: Person, listener: Listener) -> None:

@@ -86,6 +86,17 @@ def test_a_deployed_folder_installs_lists_its_functions_and_names_the_settings_i
         assert f"{name} is missing" in started.stderr
 
 
+def test_governance_lists_what_staff_may_do() -> None:
+    python, folder = Path(sys.executable), ROOT / CODEBASES["governance"]
+    listed = run(python, folder, LIST, ADMIN_PORT="8081")
+    names = ["accept_security_policy", "grant_role", "place_hold", "record_disclosure", "register_processor"]
+    names += ["release_hold", "remove_child", "review", "revoke_role", "sequence", "sign_review"]
+    assert listed.stdout.strip() == str(names), listed.stderr
+    started = run(python, folder, LIST)
+    for name in ("ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL", "ASTRA_LOG_KEY"):
+        assert f"{name} is missing" in started.stderr
+
+
 def test_the_wheels_version_follows_its_content(tmp_path: Path) -> None:
     copy = tmp_path / "repository"
     shutil.copytree(ROOT / "shared", copy / "shared", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))

@@ -21,7 +21,7 @@ import certificates
 import copies
 import verifier
 from artefacts import Artefacts, Prediction
-from astra import holds, limits, log, policy, tombstones
+from astra import holds, limits, log, policy, tlog, tombstones
 from astra.claims import claimant, lives, name_of
 from astra.datamap import DATA_MAP
 from astra.documents import fetch
@@ -45,6 +45,7 @@ _STEPS: Final = (FIRST, *(store.value for store in _STORES), _VERIFY)
 _FORGOTTEN: Final = ("uid", "email", "enrolledUntil", "step", "cursor", "counts", "files", "replicateUntil")
 
 Changes = dict[str, Any]
+Snapshots = list["firestore.DocumentSnapshot[Any]"]
 
 
 class Cascade:
@@ -186,7 +187,7 @@ class Cascade:
         trees = self._trees_of(Store.FIRESTORE, self._platform.db, job)
         page = trees.page(job["cursor"])
 
-        def write(transaction: firestore.Transaction, read: "list[firestore.DocumentSnapshot[Any]]") -> Changes:
+        def write(transaction: firestore.Transaction, read: Snapshots) -> Changes:
             held = self._with_keys(job, holds.held(read[0], self._platform.clock()))
             deleted = trees.delete(transaction, page, read[1:], held)
             return self._went_on(job, deleted, page.cursor) if page.cursor else self._ended(job, deleted)
@@ -261,19 +262,20 @@ class Cascade:
             return {"step": FIRST, "cursor": None, "reopened": job["reopened"] + 1}
         log.write(log.Event.ERASURE_VERIFIED, job=self._subject)
         version = policy.current(self._platform.db, now).version
-        lasting = copies.lasting(self._platform)
         certificate = certificates.issue(
-            self._platform.settings, self._subject, job, found, held, lasting, now, version
+            self._platform.settings, self._subject, job, found, held, copies.lasting(self._platform), now, version
         )
         if holding := [hold["expiresAt"] for name, hold in held.items() if found[name]]:
             ending = {"step": HELD, "cursor": None, "certificate": certificate, "nextRunAt": min(holding)}
         else:
             forgotten = dict.fromkeys(_FORGOTTEN, firestore.DELETE_FIELD)
             ending = {**forgotten, "state": "verified", "certificate": certificate, "nextRunAt": None}
+        entry = tlog.Entry(tlog.Action.ERASURE_CERTIFIED, certificate, now, self._subject)
 
-        def unless_holds_changed(_: firestore.Transaction, read: "list[firestore.DocumentSnapshot[Any]]") -> Changes:
-            # A hold that was placed or released meanwhile makes the certificate untrue: look again.
-            return ending if read[0].update_time == stored.update_time else {"cursor": None}
+        def unless_holds_changed(transaction: firestore.Transaction, read: Snapshots) -> Changes:
+            if read[0].update_time != stored.update_time:
+                return {"cursor": None}  # placed or released meanwhile, a hold makes the certificate untrue: look again
+            return {**ending, "logged": tlog.append(transaction, self._platform.db, entry)}
 
         return Atomic(unless_holds_changed, (self._holds,))
 

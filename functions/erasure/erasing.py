@@ -1,5 +1,6 @@
 """The handlers: ask for an erasure, run it, find it again when it was lost, show what came of it."""
 
+import logging
 from datetime import timedelta
 from typing import Any, Final
 
@@ -9,12 +10,14 @@ from pydantic import Field
 
 import cascade
 import orphans
-from astra import erasure, jobs, log, tombstones
+from astra import erasure, jobs, log, proofs, tombstones
 from astra.callables import Agreed, Answer, Call, Caller, Shape
+from astra.notes import BadNote
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.queue import Queue
 from astra.settings import ErasureSettings
+from astra.tiles import Tampered
 
 _FRESH: Final = timedelta(minutes=5)
 
@@ -76,7 +79,21 @@ def receipt(platform: Platform[ErasureSettings], call: Call[ShowReceipt]) -> Ans
     if job is None:
         raise HttpsError(FunctionsErrorCode.NOT_FOUND, "No deletion has this receipt: check that it is whole.")
     # One that waits for a legal hold to end has a certificate too, which says what is held.
-    return {"state": job["state"]} | ({"certificate": job["certificate"]} if "certificate" in job else {})
+    answer: Answer = {"state": job["state"]}
+    if "certificate" in job:
+        answer["certificate"] = job["certificate"]
+        if proof := _proof(platform, job.get("logged")):
+            answer["proof"] = proof
+    return answer
+
+
+def _proof(platform: Platform[ErasureSettings], entry_id: str | None) -> str | None:
+    """The certificate's receipt from the log, once it is in a checkpoint. A log in disorder hides no certificate."""
+    try:
+        return proofs.of_entry(platform.db, platform.bucket, entry_id) if entry_id else None
+    except (Tampered, BadNote) as wrong:
+        log.failure(log.Event.PROOF_FAILED, wrong, severity=logging.CRITICAL)
+        return None
 
 
 def _refuse_revoked(platform: Platform[ErasureSettings], caller: Caller) -> None:

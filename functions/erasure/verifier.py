@@ -42,6 +42,8 @@ def found(
                 left[entry.name] = sum(1 for _ in platform.bucket.list_blobs(prefix=path, versions=True))
             case Store.REDIS:
                 left[entry.name] = sum(1 for key in platform.redis.scan_iter(count=1000) if key.startswith(path))
+            case Store.FIRESTORE if entry.where.endswith(".{item}"):
+                left[entry.name] = sum(1 for _ in _named(platform.db, path))
             case Store.FIRESTORE if not _is_below_another(entry):
                 left.update(_documents(platform.db, path, entry, person))
             case Store.VAULT if not _is_below_another(entry):
@@ -49,6 +51,14 @@ def found(
             case Store.AUTH:
                 left[entry.name] = len(auth.get_users([auth.UidIdentifier(person.uid)], app=platform.app).users)
     return +left
+
+
+def _named(db: firestore.Client, path: str) -> Iterator[object]:
+    """The documents of a collection whose names begin with what `path` ends with."""
+    collection, _, beginning = path.rpartition("/")
+    first, last = (db.collection(collection).document(beginning + end) for end in ("", "\uf8ff"))
+    query = db.collection(collection).where(filter=firestore.FieldFilter("__name__", ">=", first))
+    return query.where(filter=firestore.FieldFilter("__name__", "<", last)).select([]).stream()
 
 
 def _is_below_another(entry: Entry) -> bool:

@@ -8,7 +8,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 
 import receipts
-from astra import log, network, policy, tombstones
+from astra import log, network, policy, tlog, tombstones
 from astra.documents import fetch
 from astra.platform import Platform
 from astra.policy import Policy
@@ -51,6 +51,7 @@ def before_create(platform: Platform[SignupSettings], asked: Asked) -> None:
         for purpose in agreed:
             receipt = receipts.given(subject, purpose, version, form["ageScreen"], form["createdAt"])
             transaction.create(profile.collection("consents").document(purpose), receipt)
+            tlog.append(transaction, db, receipts.logged(subject, purpose, receipt, form["createdAt"]))
         if locked:
             kept = {"network": platform.pseudonyms.of_network(asked.uid, str(at)), "since": now}
             transaction.create(lock(platform, asked.uid), kept)

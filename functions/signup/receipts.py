@@ -9,9 +9,11 @@ withdrawn, given again under a newer policy. `state` is what the last of them ma
 from datetime import datetime
 from typing import Any, Final
 
+from astra.clock import iso
 from astra.datamap import DATA_MAP
 from astra.policy import Policy
 from astra.pseudonyms import Pseudonym
+from astra.tlog import Action, Entry
 
 TERMS: Final = "terms"
 NOTICES: Final = "electronicNotices"
@@ -83,6 +85,15 @@ def renewed(receipt: dict[str, Any], policy: Policy, at: datetime) -> dict[str, 
 def withdrawn(receipt: dict[str, Any], at: datetime) -> dict[str, Any]:
     """What changes in a receipt when the consent is taken back."""
     return {"state": "withdrawn", "events": _and(receipt, {"type": "withdrawn", "at": at})}
+
+
+def logged(subject: Pseudonym, purpose: str, changes: dict[str, Any], at: datetime) -> Entry:
+    """What the log is told of a new receipt, or of `changes` in one."""
+    record = {"subject": subject, "purpose": purpose, "state": changes["state"], "at": iso(at)}
+    if changes["state"] == "withdrawn":
+        return Entry(Action.CONSENT_WITHDRAWN, record, at, subject)
+    text = {name: changes[name] for name in ("policyVersion", "policySha256", "policyLanguage")}
+    return Entry(Action.CONSENT_GIVEN, record | text, at, subject)
 
 
 def _event(kind: str, policy: Policy, at: datetime) -> dict[str, Any]:

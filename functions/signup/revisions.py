@@ -15,7 +15,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 
 import receipts
-from astra import tombstones
+from astra import tlog, tombstones
 from astra.claims import lives
 from astra.documents import fetch
 from astra.platform import Platform
@@ -72,16 +72,22 @@ class Revision:
         return True
 
     def consent(self, purpose: str, policy: Policy, *, given: bool) -> None:
-        """Note in the receipt that a consent was given or taken back; what stands so already changes nothing."""
+        """Note in receipt and log that a consent was given or taken back; what stands so already changes nothing."""
         receipt, terms = self._receipts.get(purpose), self._receipts.get(receipts.TERMS) or {}
         stands = receipt is not None and receipt["state"] == "given"
         if receipt is None and given:
-            new = receipts.given(self._subject, purpose, policy, terms.get("ageScreen", ""), self._now)
-            self._transaction.create(self._consent(purpose), new)
+            changes = receipts.given(self._subject, purpose, policy, terms.get("ageScreen", ""), self._now)
+            self._transaction.create(self._consent(purpose), changes)
         elif receipt is not None and given and (not stands or receipt["policyVersion"] != policy.version):
-            self._transaction.update(self._consent(purpose), receipts.renewed(receipt, policy, self._now))
+            changes = receipts.renewed(receipt, policy, self._now)
+            self._transaction.update(self._consent(purpose), changes)
         elif receipt is not None and stands and not given:
-            self._transaction.update(self._consent(purpose), receipts.withdrawn(receipt, self._now))
+            changes = receipts.withdrawn(receipt, self._now)
+            self._transaction.update(self._consent(purpose), changes)
+        else:
+            return
+        entry = receipts.logged(self._subject, purpose, changes, self._now)
+        tlog.append(self._transaction, self._platform.db, entry)
 
     def lock(self, network: str) -> None:
         """Lock sign-in to a masked network, of which a keyed hash is kept."""

@@ -11,7 +11,8 @@ from typing import Final
 
 import rfc8785
 
-from astra.entries import Disposition, Entry, Store
+from astra.entries import Entry, Store
+from astra.governance_map import GOVERNANCE, RECORDS, TOLD
 
 _CONTRACT: Final = "contract, GDPR art. 6(1)(b)"
 _OBLIGATION: Final = "legal obligation, GDPR art. 6(1)(c) with art. 5(2)"
@@ -212,6 +213,7 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         export_note="a hash that means nothing elsewhere",
         residual="backup",
     ),
+    *TOLD,
     Entry(
         name="profile",
         store=Store.FIRESTORE,
@@ -225,6 +227,7 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         residual="backup",
         owner_may=("get",),
     ),
+    *GOVERNANCE,
     Entry(
         name="object-keys",
         store=Store.VAULT,
@@ -270,65 +273,17 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         export=True,
         export_note="without the password hash",
     ),
-    Entry(
-        name="erasure",
-        store=Store.FIRESTORE,
-        where="erasures/{subject}",
-        category="progress and certificate of an erasure",
-        purpose="finish an erasure and prove it",
-        lawful_basis=_OBLIGATION,
-        retention="the account id until verified; the certificate for good",
-        export=False,
-        export_note="the receipt shows it",
-        disposition=Disposition.ANONYMISE,
-        disposition_note="certificate under a keyed pseudonym; GDPR art. 5(2) and 17(3)(b)",
-        residual="backup",
-    ),
-    Entry(
-        name="legal-holds",
-        store=Store.FIRESTORE,
-        where="holds/{subject}",
-        category="which of somebody's data must not be deleted, why, until when, and who approved it",
-        purpose="keep what the law asks to be kept, and nothing else",
-        lawful_basis=_OBLIGATION,
-        retention="for good",
-        export=False,
-        export_note="the certificate of an erasure says what is held",
-        disposition=Disposition.RETAIN,
-        disposition_note="the hold itself, under a keyed pseudonym; GDPR art. 5(2), 17(3)(b) and 17(3)(e)",
-        residual="backup",
-    ),
-    Entry(
-        name="tombstone",
-        store=Store.FIRESTORE,
-        where="tombstones/{subject}",
-        category="that somebody was erased, under a keyed pseudonym",
-        purpose="refuse late writes and restored copies",
-        lawful_basis=_OBLIGATION,
-        retention="for good",
-        export=False,
-        export_note="nothing in it",
-        disposition=Disposition.RETAIN,
-        disposition_note="keyed pseudonym and time; GDPR art. 5(2) and 17(3)(b)",
-    ),
-    Entry(
-        name="vault-tombstone",
-        store=Store.VAULT,
-        where="tombstones/{subject}",
-        category="that somebody was erased, under a keyed pseudonym",
-        purpose="never make a key for them again",
-        lawful_basis=_OBLIGATION,
-        retention="for good",
-        export=False,
-        export_note="nothing in it",
-        disposition=Disposition.RETAIN,
-        disposition_note="keyed pseudonym and time; GDPR art. 5(2) and 17(3)(b)",
-    ),
+    *RECORDS,
 )
 
 NOT_PERSONAL: Final = {
     "policies/{item}": "the published policy: the same for everybody",
+    "securityPolicies/{item}": "the security policy: the same for all who work here",
+    "processors/{item}": "companies, and the agreements with them",
+    "reviews/{item}": "the security policy's reviews; who signed one did so as an officer, under a keyed pseudonym",
+    "findings/{item}": "what staff must see to: of agreements and processors",
     "rounds/{item}": "how far a round through all stores is",
+    "log/{item}": "tiles and checkpoint of the transparency log: hashes, times, and staff under keyed pseudonyms",
     "rate:{item}": "how many requests somebody made in this minute: whose they are nobody can tell",
 }
 """Documents and keys that hold nothing about anybody, each with the reason."""

@@ -8,13 +8,14 @@
 import argparse
 import re
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from google.api_core.exceptions import AlreadyExists
 from google.cloud import firestore
 
-from astra import jobs, tombstones
+from astra import jobs, tlog, tombstones
 from astra.clock import iso
 from astra.documents import fetch
 from astra.entries import ACCOUNT_ID
@@ -44,7 +45,7 @@ def roll_call(db: firestore.Client) -> firestore.DocumentReference:
 
 
 def begin(platform: Platform[Settings], uid: str, now: datetime) -> bool:
-    """Write down the intent before anything is deleted: tombstone, job and closed profile, all or none of them.
+    """Write down the intent before anything is deleted: tombstone, job, log and closed profile, all or none of them.
 
     Answers whether this call was the one that began it.
     """
@@ -54,15 +55,24 @@ def begin(platform: Platform[Settings], uid: str, now: datetime) -> bool:
         return False
     # A batch, not a transaction: of a crowd that asks at once, one creates the job and none waits for another.
     batch = db.batch()
-    batch.create(job.reference, _opened(uid, now))
-    tombstones.bury(batch, db, subject, now)
-    if profile.exists:
-        batch.update(profile.reference, {"state": "erasing"})
+    intend(batch, platform, uid, now, has_profile=profile.exists)
     try:
         batch.commit()
     except AlreadyExists:
         return False
     return True
+
+
+def intend(
+    batch: firestore.WriteBatch, platform: Platform[Settings], uid: str, now: datetime, *, has_profile: bool
+) -> None:
+    """Write the intent as part of `batch`, which may be a transaction, and fails if there is one already."""
+    db, subject = platform.db, platform.pseudonyms.of_uid(uid)
+    batch.create(reference(db, subject), _opened(uid, now))
+    tombstones.bury(batch, db, subject, now)
+    tlog.append(batch, db, _begun(subject, now))
+    if has_profile:
+        batch.update(db.collection("users").document(uid), {"state": "erasing"})
 
 
 def begin_again(platform: Platform[Settings], uid: str, now: datetime) -> None:
@@ -81,6 +91,7 @@ def begin_again(platform: Platform[Settings], uid: str, now: datetime) -> None:
                 transaction.update(job.reference, {"nextRunAt": now})
             return
         tombstones.bury(transaction, db, subject, now)
+        tlog.append(transaction, db, _begun(subject, now))
         if restored.exists:
             transaction.update(profile, {"state": "erasing"})
         # The fence goes on counting, so that a worker from before the end stays fenced.
@@ -90,17 +101,24 @@ def begin_again(platform: Platform[Settings], uid: str, now: datetime) -> None:
     transact(db, body)
 
 
-def resume(transaction: firestore.Transaction, db: firestore.Client, subject: Pseudonym, now: datetime) -> None:
-    """Let an erasure that waits for a legal hold go on, in the transaction that ends the hold. Reads, then writes."""
+def resuming(
+    transaction: firestore.Transaction, db: firestore.Client, subject: Pseudonym, now: datetime
+) -> Callable[[], None]:
+    """Reads whether an erasure waits for a legal hold. Answers what lets it go on, in the same transaction."""
     job = reference(db, subject).get(["step"], transaction=transaction)
-    if (job.to_dict() or {}).get("step") == HELD:
-        transaction.update(job.reference, {"nextRunAt": now})
+    waits = (job.to_dict() or {}).get("step") == HELD
+    return lambda: transaction.update(job.reference, {"nextRunAt": now}) if waits else None
 
 
 def _opened(uid: str, now: datetime) -> dict[str, Any]:
     if not ACCOUNT_ID.fullmatch(uid):
         raise ValueError("this is no account id: it would be a path to something else")
     return jobs.opened(now, uid=uid, step=FIRST, counts={}, reopened=0)
+
+
+def _begun(subject: Pseudonym, now: datetime) -> tlog.Entry:
+    record = {"subject": subject, "begunAt": iso(now)}
+    return tlog.Entry(tlog.Action.ERASURE_BEGUN, record, now, subject)
 
 
 def retry(platform: Platform[Settings], job: firestore.DocumentReference) -> None:

@@ -16,7 +16,7 @@ from google.cloud import firestore
 
 from astra.datamap import DATA_MAP
 from astra.entries import Disposition, Entry
-from astra.erasure import resume
+from astra.erasure import resuming
 from astra.pseudonyms import Pseudonym
 from astra.transactions import transact
 
@@ -49,39 +49,67 @@ def place(
 
     `basis` names the law and the case's reference and is shown to the person: nothing else belongs into it.
     """
-    _check(basis, expires_at, approvers, now)
     hold_id = secrets.token_hex(8)
-    hold = {
-        "entries": sorted(entries),
-        "basis": basis.strip(),
-        "expiresAt": expires_at,
-        "approvers": sorted(approvers),
-        "placedAt": now,
-        "releasedAt": None,
-    }
 
     def body(transaction: firestore.Transaction) -> None:
         stored = reference(db, subject).get(transaction=transaction)
-        # Together with those that are valid: a hold on everything is not let in piece by piece.
-        _check_scope(entries, held(stored, now).keys())
-        transaction.set(reference(db, subject), {hold_id: hold}, merge=True)
+        hold = drawn_up(stored, entries=entries, basis=basis, expires_at=expires_at, now=now)
+        put(transaction, stored.reference, hold_id, hold, approvers)
 
     transact(db, body)
     return hold_id
 
 
+def drawn_up(
+    stored: "firestore.DocumentSnapshot[Any]",
+    *,
+    entries: Collection[str],
+    basis: str,
+    expires_at: datetime,
+    now: datetime,
+) -> dict[str, Any]:
+    """A hold beside the person's others, as read; nothing is written yet. Raises Refused."""
+    _check(basis, expires_at, now)
+    # Together with those that are valid: a hold on everything is not let in piece by piece.
+    _check_scope(entries, held(stored, now).keys())
+    when = {"expiresAt": expires_at, "placedAt": now, "releasedAt": None}
+    return {"entries": sorted(entries), "basis": basis.strip(), **when}
+
+
+def put(
+    batch: firestore.WriteBatch,
+    holds: firestore.DocumentReference,
+    hold_id: str,
+    hold: dict[str, Any],
+    approvers: Collection[str],
+) -> None:
+    """Write what was drawn up, in the same transaction. Raises Refused unless two people approve it."""
+    different = {approver.strip().casefold() for approver in approvers} - {""}
+    if isinstance(approvers, str) or len(different) < _APPROVERS:
+        raise Refused("approvers: two different people must approve a hold.")
+    batch.set(holds, {hold_id: {**hold, "approvers": sorted(approvers)}}, merge=True)
+
+
 def release(db: firestore.Client, subject: Pseudonym, hold_id: str, now: datetime) -> None:
     """End a hold before its time. An erasure that waited for it goes on. Raises Refused if there is none."""
+    transact(db, lambda transaction: releasing(transaction, db, subject, hold_id, now)())
 
-    def body(transaction: firestore.Transaction) -> None:
-        stored = reference(db, subject).get(transaction=transaction).to_dict() or {}
-        if hold_id not in stored:
-            raise Refused("There is no hold of this id.")
-        resume(transaction, db, subject, now)
+
+def releasing(
+    transaction: firestore.Transaction, db: firestore.Client, subject: Pseudonym, hold_id: str, now: datetime
+) -> Callable[[], None]:
+    """Reads a hold. Answers what ends it, in the same transaction. Raises Refused if there is none."""
+    stored = reference(db, subject).get(transaction=transaction).to_dict() or {}
+    if hold_id not in stored:
+        raise Refused("There is no hold of this id.")
+    resume = resuming(transaction, db, subject, now)
+
+    def write() -> None:
+        resume()
         if stored[hold_id]["releasedAt"] is None:
             transaction.update(reference(db, subject), {f"`{hold_id}`.releasedAt": now})
 
-    transact(db, body)
+    return write
 
 
 def held(stored: "firestore.DocumentSnapshot[Any]", now: datetime) -> dict[str, dict[str, Any]]:
@@ -117,11 +145,8 @@ def _check_scope(entries: Collection[str], held_already: Collection[str]) -> Non
         )
 
 
-def _check(basis: str, expires_at: datetime, approvers: Collection[str], now: datetime) -> None:
+def _check(basis: str, expires_at: datetime, now: datetime) -> None:
     if not basis.strip():
         raise Refused("basis: name the law and the case's reference.")
     if not now < expires_at <= now + LONGEST:
         raise Refused("expires_at: must lie in the future, at most 366 days ahead; a longer hold is renewed.")
-    different = {approver.strip().casefold() for approver in approvers} - {""}
-    if isinstance(approvers, str) or len(different) < _APPROVERS:
-        raise Refused("approvers: two different people must approve a hold.")

@@ -1,8 +1,10 @@
-"""Which policy is in force, and what its text hashes to.
+"""Which policy is in force, and what its text hashes to: the public one, and the security policy of whoever works here.
 
-    policies/{version}   {version, sha256, effectiveAt, text}; anyone may read it
+    policies/{version}           {version, sha256, effectiveAt, text}; anyone may read it
+    securityPolicies/{version}   the same; whoever is signed in may read it
 
-`python -m astra.policy` publishes the first version to the project of the environment. It is harmless to repeat.
+`python -m astra.policy` publishes the first version of each to the project of the environment. It is harmless to
+repeat.
 """
 
 import hashlib
@@ -14,12 +16,15 @@ from typing import Any, Final
 from google.cloud import firestore
 
 FIRST: Final = "2025-08-02"
+FIRST_SECURITY: Final = "security-2025-07-15"
+PUBLIC: Final = "policies"
+SECURITY: Final = "securityPolicies"
 _FIELDS: Final = ("version", "sha256", "effectiveAt")
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A version of the policy. `sha256` is of its text in UTF-8, in hex."""
+    """A version of a policy. `sha256` is of its text in UTF-8, in hex."""
 
     version: str
     sha256: str
@@ -32,34 +37,39 @@ class Policy:
 
 
 def publish_first(db: firestore.Client) -> None:
-    """Put the policy of 2 August 2025 into force, as it was published."""
-    text = resources.files("astra").joinpath(f"policies/{FIRST}.txt").read_text(encoding="utf-8")
-    db.collection("policies").document(FIRST).set(
-        {
-            "version": FIRST,
-            "sha256": hashlib.sha256(text.encode()).hexdigest(),
-            "effectiveAt": datetime(2025, 8, 2, tzinfo=UTC),
-            "text": text,
-        }
-    )
+    """Put the policy of 2 August 2025, and the security policy of the month before it, into force as published."""
+    _publish(db, PUBLIC, FIRST, datetime(2025, 8, 2, tzinfo=UTC))
+    _publish(db, SECURITY, FIRST_SECURITY, datetime(2025, 7, 15, tzinfo=UTC))
+
+
+def _publish(db: firestore.Client, collection: str, version: str, effective_at: datetime) -> None:
+    text = resources.files("astra").joinpath(f"policies/{version}.txt").read_text(encoding="utf-8")
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    fields = {"version": version, "sha256": sha256, "effectiveAt": effective_at, "text": text}
+    db.collection(collection).document(version).set(fields)
 
 
 def find(db: firestore.Client, version: str) -> Policy | None:
     """A published version, in force or not yet; None if there is none of that name."""
-    stored = db.collection("policies").document(version).get(_FIELDS)
+    stored = db.collection(PUBLIC).document(version).get(_FIELDS)
     return Policy.of(stored) if stored.exists else None
 
 
-def current(db: firestore.Client, now: datetime) -> Policy:
+def current(
+    db: firestore.Client,
+    now: datetime,
+    collection: str = PUBLIC,
+    transaction: firestore.Transaction | None = None,
+) -> Policy:
     """The version in force at `now`. Raises LookupError on a project where none was ever published."""
     in_force = (
-        db.collection("policies")
+        db.collection(collection)
         .where(filter=firestore.FieldFilter("effectiveAt", "<=", now))
         .order_by("effectiveAt", direction=firestore.Query.DESCENDING)
         .select(_FIELDS)
         .limit(1)
     )
-    for snapshot in in_force.stream():
+    for snapshot in in_force.stream(transaction=transaction):
         return Policy.of(snapshot)
     raise LookupError("no policy is in force: run `python -m astra.policy` once for this project")
 

@@ -41,6 +41,10 @@ class Pseudonyms:
         """What is kept of a one-time code: without the key it can't be guessed from this."""
         return self._mac("code", f"{uid}\0{code}")
 
+    def of_proposal(self, action: str, request: str) -> Pseudonym:
+        """The name of what one member of staff proposes and another must confirm by the same request."""
+        return self._mac("proposal", f"{action}\0{request}")
+
     def receipt(self, request_id: str) -> str:
         """The secret that shows who asked for an erasure: the same for the same request, known to nobody else."""
         return f"{request_id}.{self._mac('receipt', request_id)}"

@@ -7,6 +7,7 @@ named at start, all of it at once; a value never appears in the error.
 import base64
 import binascii
 import os
+import re
 from datetime import timedelta
 from typing import Annotated, Self, TypeVar
 
@@ -150,6 +151,48 @@ class ErasureSettings(RedisSettings):
     def retry_delay(self) -> timedelta:
         """`retry_delay_seconds` as a duration."""
         return timedelta(seconds=self.retry_delay_seconds)
+
+
+class LogSettings(Settings):
+    """What the transparency log and its witness need."""
+
+    log_key: Key
+    """Ed25519 private key: signs checkpoints of the log."""
+    log_origin: str = "astra-engineering.co/log"
+    """The log's own name, which its checkpoints and its keys bear."""
+    log_verifiers: tuple[str, ...] = ()
+    """Verifier keys of earlier signing keys, as JSON: what they signed stays good."""
+    witness_url: HttpUrl
+    """The S3-compatible service that holds the witness's bucket; https outside the emulators."""
+    witness_bucket: str
+    """A bucket made with Object Lock, in another account."""
+    witness_region: str = "us-east-1"
+    witness_key_id: Secret[str]
+    witness_secret: Secret[str]
+    """May put, list and get there, and needs no more."""
+    witness_days: int = 3653
+    """How long the witness can't forget a checkpoint."""
+    checkpoint_seconds: int = 50
+    """From one checkpoint to the next, at least: a little less than the schedule's minute."""
+    retry_delay_seconds: int = 30
+    """The first delay after a failure; it doubles from there."""
+
+    @model_validator(mode="after")
+    def _witness_over_tls(self) -> Self:
+        if not emulated() and self.witness_url.scheme != "https":
+            raise ValueError("ASTRA_WITNESS_URL must start with https:// outside the emulators")
+        if not re.fullmatch(r"[^\s+]+", self.log_origin):
+            raise ValueError("ASTRA_LOG_ORIGIN must be a name without blanks and plus signs")
+        return self
+
+    @property
+    def retry_delay(self) -> timedelta:
+        """`retry_delay_seconds` as a duration."""
+        return timedelta(seconds=self.retry_delay_seconds)
+
+
+class GovernanceSettings(RedisSettings, LogSettings):
+    """What governance needs: to count requests, and to keep the log."""
 
 
 def load(kind: type[S]) -> S:

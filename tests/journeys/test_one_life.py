@@ -34,5 +34,5 @@ def test_one_persons_whole_life(stack: Stack) -> None:
     witness = Witness()
     story.tell(stack, witness)
     assert witness.broken == [], "\n".join(f"{what}: {value}" for what, value in witness.sights)
-    assert len(witness.claims) >= 22, "the story has lost claims"
+    assert len(witness.claims) >= 24, "the story has lost claims"
     assert len(witness.certificates) == 1

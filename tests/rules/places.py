@@ -26,6 +26,8 @@ class Place:
     database: str = "(default)"
     owner_may: tuple[str, ...] = ()
     public: bool = False
+    for_members: bool = False
+    """Whether everybody may read it who has signed in."""
     who: tuple[str, ...] = WHO
 
     def __str__(self) -> str:
@@ -43,7 +45,7 @@ class Place:
 
     def expected(self, who: str, operation: str) -> bool:
         """Whether that must be allowed."""
-        if self.public:
+        if self.public or (self.for_members and who != "anonymous"):
             return operation in READS
         if who not in OWNERS or operation in ("get expired", "list all"):
             return False
@@ -62,18 +64,15 @@ def _of_data_map(*stores: Store) -> list[Place]:
     ]
 
 
-# What the public interface promises to owners and nothing writes yet: until the data map has an entry for it.
-_PROMISED = [
-    Place("users/{uid}/notices/{item}", owner_may=("get", "list")),
-]
-
-
 def _documents() -> list[Place]:
     places = _of_data_map(Store.FIRESTORE, Store.VAULT)
-    places += [place for place in _PROMISED if place.path not in {known.path for known in places}]
     # Of what is nobody's, the documents: their paths have an even number of parts.
-    places += [Place(path, public=path == "policies/{item}") for path in NOT_PERSONAL if path.count("/") % 2]
-    readable = [place for place in places if place.owner_may or place.public]
+    places += [
+        Place(path, public=path == "policies/{item}", for_members=path == "securityPolicies/{item}")
+        for path in NOT_PERSONAL
+        if path.count("/") % 2
+    ]
+    readable = [place for place in places if place.owner_may or place.public or place.for_members]
     closed = [Place("unheard-of/{item}"), Place("users/{uid}/unheard-of/{item}")]
     closed += [Place(f"{place.path}/deeper/{{item}}") for place in readable]
     # The same paths in the database of keys: rules are written once for both.

@@ -30,7 +30,11 @@ def gather(report: dict[str, Any], outcomes: dict[Span, set[str]]) -> None:
 
 @pytest.fixture(scope="module")
 def outcomes(documents: Documents) -> dict[str, set[str]]:
-    readable = [place for place in DOCUMENTS if place.public or place.owner_may or place.database == "vault"]
+    readable = [
+        place
+        for place in DOCUMENTS
+        if place.public or place.for_members or place.owner_may or place.database == "vault"
+    ]
     for cell in cells(readable, DOCUMENT_OPERATIONS):
         if cell.who in ("owner", "anonymous", "erasing"):
             documents.allows(cell)

@@ -52,6 +52,9 @@ def test_owners_may_do_what_rules_have_a_word_for_with_what_is_found_by_their_ac
         (Store.FIRESTORE, "users/ada/images/ring-0001", "image-records"),
         (Store.FIRESTORE, "users/ada/images/ring-0001/deeper/x", None),
         (Store.FIRESTORE, "users/ada/unheard-of/x", None),
+        (Store.FIRESTORE, "commitments/" + "f" * 64 + ".x", "log-entries"),
+        (Store.FIRESTORE, "commitments/log.x", "log-entries"),
+        (Store.FIRESTORE, "commitments/" + "f" * 64, None),
         (Store.VAULT, "keys/ada", "user-key"),
         (Store.STORAGE, "images/ada/ring-0001", "sealed-images"),
         (Store.STORAGE, "images/ada", None),
@@ -68,6 +71,10 @@ def test_a_prefix_ends_with_a_slash_so_that_it_meets_nobody_else() -> None:
     assert ADA.place(entry("sealed-images")) == "images/ada/"
     assert ADA.place(entry("uploads")) == "incoming/ada/"
     assert ADA.place(entry("request-counters")) == "user:{ada}:"
+
+
+def test_a_persons_entries_of_the_log_are_found_by_the_beginning_of_their_names() -> None:
+    assert ADA.place(entry("log-entries")) == "commitments/" + "f" * 64 + "."
 
 
 def test_a_person_without_an_address_has_no_enrolment() -> None:

@@ -2,14 +2,15 @@ import base64
 
 import pytest
 
-from astra.settings import ErasureSettings, SealingSettings, Settings, SettingsError, SignupSettings, load
+from astra.settings import ErasureSettings, LogSettings, SealingSettings, Settings, SettingsError, SignupSettings, load
 
+LOG = ("LOG_KEY", "WITNESS_URL", "WITNESS_BUCKET", "WITNESS_KEY_ID", "WITNESS_SECRET")
 KEY = base64.b64encode(bytes(range(32))).decode()
 
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PSEUDONYM_KEY", "CERTIFICATE_KEY", "LOCAL_KMS_KEY", "KMS_URI", "REDIS_URL", "SMTP_URL"):
+    for name in ("PSEUDONYM_KEY", "CERTIFICATE_KEY", "LOCAL_KMS_KEY", "KMS_URI", "REDIS_URL", "SMTP_URL", *LOG):
         monkeypatch.delenv(f"ASTRA_{name}", raising=False)
     monkeypatch.delenv("FUNCTIONS_EMULATOR", raising=False)
 
@@ -67,6 +68,23 @@ def test_mail_without_tls_is_refused_outside_the_emulators(monkeypatch: pytest.M
     assert "hunter2" not in str(refusal.value)
     monkeypatch.setenv("ASTRA_SMTP_URL", "smtps://astra:hunter2@mail.example")
     assert "hunter2" not in repr(load(SignupSettings))
+
+
+def test_a_witness_without_tls_and_a_log_without_a_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        load(LogSettings)
+    for name in LOG:
+        assert f"ASTRA_{name} is missing" in str(refusal.value)
+    for name, value in zip(LOG, (KEY, "http://witness.example", "bucket", "hunter2", "hunter3"), strict=True):
+        monkeypatch.setenv(f"ASTRA_{name}", value)
+    monkeypatch.setenv("ASTRA_PSEUDONYM_KEY", KEY)
+    with pytest.raises(SettingsError, match="ASTRA_WITNESS_URL must start with https://"):
+        load(LogSettings)
+    monkeypatch.setenv("ASTRA_WITNESS_URL", "https://witness.example")
+    assert "hunter" not in repr(load(LogSettings))
+    monkeypatch.setenv("ASTRA_LOG_ORIGIN", "two words")
+    with pytest.raises(SettingsError, match="ASTRA_LOG_ORIGIN"):
+        load(LogSettings)
 
 
 def test_both_are_taken_in_the_emulators(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,16 @@ def test_the_certificate_counts_what_was_confirmed_and_nothing_personal_stays(ad
         "account": 1,
         "erasure": 0,
         "legal-holds": 0,
+        "log-entries": 0,
+        "network-locks": 0,
+        "notices": 0,
+        "untold-disclosures": 0,
+        "child-removals": 0,
+        "staff-proposals": 0,
+        "staff": 0,
+        "disclosures": 0,
+        "requests": 0,
+        "sign-in-codes": 0,
         "tombstone": 0,
         "vault-tombstone": 0,
         "unmapped-firestore": 2,
@@ -207,7 +217,7 @@ def test_the_verifier_sees_each_store_by_itself(ada: Somebody, store: str) -> No
     }[store]
     assert names <= whole
     ada.erase()
-    assert set(verifier.found(ada.platform, person, [])) == {"erasure", "tombstone", "vault-tombstone"}
+    assert set(verifier.found(ada.platform, person, [])) == {"erasure", "log-entries", "tombstone", "vault-tombstone"}
 
 
 def test_a_long_verification_makes_checkpoints_and_looks_at_everything(

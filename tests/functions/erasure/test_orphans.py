@@ -227,7 +227,8 @@ def test_folders_of_old_generations_alone_are_asked_for(
 
 
 def test_every_place_of_the_map_that_names_an_account_is_gone_through() -> None:
-    assert len(list(orphans._rosters())) == 1 + len({"incoming", "images", "thumbs", "users", "keys"})
+    places = {"incoming", "images", "thumbs", "users", "keys", "staff", "removals"}
+    assert len(list(orphans._rosters())) == 1 + len(places)
 
 
 def test_a_name_like_a_pattern_takes_nobody_along(platform: Platform[Any], ada: Somebody) -> None:

@@ -1,5 +1,6 @@
 """What people change about themselves, and what is kept of the change."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
 import receipts
 from accounts import before_sign_in
-from astra import erasure, policy
+from astra import erasure, policy, tlog
 from astra.callables import parse
 from astra.datamap import DATA_MAP
 from astra.platform import Platform
@@ -77,6 +78,26 @@ def test_a_consent_is_given_withdrawn_and_given_again(platform: Platform[Any], j
     assert member.receipt("electronicNotices")["state"] == "given"
     assert member.receipt("electronicNotices")["ageScreen"] == member.receipt("terms")["ageScreen"]
     assert member.requests() == []
+
+
+def test_consents_are_logged_when_they_are_given_and_taken_back_and_not_otherwise(
+    platform: Platform[Any], join: Join
+) -> None:
+    member = join(consents={"terms": True, "electronicNotices": True})
+    subject = platform.pseudonyms.of_uid(member.uid)
+
+    def logged() -> list[tuple[str, str]]:
+        rows = (row.to_dict() or {} for row in platform.db.collection(tlog.COMMITMENTS).stream() if subject in row.id)
+        found = [(fields["action"], json.loads(fields["record"])) for fields in rows if tlog.is_opened_by(fields)]
+        assert member.uid not in repr(found)
+        assert member.email not in repr(found)
+        return sorted((action, record["purpose"]) for action, record in found)
+
+    given = [("account:consent:give", "electronicNotices"), ("account:consent:give", "terms")]
+    assert logged() == given
+    for wanted in (True, False, False):
+        update_profile(platform, member.call(parse(UpdateProfile, {"electronicNotices": wanted})))
+    assert logged() == [*given, ("account:consent:withdraw", "electronicNotices")]
 
 
 def test_a_long_history_keeps_its_beginning_and_its_end(platform: Platform[Any], join: Join) -> None:

@@ -1,0 +1,103 @@
+"""Governance: what staff may do and who agreed to it, what comes due, and a log of it that nobody can change."""
+
+from datetime import timedelta
+
+from firebase_functions import options, scheduler_fn
+
+import children
+import disclosing
+import holding
+import processing
+import reviewing
+import reviews
+import roles
+import sequencing
+from astra import callables
+from astra.callables import Answer, Call
+from astra.limits import Limit
+from astra.platform import Platform
+from astra.settings import GovernanceSettings
+
+PLATFORM = Platform.at_start(GovernanceSettings)
+REGION = options.SupportedRegion.US_CENTRAL1
+ACCOUNT = "governance-functions@"
+SECRETS = [
+    *("ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL"),
+    *("ASTRA_LOG_KEY", "ASTRA_WITNESS_KEY_ID", "ASTRA_WITNESS_SECRET"),
+]
+SCHEDULE_TIMEOUT = 240
+#: No person works faster. Where it can't be counted, the log still can't be flooded: see `privileged`.
+STAFF = Limit(30)
+
+
+@callables.on_call(PLATFORM, roles.AcceptSecurityPolicy, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def accept_security_policy(call: Call[roles.AcceptSecurityPolicy]) -> Answer:
+    return roles.accept_security_policy(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, roles.GrantRole, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def grant_role(call: Call[roles.GrantRole]) -> Answer:
+    return roles.grant_role(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, roles.RevokeRole, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def revoke_role(call: Call[roles.RevokeRole]) -> Answer:
+    return roles.revoke_role(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, reviews.SignReview, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def sign_review(call: Call[reviews.SignReview]) -> Answer:
+    return reviews.sign_review(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, holding.PlaceHold, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def place_hold(call: Call[holding.PlaceHold]) -> Answer:
+    return holding.place_hold(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, holding.ReleaseHold, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def release_hold(call: Call[holding.ReleaseHold]) -> Answer:
+    return holding.release_hold(PLATFORM, call)
+
+
+@callables.on_call(
+    PLATFORM, disclosing.RecordDisclosure, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT
+)
+def record_disclosure(call: Call[disclosing.RecordDisclosure]) -> Answer:
+    return disclosing.record_disclosure(PLATFORM, call)
+
+
+@callables.on_call(
+    PLATFORM, processing.RegisterProcessor, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT
+)
+def register_processor(call: Call[processing.RegisterProcessor]) -> Answer:
+    return processing.register_processor(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, children.RemoveChild, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def remove_child(call: Call[children.RemoveChild]) -> Answer:
+    return children.remove_child(PLATFORM, call)
+
+
+@scheduler_fn.on_schedule(
+    schedule="every 1 hours",
+    region=REGION,
+    secrets=SECRETS,
+    service_account=ACCOUNT,
+    timeout_sec=SCHEDULE_TIMEOUT,
+)
+@callables.guarded
+def review(_event: scheduler_fn.ScheduledEvent) -> None:
+    reviewing.review(PLATFORM)
+
+
+@scheduler_fn.on_schedule(
+    schedule="every 1 minutes",
+    region=REGION,
+    secrets=SECRETS,
+    service_account=ACCOUNT,
+    timeout_sec=SCHEDULE_TIMEOUT,
+)
+@callables.guarded
+def sequence(_event: scheduler_fn.ScheduledEvent) -> None:
+    sequencing.sequence(PLATFORM, budget=timedelta(seconds=SCHEDULE_TIMEOUT * 0.7))

@@ -1,0 +1,37 @@
+"""Which roles may do what. What is not here nobody may do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from astra.staff import Role
+from astra.tlog import Action
+
+
+@dataclass(frozen=True)
+class Permission:
+    """`roles` may do it alone or, where it takes two people, propose and confirm it; `confirm` may only confirm it."""
+
+    roles: frozenset[Role]
+    confirm: frozenset[Role] = frozenset()
+
+
+_LEAD: Final = frozenset({Role.SECURITY, Role.CTO})
+_DATA: Final = frozenset({Role.PRIVACY, Role.CTO})
+_CARE: Final = frozenset({Role.PRIVACY, Role.SECURITY, Role.CTO})
+
+PERMISSIONS: Final[Mapping[Action, Permission]] = MappingProxyType(
+    {
+        # A first CTO is alone: somebody whom they gave a lesser role can confirm the next.
+        Action.ROLE_GRANTED: Permission(_LEAD, confirm=frozenset({Role.PRIVACY})),
+        Action.ROLE_REVOKED: Permission(_LEAD, confirm=frozenset({Role.PRIVACY})),
+        Action.REVIEW_SIGNED: Permission(frozenset({Role.CTO})),
+        Action.HOLD_PLACED: Permission(_CARE),
+        Action.HOLD_RELEASED: Permission(_CARE),
+        Action.DISCLOSURE_RECORDED: Permission(_CARE),
+        Action.PROCESSOR_REGISTERED: Permission(_DATA),
+        # Whoever reads the parents' letters may say that there is one; who confirms it looks at it again.
+        Action.CHILD_REMOVED: Permission(_CARE | {Role.SUPPORT}),
+    }
+)

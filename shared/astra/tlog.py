@@ -1,0 +1,150 @@
+"""The transparency log: what was done to people's data, so that nobody can deny or change it afterwards.
+
+An action appends an entry in its own transaction: an action whose entry can't be written does not happen. What enters
+the public tree is a commitment, SHA-256(nonce || canonical JSON of the record), which says nothing to anybody who has
+not been shown the record; the opened record lies beside it in Firestore, and can be removed without harm to the tree.
+Neither holds personal data: a record names people by pseudonym alone.
+
+    commitments/{subject}.{id}   {action, at, actor, commitment, nonce, record, index}
+
+`index` is null until the sequencer has given the entry its place; see `sequencing` in the governance codebase. The
+sequencer asks for what has no place yet, never for what came after something: an entry that commits late, under an
+earlier time or name than one that is in the tree already, is as new as any other.
+
+Who can write to Firestore can remove an entry that has no place yet, for a minute; what has one, they can't.
+"""
+
+import base64
+import enum
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import rfc8785
+from google.cloud import firestore
+
+from astra.pseudonyms import Pseudonym
+
+COMMITMENTS: Final = "commitments"
+LOG: Final = "log"
+"""In place of a person's pseudonym, for what concerns the log itself."""
+_NONCE: Final = 32
+_MOST: Final = 65535
+"""A leaf's length is two bytes of its bundle."""
+
+
+class Action(enum.StrEnum):
+    """Everything that is logged: `source:subject:action`, that is by what part, to what, and what was done."""
+
+    CONSENT_GIVEN = "account:consent:give"
+    """Somebody agreed to something: purpose and policy."""
+    CONSENT_WITHDRAWN = "account:consent:withdraw"
+    """They took it back."""
+    ERASURE_BEGUN = "erasure:person:begin"
+    """An erasure began: it was asked for, or the roll call found that it must be."""
+    ERASURE_CERTIFIED = "erasure:certificate:issue"
+    """An erasure was verified. The record is the certificate."""
+    ACCESS_DENIED = "governance:access:deny"
+    """Somebody tried what they may not: which action, and why not."""
+    SECURITY_POLICY_ACCEPTED = "governance:security-policy:accept"
+    ROLE_GRANTED = "governance:role:grant"
+    ROLE_REVOKED = "governance:role:revoke"
+    REVIEW_OPENED = "governance:review:open"
+    """A review of the security policy is due: it is July, or something material has changed."""
+    REVIEW_ESCALATED = "governance:review:escalate"
+    REVIEW_OVERDUE = "governance:review:miss"
+    REVIEW_SIGNED = "governance:review:sign"
+    HOLD_PLACED = "governance:hold:place"
+    HOLD_RELEASED = "governance:hold:release"
+    DISCLOSURE_RECORDED = "governance:disclosure:record"
+    DISCLOSURE_TOLD = "governance:disclosure:tell"
+    """The ban on telling somebody of a disclosure has ended, and they were told."""
+    PROCESSOR_REGISTERED = "governance:processor:register"
+    CHILD_REMOVED = "governance:child:remove"
+    """A step of removing a child's account: freeze, erase or undo."""
+    KEY_ANNOUNCED = "log:key:announce"
+    """From some checkpoint on, the log signs with another key. The record is `{"verifier": line}`."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is to be logged. `record` is JSON without fractions, and names people by pseudonym alone; `subject` is whom
+    it concerns, `actor` who of the staff did it."""
+
+    action: Action
+    record: dict[str, Any]
+    at: datetime
+    subject: Pseudonym | None = None
+    actor: Pseudonym | None = None
+
+
+def append(batch: firestore.WriteBatch, db: firestore.Client, entry: Entry, name: str | None = None) -> str:
+    """Write `entry` as part of `batch`, which may be a transaction. Answers its id; raises ValueError.
+
+    `name` in place of a random one: then of entries of one name there is one, and a second fails the batch.
+    """
+    nonce = secrets.token_bytes(_NONCE)
+    fields = {
+        "action": entry.action.value,
+        "at": int(entry.at.timestamp()),
+        "actor": entry.actor,
+        "commitment": commitment(nonce, entry.record),
+        "nonce": base64.b64encode(nonce).decode(),
+        "record": rfc8785.dumps(entry.record).decode(),
+        "index": None,
+    }
+    leaf(fields)
+    entry_id = f"{entry.subject or LOG}.{name or secrets.token_hex(16)}"
+    batch.create(reference(db, entry_id), fields)
+    return entry_id
+
+
+def reference(db: firestore.Client, entry_id: str) -> firestore.DocumentReference:
+    """Where an entry is kept."""
+    return db.collection(COMMITMENTS).document(entry_id)
+
+
+def commitment(nonce: bytes, record: dict[str, Any]) -> str:
+    """What stands in the tree for a record, in hex. Raises ValueError for a record with fractions."""
+    _refuse_fractions(record)
+    return hashlib.sha256(nonce + rfc8785.dumps(record)).hexdigest()
+
+
+def leaf(fields: dict[str, Any]) -> bytes:
+    """The bytes in the tree, of an entry's document: canonical JSON. Raises ValueError if they are too many."""
+    public = {name: fields[name] for name in ("action", "at", "actor", "commitment") if fields[name] is not None}
+    found = rfc8785.dumps(public)
+    if len(found) > _MOST:
+        raise ValueError("an entry of the log is too long")
+    return found
+
+
+def is_opened_by(fields: dict[str, Any]) -> bool | None:
+    """Whether the record beside a commitment is the one committed to; None if the record was removed."""
+    if not fields.get("record"):
+        return None
+    nonce, record = base64.b64decode(fields["nonce"]), fields["record"].encode()
+    return hashlib.sha256(nonce + record).hexdigest() == str(fields["commitment"])
+
+
+def close(batch: firestore.WriteBatch, db: firestore.Client, entry_id: str) -> None:
+    """Remove an opened record for good, as part of `batch`. Its commitment stays, and can't be opened any more."""
+    batch.update(reference(db, entry_id), {"nonce": firestore.DELETE_FIELD, "record": firestore.DELETE_FIELD})
+
+
+def record(fields: dict[str, Any]) -> dict[str, Any] | None:
+    """The opened record of an entry's document, if it is still there."""
+    found: dict[str, Any] | None = json.loads(fields["record"]) if fields.get("record") else None
+    return found
+
+
+def _refuse_fractions(value: object) -> None:
+    # Whoever checks a record needs canonical JSON, and its only difficult part are fractions.
+    if isinstance(value, float):
+        raise ValueError("a record of the log holds no fractions")  # noqa: TRY004
+    if isinstance(value, dict | list | tuple):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _refuse_fractions(inner)

@@ -1,0 +1,77 @@
+import base64
+
+import pytest
+
+from astra.notes import BadNote, Checkpoint, Signer, Verifier, checkpoint_of, signed_by
+
+# The example of Go's own implementation, which the specification was written after.
+NEUMANN = Verifier.parse("PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW")
+QUOTE = """If you think cryptography is the answer to your problem,
+then you don't know what your problem is.
+
+— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=
+"""
+SIGNER = Signer.of("example.com/log", bytes(range(32)))
+CHECKPOINT = Checkpoint("example.com/log", 20852163, bytes(32))
+NOTE = SIGNER.sign(str(CHECKPOINT))
+
+
+def test_the_reference_note_is_good() -> None:
+    assert signed_by(QUOTE, [SIGNER.verifier, NEUMANN]) == NEUMANN
+    assert str(NEUMANN).startswith("PeterNeumann+c74f20a3+")
+
+
+def test_a_checkpoint_says_what_was_signed() -> None:
+    assert signed_by(NOTE, [NEUMANN, SIGNER.verifier]) == SIGNER.verifier
+    assert checkpoint_of(NOTE) == CHECKPOINT
+    assert SIGNER.sign(str(CHECKPOINT)) == NOTE, "signed again it is the same"
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        NOTE.replace("20852163", "20852164"),
+        NOTE.replace("\n\n", "\n"),
+        NOTE.replace("— ", "- "),
+        NOTE.removesuffix("\n"),
+        NOTE.replace("— example.com/log", "— example.com/other"),
+        SIGNER.sign(str(CHECKPOINT))[:-6] + "AAA=\n",
+        "",
+        "\n\n",
+    ],
+)
+def test_what_is_not_signed_as_it_is_is_refused(note: str) -> None:
+    with pytest.raises(BadNote):
+        signed_by(note, [SIGNER.verifier])
+
+
+def test_an_unknown_signature_is_passed_over_and_a_wrong_one_of_a_known_key_is_not() -> None:
+    other = Signer.of("example.com/log", bytes(32))
+    both = NOTE + other.sign(str(CHECKPOINT)).rpartition("\n\n")[2]
+    assert signed_by(both, [SIGNER.verifier]) == signed_by(both, [SIGNER.verifier, other.verifier]) == SIGNER.verifier
+    forged = NOTE + other.sign("other\n").rpartition("\n\n")[2]
+    with pytest.raises(BadNote, match="wrong"):
+        signed_by(forged, [SIGNER.verifier, other.verifier])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "log\n5\n",
+        "log\n05\nAAAA\n",
+        "log\n5\nAAAA\n",
+        "log\n5\n!\n",
+        f"log\n-1\n{base64.b64encode(bytes(32)).decode()}\n",
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(text: str) -> None:
+    with pytest.raises(BadNote):
+        checkpoint_of(f"{text}\n— log AAAA\n")
+
+
+@pytest.mark.parametrize(
+    "line", ["", "name", "a+00000000+AAAA", str(NEUMANN).replace("c74f20a3", "c74f20a4"), "a b+1+2"]
+)
+def test_what_is_no_key_is_refused(line: str) -> None:
+    with pytest.raises(ValueError):
+        Verifier.parse(line)

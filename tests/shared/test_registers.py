@@ -1,0 +1,64 @@
+"""The pages say what the code does, the same each time."""
+
+import dataclasses
+import hashlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from astra import policy, registers
+from astra.datamap import DATA_MAP
+from astra.processors import PROCESSORS
+
+PAGES = [(name, ending) for name in registers.PAGES for ending in ("md", "html")]
+
+
+@pytest.mark.parametrize(("name", "ending"), PAGES)
+def test_the_same_code_writes_the_same_bytes(tmp_path: Path, name: str, ending: str) -> None:
+    written = []
+    for seed in ("1", "2"):  # another order of everything that has none
+        folder = tmp_path / seed
+        command = [sys.executable, "-m", "astra.registers", str(folder)]
+        subprocess.run(command, env={"PYTHONHASHSEED": seed}, check=True, timeout=60, capture_output=True)  # noqa: S603
+        written.append(hashlib.sha256((folder / f"{name}.{ending}").read_bytes()).hexdigest())
+    assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("ending", ["md", "html"])
+def test_the_record_has_a_line_for_every_entry_and_all_that_article_30_asks_for(ending: str) -> None:
+    text = registers.page("record-of-processing", ending)
+    for entry in DATA_MAP:
+        assert len(re.findall(rf"(\| |<h3>){entry.name}( \||</h3>)", text)) == 1, entry.name
+        for said in (entry.purpose, entry.lawful_basis, entry.retention, *entry.recipients):
+            plain = said.replace("'", "&#39;") if ending == "html" else said
+            assert plain in text, entry.name
+    assert "privacy@astra-engineering.co" in text
+
+
+@pytest.mark.parametrize("ending", ["md", "html"])
+def test_the_list_has_every_processor_with_what_it_is_given(ending: str) -> None:
+    text = registers.page("processors", ending)
+    for processor in PROCESSORS:
+        assert processor.name in text
+        assert all(host in text for host in processor.hosts)
+        assert all(entry in text for entry in processor.data_shared)
+
+
+def test_no_page_has_the_time_in_it() -> None:
+    for name, ending in PAGES:
+        text = registers.page(name, ending)
+        assert set(re.findall(r"\b20\d\d-\d\d-\d\d", text)) <= {policy.FIRST}
+        assert not re.search(r"\d\d:\d\d", text)
+
+
+@pytest.mark.parametrize("name", registers.PAGES)
+def test_what_looks_like_markup_is_text(name: str) -> None:
+    [*others, last] = DATA_MAP
+    odd = dataclasses.replace(last, category="<script>alert(1)</script> | x | y", purpose="a\nb")
+    assert "<script>" not in registers.page(name, "html", [*others, odd])
+    rows = [row for row in registers.page(name, "md", [*others, odd]).splitlines() if "alert(1)" in row]
+    assert rows
+    assert all("<script>" not in row and r"\| x \| y" in row for row in rows)
