@@ -31,7 +31,7 @@ def test_what_is_recorded_is_the_file(file: str) -> None:
 @pytest.mark.parametrize("file", FILES)
 def test_a_version_stands_for_one_text_in_all_of_the_history(file: str) -> None:
     texts = [TEXTS[file]]
-    for commit in git("log", "--format=%H", "--", file).split():
+    for commit in git("log", "--first-parent", "--format=%H", "--", file).split():
         texts += [git("show", f"{commit}:{file}")] if git("ls-tree", commit, "--", file) else []
     versions: dict[int | None, set[str]] = {}
     for found in map(rules.Rules.of, texts):
