@@ -768,7 +768,9 @@ class Machine(RuleBasedStateMachine):
 
         def theirs(place: str, thing: Thing) -> bool:
             named = person.found_by.search(f"{place} {thing.content}") and place != job
-            return bool(named) or (person.subject in place and place not in stays)
+            # The log's entries stay too, as long as they name nobody.
+            under_pseudonym = place in stays or place.startswith(f"commitments/{person.subject}.")
+            return bool(named) or (person.subject in place and not under_pseudonym)
 
         among = self.things if among is None else among
         return {(store, place): thing for (store, place), thing in among.items() if theirs(place, thing)}
