@@ -1,5 +1,6 @@
 """What Firebase Auth asks us before it makes an account or lets somebody in."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -35,7 +36,11 @@ def before_create(platform: Platform[SignupSettings], asked: Asked) -> None:
     """Turn the address's enrolment into profile and consents, in one transaction; refuse an account without one."""
     db, now = platform.db, platform.clock()
     subject = platform.pseudonyms.of_uid(asked.uid)
-    enrolment = db.collection(ENROLMENTS).document(platform.pseudonyms.of_email(asked.email)) if asked.email else None
+    enrolment = (
+        db.collection(ENROLMENTS).document(platform.pseudonyms.of_email(asked.email))
+        if asked.email and asked.email.isascii()
+        else None
+    )
     profile = db.collection("users").document(asked.uid)
     at = network.masked(asked.address or "")
 
@@ -45,7 +50,9 @@ def before_create(platform: Platform[SignupSettings], asked: Asked) -> None:
             return False
         tombstones.refuse_erased(transaction, db, subject)
         agreed = {purpose for purpose in receipts.PURPOSES if form["consents"][purpose]}
-        locked = receipts.IP_LOCK in agreed and at is not None
+        if at is None:
+            agreed.discard(receipts.IP_LOCK)  # there is nothing to lock to: let nobody believe that it is
+        locked = receipts.IP_LOCK in agreed
         transaction.create(profile, _profile(form, asked.email, now, locked=locked))
         version = Policy(form["policyVersion"], form["policySha256"], form["policyEffectiveAt"])
         for purpose in agreed:
@@ -90,8 +97,11 @@ def before_sign_in(platform: Platform[SignupSettings], asked: Asked) -> None:
         )
     if fields["ipLock"] and not _is_home(platform, asked, locked.to_dict() or {}):
         raise _refused(FunctionsErrorCode.PERMISSION_DENIED, "Sign-in is locked to another network.")
+    if fields["ipLock"] and locked.get("network") is None:
+        _revise(platform, uid, lambda revision: revision.lock(str(network.masked(asked.address or ""))))
     if asked.email and fields["email"] != asked.email:
-        _follow(platform, uid, asked.email)
+        address = asked.email
+        _revise(platform, uid, lambda revision: revision.rectify({"email": address}))
 
 
 def _profile(form: dict[str, Any], email: str | None, now: datetime, *, locked: bool) -> dict[str, Any]:
@@ -118,17 +128,18 @@ def _not_accepted(platform: Platform[SignupSettings], version: str) -> Policy | 
 
 def _is_home(platform: Platform[SignupSettings], asked: Asked, locked: dict[str, Any]) -> bool:
     at = network.masked(asked.address or "")
-    return at is not None and locked.get("network") == platform.pseudonyms.of_network(asked.uid, at)
+    if at is None:
+        return False
+    opened = locked.get("openUntil")
+    if opened is not None:  # by a code: the first who comes in time, and knows the password, says where home is
+        return bool(opened > platform.clock())
+    return locked.get("network") == platform.pseudonyms.of_network(asked.uid, at)
 
 
-def _follow(platform: Platform[SignupSettings], uid: str, email: str) -> None:
-    """Change the profile's address to the account's. Whoever begins to be erased meanwhile needs it no more."""
-
-    def body(transaction: firestore.Transaction) -> None:
-        Revision(platform, transaction, uid, platform.clock()).rectify({"email": email})
-
+def _revise(platform: Platform[SignupSettings], uid: str, change: Callable[[Revision], None]) -> None:
+    """Change a profile on the way in. Who begins to be erased just then does not come in."""
     try:
-        transact(platform.db, body)
+        transact(platform.db, lambda transaction: change(Revision(platform, transaction, uid, platform.clock())))
     except Inactive:
         raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is being deleted.") from None
 

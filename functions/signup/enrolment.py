@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated, Final
 
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+from google.cloud import firestore
 from pydantic import Field, StringConstraints
 
 from astra import log, policy
@@ -12,6 +13,7 @@ from astra.claims import lives
 from astra.clock import iso
 from astra.platform import Platform
 from astra.settings import SignupSettings
+from astra.transactions import transact
 
 ENROLMENTS: Final = "enrolments"
 _OF_AGE: Final = 13 * 12
@@ -22,8 +24,9 @@ Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$"),
 ]
-# Whether an address is a good one is for Firebase Auth to say: here it is only the name of an enrolment.
-Email = Annotated[str, StringConstraints(max_length=254, pattern=r"^\s*[^@\s]{1,64}@[^@\s]{1,253}\s*$")]
+# Whether an address is a good one is for Firebase Auth to say: here it is only the name of an enrolment. ASCII alone:
+# of other letters, some look like these or become them in lower case.
+Email = Annotated[str, StringConstraints(max_length=254, pattern=r"^\s*[!-?A-~]{1,64}@[!-?A-~]{1,253}\s*$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 Jurisdiction = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")]
 
@@ -59,19 +62,27 @@ def start_signup(platform: Platform[SignupSettings], call: Call[StartSignup]) ->
             f"The policy has changed: read version {in_force.version} and agree to it.",
         )
     expires = now + lives(ENROLMENTS)
-    platform.db.collection(ENROLMENTS).document(platform.pseudonyms.of_email(form.email)).set(
-        {
-            "name": form.name,
-            "jurisdiction": form.jurisdiction,
-            "policyVersion": in_force.version,
-            "policySha256": in_force.sha256,
-            "policyEffectiveAt": in_force.effective_at,
-            "consents": form.consents.model_dump(),
-            "ageScreen": _AGE_SCREEN,
-            "createdAt": now,
-            "expireAt": expires,
-        }
-    )
+    enrolment = platform.db.collection(ENROLMENTS).document(platform.pseudonyms.of_email(form.email))
+    fields = {
+        "name": form.name,
+        "jurisdiction": form.jurisdiction,
+        "policyVersion": in_force.version,
+        "policySha256": in_force.sha256,
+        "policyEffectiveAt": in_force.effective_at,
+        "ageScreen": _AGE_SCREEN,
+        "createdAt": now,
+        "expireAt": expires,
+    }
+
+    def enrol(transaction: firestore.Transaction) -> None:
+        earlier = enrolment.get(transaction=transaction).to_dict()
+        consents: dict[str, bool] = form.consents.model_dump()
+        # Anybody may enrol any address: what is optional counts only if each who did so lately agreed to it.
+        if earlier and earlier["expireAt"] > now:
+            consents = {purpose: agreed and earlier["consents"][purpose] for purpose, agreed in consents.items()}
+        transaction.set(enrolment, {**fields, "consents": consents})
+
+    transact(platform.db, enrol)
     log.write(log.Event.ENROLLED)
     return {"expiresAt": iso(expires)}
 

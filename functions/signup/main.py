@@ -80,7 +80,7 @@ def send_code(call: Call[unlocking.SendCode]) -> Answer:
 )
 @callables.guarded
 def sendcode(request: https_fn.CallableRequest[Any]) -> None:
-    unlocking.deliver(PLATFORM, request.data["job"])
+    unlocking.deliver(PLATFORM, request.data["job"], request.data["uid"])
 
 
 @callables.on_call(PLATFORM, unlocking.Unlock, GUESSES, region=REGION, secrets=SECRETS, service_account=ACCOUNT)

@@ -49,12 +49,11 @@ def update_profile(platform: Platform[SignupSettings], call: Call[UpdateProfile]
     """Change the caller's profile. What it was before is not kept; that it was changed is."""
     form, now = call.data, platform.clock()
     changes = form.model_dump(include=form.model_fields_set & {"name", "jurisdiction"})
-    in_force = policy.current(platform.db, now)
 
     def change(revision: Revision) -> None:
         revision.rectify(changes)
         if form.electronicNotices is not None:
-            revision.consent(receipts.NOTICES, in_force, given=form.electronicNotices)
+            revision.consent(receipts.NOTICES, given=form.electronicNotices)
 
     revise(platform, call.caller.uid, change, now)
     log.write(log.Event.PROFILE_RECTIFIED, fields=len(form.model_fields_set))
@@ -72,7 +71,6 @@ def accept_policy(platform: Platform[SignupSettings], call: Call[AcceptPolicy]) 
 def set_ip_lock(platform: Platform[SignupSettings], call: Call[SetIpLock]) -> Answer:
     """Lock the caller's sign-in to the network that they call from, or unlock it and forget the network at once."""
     uid, now, network = call.caller.uid, platform.clock(), call.network
-    in_force = policy.current(platform.db, now)
 
     def change(revision: Revision) -> None:
         if not call.data.enabled:
@@ -81,7 +79,7 @@ def set_ip_lock(platform: Platform[SignupSettings], call: Call[SetIpLock]) -> An
             raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "We can't tell your network: nothing was locked.")
         else:
             revision.lock(network)
-        revision.consent(receipts.IP_LOCK, in_force, given=call.data.enabled)
+        revision.consent(receipts.IP_LOCK, given=call.data.enabled)
 
     revise(platform, uid, change, now)
     log.write(log.Event.IP_LOCK_SET, enabled=call.data.enabled)

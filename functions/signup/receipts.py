@@ -44,10 +44,17 @@ _COVERS: Final = {
 }
 
 
-def given(subject: Pseudonym, purpose: str, policy: Policy, age_screen: str, at: datetime) -> dict[str, Any]:
-    """A new receipt."""
+def given(
+    subject: Pseudonym,
+    purpose: str,
+    policy: Policy,
+    age_screen: str,
+    at: datetime,
+    earlier: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A receipt; of what was agreed to before, and is again, with the history of `earlier`."""
     what, basis, withdrawal = _TEXTS[purpose]
-    covers = _COVERS[purpose]
+    covers, event = _COVERS[purpose], _event("given", policy, at)
     return {
         "schema": "ISO/IEC TS 27560:2023",
         "recordId": f"{subject}.{purpose}",
@@ -61,25 +68,13 @@ def given(subject: Pseudonym, purpose: str, policy: Policy, age_screen: str, at:
         "retention": sorted({entry.retention for entry in covers}),
         "withdrawal": withdrawal,
         "ageScreen": age_screen,
-        **agreed(policy, at),
-        "events": [_event("given", policy, at)],
-    }
-
-
-def agreed(policy: Policy, at: datetime) -> dict[str, Any]:
-    """The fields of a receipt that say under which text it was given last."""
-    return {
         "state": "given",
         "policyVersion": policy.version,
         "policySha256": policy.sha256,
         "policyLanguage": "en",
         "givenAt": at,
+        "events": _and(earlier, event) if earlier else [event],
     }
-
-
-def renewed(receipt: dict[str, Any], policy: Policy, at: datetime) -> dict[str, Any]:
-    """What changes in a receipt when the same is agreed to again."""
-    return {**agreed(policy, at), "events": _and(receipt, _event("given", policy, at))}
 
 
 def withdrawn(receipt: dict[str, Any], at: datetime) -> dict[str, Any]:

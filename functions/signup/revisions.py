@@ -3,19 +3,20 @@
 users/{uid}                      what the client sees
 users/{uid}/consents/{purpose}   see `receipts`
 users/{uid}/requests/{id}        that something was rectified, and when: never what it was before
-users/{uid}/locks/network        {network, since}: a keyed hash of the one network that sign-in is locked to
+users/{uid}/locks/network        {network, since, openUntil?}: a keyed hash of the one network that sign-in is locked
+                                 to; none until `openUntil`, when the next sign-in says which
 """
 
 import secrets
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 
 import receipts
-from astra import tlog, tombstones
+from astra import policy, tlog, tombstones
 from astra.claims import lives
 from astra.documents import fetch
 from astra.platform import Platform
@@ -24,6 +25,7 @@ from astra.settings import SignupSettings
 from astra.transactions import transact
 
 _REQUESTS: Final = "requests"
+_OPEN: Final = timedelta(minutes=10)
 
 
 class Inactive(Exception):
@@ -45,6 +47,8 @@ class Revision:
         self.profile: dict[str, Any] = profile.to_dict() or {}
         if erased.exists or self.profile.get("state") != "active":
             raise Inactive
+        #: The policy that they agreed to last, under which all that they choose stands; None if it is not known here.
+        self._agreed = policy.find(platform.db, self.profile["policyVersion"], transaction)
         self._receipts = {snapshot.id: snapshot.to_dict() for snapshot in given if snapshot.exists}
 
     def rectify(self, changes: dict[str, Any]) -> None:
@@ -63,29 +67,35 @@ class Revision:
         }
         self._transaction.create(self._profile.collection(_REQUESTS).document(secrets.token_hex(10)), request)
 
-    def accept(self, policy: Policy) -> bool:
-        """Note that a policy was agreed to. Answers whether that is news."""
-        if self.profile["policyVersion"] == policy.version:
+    def accept(self, accepted: Policy) -> bool:
+        """Note that a policy was agreed to. Answers whether that is news: who has agreed to a later one has to this."""
+        if self._agreed is not None and self._agreed.effective_at >= accepted.effective_at:
             return False
-        self._transaction.update(self._profile, {"policyVersion": policy.version})
-        self.consent(receipts.TERMS, policy, given=True)
+        self._transaction.update(self._profile, {"policyVersion": accepted.version})
+        self._give(receipts.TERMS, accepted)
         return True
 
-    def consent(self, purpose: str, policy: Policy, *, given: bool) -> None:
-        """Note in receipt and log that a consent was given or taken back; what stands so already changes nothing."""
-        receipt, terms = self._receipts.get(purpose), self._receipts.get(receipts.TERMS) or {}
+    def consent(self, purpose: str, *, given: bool) -> None:
+        """Note in receipt and log that an optional consent was given or taken back; what stands so changes nothing."""
+        receipt = self._receipts.get(purpose)
         stands = receipt is not None and receipt["state"] == "given"
-        if receipt is None and given:
-            changes = receipts.given(self._subject, purpose, policy, terms.get("ageScreen", ""), self._now)
-            self._transaction.create(self._consent(purpose), changes)
-        elif receipt is not None and given and (not stands or receipt["policyVersion"] != policy.version):
-            changes = receipts.renewed(receipt, policy, self._now)
-            self._transaction.update(self._consent(purpose), changes)
+        if given and not stands:
+            if self._agreed is None:
+                raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "Read the policy and agree to it first.")
+            self._give(purpose, self._agreed)
         elif receipt is not None and stands and not given:
             changes = receipts.withdrawn(receipt, self._now)
             self._transaction.update(self._consent(purpose), changes)
-        else:
-            return
+            self._log(purpose, changes)
+
+    def _give(self, purpose: str, agreed: Policy) -> None:
+        """Anew or again: a receipt says what it covers by the data map of today."""
+        age_screen = (self._receipts.get(receipts.TERMS) or {}).get("ageScreen", "")
+        receipt = receipts.given(self._subject, purpose, agreed, age_screen, self._now, self._receipts.get(purpose))
+        self._transaction.set(self._consent(purpose), receipt)
+        self._log(purpose, receipt)
+
+    def _log(self, purpose: str, changes: dict[str, Any]) -> None:
         entry = receipts.logged(self._subject, purpose, changes, self._now)
         tlog.append(self._transaction, self._platform.db, entry)
 
@@ -94,6 +104,11 @@ class Revision:
         kept = {"network": self._platform.pseudonyms.of_network(self._uid, network), "since": self._now}
         self._transaction.set(lock(self._platform, self._uid), kept)
         self._show(locked=True)
+
+    def open_once(self) -> None:
+        """Let the next sign-in come from anywhere, and lock to the network that it comes from, as Auth sees it."""
+        kept = {"network": None, "since": self._now, "openUntil": self._now + _OPEN}
+        self._transaction.set(lock(self._platform, self._uid), kept)
 
     def unlock(self) -> None:
         """Let sign-in come from anywhere, and forget the network."""

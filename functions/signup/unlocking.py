@@ -1,16 +1,15 @@
 """The way back in for who is locked out, by a network or by a policy not yet accepted: a code from their own mailbox.
 
-    codes/{pseudonym of the address}   {uid, code, tries, createdAt, expireAt}; code: a keyed hash, once it was sent
+    codes/{pseudonym of the address}   {codes: {keyed hash: when it expires}, tries, createdAt, expireAt}
 
 Whoever asks learns nothing: the answer, and the work until it, are the same whether or not the address has an account.
-The code is made, hashed and sent by a task of its own, and its plaintext is nowhere but in the letter. Where the number
-of tries can't be counted, nobody gets in.
+The code is made, hashed and sent by a task of its own, and its plaintext is nowhere but in the letter. Nor can they
+shut anybody out: a new code leaves earlier ones good, and who guesses is counted by their own network. Where guesses
+can't be counted, nobody gets in.
 """
 
-import hmac
 import secrets
 from datetime import timedelta
-from functools import partial
 from typing import Annotated, Any, Final
 
 from firebase_admin import auth
@@ -32,8 +31,11 @@ from profiles import acceptable
 from revisions import Inactive, Revision
 
 CODES: Final = "codes"
-_MOST_TRIES: Final = 5
-_FOR_AN_ADDRESS: Final = Limit(5, timedelta(hours=1), fails_closed=True)
+_MOST_CODES: Final = 5
+_MOST_TRIES: Final = 100
+"""At the codes of one address since the last was sent: of 10^8 that there are."""
+_OF_A_NETWORK: Final = Limit(5, timedelta(hours=1), fails_closed=True)
+_FOR_AN_ADDRESS: Final = Limit(20, timedelta(hours=1), fails_closed=True)
 _LETTER: Final = """Somebody, we hope you, asked for a code to sign in to your account.
 
     {code}
@@ -59,45 +61,31 @@ class Unlock(Shape):
 
 def send_code(platform: Platform[SignupSettings], queue: Queue, call: Call[SendCode]) -> Answer:
     """Have a code sent to an address, if it has an account. The answer does not tell."""
-    address, now = platform.pseudonyms.of_email(call.data.email), platform.clock()
+    address = platform.pseudonyms.of_email(call.data.email)
+    callables.admit(platform, f"{address} from {call.network}", "send_code", _OF_A_NETWORK)
     callables.admit(platform, address, "send_code", _FOR_AN_ADDRESS)
-    try:
-        uid = auth.get_user_by_email(call.data.email.strip(), app=platform.app).uid
-    except (auth.UserNotFoundError, ValueError):  # ValueError: Auth could not have an account of such an address
-        uid = None
-
-    def body(transaction: firestore.Transaction, uid: str | None) -> None:
-        if uid is not None:
-            tombstones.refuse_erased(transaction, platform.db, platform.pseudonyms.of_uid(uid))
-        asked = {"uid": uid, "code": None, "tries": 0, "createdAt": now, "expireAt": now + lives("sign-in-codes")}
-        transaction.set(_reference(platform, address), asked)
-
-    try:
-        transact(platform.db, partial(body, uid=uid))
-    except tombstones.Erased:
-        transact(platform.db, partial(body, uid=None))
-    queue.hint(address)
+    if not queue.hint(address, uid=_account(platform, call.data.email)):
+        raise HttpsError(FunctionsErrorCode.UNAVAILABLE, "No code can be sent just now: try again later.")
     return {}
 
 
-def deliver(platform: Platform[SignupSettings], address: str) -> None:
-    """Make the code that was asked for and send it. A second delivery sends a new one, which is the one that counts."""
-    reference, code = _reference(platform, address), f"{secrets.randbelow(10**8):08}"
+def deliver(platform: Platform[SignupSettings], address: str, uid: str) -> None:
+    """Make a code for the account `uid`, if there is one, and send it. A second delivery sends a second one."""
+    reference, code, now = _reference(platform, address), f"{secrets.randbelow(10**8):08}", platform.clock()
+    if not uid:
+        return
+    expires = now + lives("sign-in-codes")
 
-    def body(transaction: firestore.Transaction) -> str | None:
-        asked = reference.get(transaction=transaction).to_dict()
-        if not asked or asked["uid"] is None or asked["expireAt"] <= platform.clock():
-            return None
-        uid: str = asked["uid"]
-        try:
-            Revision(platform, transaction, uid, platform.clock())
-        except Inactive:
-            return None
-        transaction.update(reference, {"code": platform.pseudonyms.of_code(uid, code)})
-        return uid
+    def body(transaction: firestore.Transaction) -> None:
+        earlier = reference.get(transaction=transaction).to_dict() or {"codes": {}}
+        Revision(platform, transaction, uid, now)
+        live = [(mac, until) for mac, until in earlier["codes"].items() if until > now][1 - _MOST_CODES :]
+        codes = dict(live) | {platform.pseudonyms.of_code(uid, code): expires}
+        transaction.set(reference, {"codes": codes, "tries": 0, "createdAt": now, "expireAt": expires})
 
-    uid = transact(platform.db, body)
-    if uid is None:
+    try:
+        transact(platform.db, body)
+    except Inactive:
         return
     settings, to = platform.settings, auth.get_user(uid, app=platform.app).email
     if to is not None:
@@ -107,25 +95,27 @@ def deliver(platform: Platform[SignupSettings], address: str) -> None:
 
 
 def unlock(platform: Platform[SignupSettings], call: Call[Unlock]) -> Answer:
-    """Take a code: the lock, if there is one, moves to the network that this comes from, and the policy is accepted."""
+    """Take a code: the next sign-in may come from anywhere, and a lock moves to there; the policy is accepted."""
     form, now = call.data, platform.clock()
     reference = _reference(platform, platform.pseudonyms.of_email(form.email))
+    uid = _account(platform, form.email)
+    mac = platform.pseudonyms.of_code(uid, form.code)
     accepted = acceptable(platform, form.policyVersion, now) if form.policyVersion else None
 
     def body(transaction: firestore.Transaction) -> bool:
-        asked: dict[str, Any] = reference.get(transaction=transaction).to_dict() or {}
-        if not asked.get("code") or asked["expireAt"] <= now or asked["tries"] >= _MOST_TRIES:
+        kept: dict[str, Any] | None = reference.get(transaction=transaction).to_dict()
+        if not kept or kept["tries"] >= _MOST_TRIES:
             return False
-        if not hmac.compare_digest(platform.pseudonyms.of_code(asked["uid"], form.code), asked["code"]):
-            transaction.update(reference, {"tries": asked["tries"] + 1})
+        if mac not in kept["codes"] or kept["codes"][mac] <= now:
+            transaction.update(reference, {"tries": kept["tries"] + 1})
             return False
         try:
-            revision = Revision(platform, transaction, asked["uid"], now)
+            revision = Revision(platform, transaction, uid, now)
         except Inactive:
             return False
         transaction.delete(reference)
-        if revision.profile["ipLock"] and call.network:
-            revision.lock(call.network)
+        if revision.profile["ipLock"]:
+            revision.open_once()
         if accepted:
             revision.accept(accepted)
         return True
@@ -136,6 +126,16 @@ def unlock(platform: Platform[SignupSettings], call: Call[Unlock]) -> Answer:
         )
     log.write(log.Event.UNLOCKED)
     return {}
+
+
+def _account(platform: Platform[SignupSettings], email: str) -> str:
+    """The account of an address, if it has one that is not being erased; else the empty text, after as much work."""
+    try:
+        uid: str = auth.get_user_by_email(email.strip(), app=platform.app).uid
+    except (auth.UserNotFoundError, ValueError):  # ValueError: Auth could not have an account of such an address
+        uid = ""
+    erased = tombstones.reference(platform.db, platform.pseudonyms.of_uid(uid)).get(["__name__"]).exists
+    return "" if erased else uid
 
 
 def _reference(platform: Platform[SignupSettings], address: str) -> firestore.DocumentReference:

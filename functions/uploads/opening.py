@@ -17,11 +17,11 @@ from flask import Request, Response, jsonify
 from google.api_core.exceptions import NotFound, RequestRangeNotSatisfiable
 from google.cloud.storage import Bucket
 
-from astra import cobblestone, log
+from astra import cobblestone, log, network
 from astra.callables import caller_of
 from astra.cobblestone import Unopenable
 from astra.documents import fetch
-from astra.limits import TooMany
+from astra.limits import Limit, TooMany
 from astra.platform import Platform
 from astra.settings import SealingSettings
 from astra.vault import ObjectKey
@@ -31,6 +31,7 @@ from sealing import FOLDERS
 _ID: Final = re.compile(r"(?!__.*__$)[A-Za-z0-9_-]{8,64}")
 _SIZES: Final = {"": "full", "full": "full", "thumb": "thumb"}
 _MOST: Final = 600
+_MOST_OF_A_NETWORK: Final = 6000
 _PIECE: Final = 256 * 1024
 _TIMEOUT: Final = 30
 _WINDOW: Final = timedelta(minutes=1)
@@ -82,6 +83,7 @@ def open_image(platform: Platform[SealingSettings], request: Request) -> Respons
 
 def _answer(platform: Platform[SealingSettings], request: Request, begun: ExitStack) -> Response:
     """The answer to an allowed request; raises _Refused. What was `begun` for it must be closed if it is not sent."""
+    _admit(platform, request)
     if request.method not in ("GET", "HEAD"):
         raise _Refused(405, "INVALID_ARGUMENT", "Use GET.", Allow="GET, HEAD")
     uid = _caller(platform, request)
@@ -124,6 +126,15 @@ def _answer(platform: Platform[SealingSettings], request: Request, begun: ExitSt
     response = Response(content, status=200 if whole else 206, headers=headers, mimetype=image.content_type)
     response.content_length = stop - start
     return response
+
+
+def _admit(platform: Platform[SealingSettings], request: Request) -> None:
+    """Count every request of a network, whoever asks and for whatever."""
+    try:
+        platform.limits.admit(f"network {network.of(request)}", "open_image", Limit(_MOST_OF_A_NETWORK))
+    except TooMany as many:
+        message = f"Too many requests: try again in {many.seconds} s."
+        raise _Refused(429, "RESOURCE_EXHAUSTED", message, Retry_After=str(many.seconds)) from None
 
 
 def _caller(platform: Platform[SealingSettings], request: Request) -> str:

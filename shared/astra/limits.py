@@ -92,7 +92,7 @@ class Limits:
         try:
             count, remaining = self._script(keys=keys, args=[int(limit.window.total_seconds() * 1000)])
         except redis.RedisError as error:
-            log.failure(log.Event.LIMITER_DOWN, error)
+            log.failure(log.Event.LIMITER_DOWN, error, closed=limit.fails_closed)
             if limit.fails_closed:
                 raise Unknown from None
             return  # only load is at stake

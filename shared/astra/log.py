@@ -26,7 +26,7 @@ class Event(enum.StrEnum):
     FAILED = "handler.failed"
     """A handler ended in an exception that it did not expect."""
     LIMITER_DOWN = "limiter.down"
-    """Redis did not answer; the request was let through uncounted."""
+    """Redis did not answer: the request was let through uncounted or, where the limit is `closed`, refused."""
     ENROLLED = "enrolment.begun"
     SIGNED_UP = "account.created"
     SIGN_UP_REFUSED = "account.refused"

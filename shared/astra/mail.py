@@ -2,6 +2,7 @@
 
 import smtplib
 import ssl
+from email.headerregistry import Address
 from email.message import EmailMessage
 from typing import Final
 from urllib.parse import unquote
@@ -19,7 +20,10 @@ def send(server: AnyUrl, sender: str, to: str, subject: str, text: str, key: str
     tell that it is the same letter.
     """
     letter = EmailMessage()
-    letter["From"], letter["To"], letter["Subject"] = sender, to, subject
+    name, _, domain = to.rpartition("@")
+    # As an address, not as text of a header: there a comma would make two of it, and a bracket a comment.
+    letter["To"] = recipient = Address(username=name, domain=domain)
+    letter["From"], letter["Subject"] = sender, subject
     letter["Message-ID"] = f"<{key}@{sender.rpartition('@')[2]}>"
     letter.set_content(text)
     at = (server.host or "", server.port or _PORTS[server.scheme])
@@ -30,4 +34,4 @@ def send(server: AnyUrl, sender: str, to: str, subject: str, text: str, key: str
     ) as smtp:
         if server.username:
             smtp.login(unquote(server.username), unquote(server.password or ""))
-        smtp.send_message(letter)
+        smtp.send_message(letter, to_addrs=[recipient.addr_spec])

@@ -49,9 +49,9 @@ def _publish(db: firestore.Client, collection: str, version: str, effective_at: 
     db.collection(collection).document(version).set(fields)
 
 
-def find(db: firestore.Client, version: str) -> Policy | None:
+def find(db: firestore.Client, version: str, transaction: firestore.Transaction | None = None) -> Policy | None:
     """A published version, in force or not yet; None if there is none of that name."""
-    stored = db.collection(PUBLIC).document(version).get(_FIELDS)
+    stored = db.collection(PUBLIC).document(version).get(_FIELDS, transaction=transaction)
     return Policy.of(stored) if stored.exists else None
 
 

@@ -16,10 +16,13 @@ class Queue:
     def __init__(self, app: firebase_admin.App, function: str) -> None:
         self._queue = functions.task_queue(f"locations/{REGION}/functions/{function}", app=app)
 
-    def hint(self, job: str, at: datetime | None = None) -> None:
-        """Ask for `job` to be looked at, now or at `at`. A queue that does not answer costs time, not the job."""
+    def hint(self, job: str, at: datetime | None = None, **more: str) -> bool:
+        """Ask for `job` to be looked at, now or at `at`. Answers whether the queue took it: where a reconciler finds
+        the job all the same, a queue that does not answer costs time alone."""
         options = functions.TaskOptions(schedule_time=at) if at else None
         try:
-            self._queue.enqueue({"data": {"job": job}}, options)
+            self._queue.enqueue({"data": {"job": job, **more}}, options)
         except (exceptions.FirebaseError, ValueError) as error:
             log.failure(log.Event.QUEUE_DOWN, error)
+            return False
+        return True

@@ -57,9 +57,8 @@ def test_one_enrolment_makes_one_account(client: Client) -> None:
         ("{id}a@example.com", "{id}\u0430@example.com"),
         ("{id}.a@example.com", "{id}a@example.com"),
         ("{id}@example.com", "{id}@example.com.example"),
-        ("{id}@exаmple.com", "{id}@example.com"),  # noqa: RUF001
     ],
-    ids=["plus", "no plus", "homoglyph", "dot", "longer", "homoglyph domain"],
+    ids=["plus", "no plus", "homoglyph", "dot", "longer"],
 )
 def test_the_enrolment_of_one_address_is_none_of_another(client: Client, enrolled: str, used: str) -> None:
     name = secrets.token_hex(8)

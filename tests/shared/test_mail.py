@@ -111,3 +111,12 @@ def test_a_header_can_not_be_smuggled_in_by_an_address(server: tuple[MailServer,
     with pytest.raises(ValueError, match=r"linefeed|newline|CR or LF"):
         mail.send(url(port), sender, "ada@example.com\r\nBcc: eve@example.com", *rest)
     assert kept.messages == []
+
+
+@pytest.mark.parametrize("to", ["ada,eve@example.com", "ada(eve)@example.com", "ada;eve@example.com"])
+def test_an_address_is_one_address_whatever_is_in_it(server: tuple[MailServer, int, list[Any]], to: str) -> None:
+    kept, port, _ = server
+    sender, _, *rest = LETTER
+    mail.send(url(port), sender, to, *rest)
+    [letter] = kept.messages
+    assert [recipient.replace('"', "") for recipient in letter.recipients] == [to]

@@ -90,6 +90,31 @@ def test_an_enrolment_makes_one_profile_with_its_consents(platform: Platform[Any
         before_create(platform, Asked(secrets.token_hex(14), email))
 
 
+def test_who_enrols_somebody_elses_address_agrees_to_nothing_for_them(platform: Platform[Any], clock: Any) -> None:
+    email = enrol(platform, consents={"terms": True, "ipLock": True})
+    enrol(platform, email=email, consents={"terms": True, "electronicNotices": True, "ipLock": True})
+    assert (stored(platform, email) or {})["consents"] == {"terms": True, "electronicNotices": False, "ipLock": True}
+    clock.step(minutes=15)
+    enrol(platform, email=email, consents={"terms": True, "electronicNotices": True})
+    assert (stored(platform, email) or {})["consents"]["electronicNotices"] is True
+
+
+def test_a_lock_without_an_address_is_no_consent_to_one(platform: Platform[Any]) -> None:
+    email, uid = enrol(platform, consents={"terms": True, "ipLock": True}), secrets.token_hex(14)
+    before_create(platform, Asked(uid, email, address=None))
+    profile = platform.db.document(f"users/{uid}")
+    assert profile.get().get("ipLock") is False
+    assert [consent.id for consent in profile.collection("consents").stream()] == ["terms"]
+
+
+def test_a_letter_that_becomes_another_in_lower_case_opens_nobodys_enrolment(platform: Platform[Any]) -> None:
+    email = f"k{secrets.token_hex(8)}@example.com"
+    enrol(platform, email=email)
+    with pytest.raises(HttpsError):
+        before_create(platform, Asked(secrets.token_hex(14), f"\u212a{email[1:]}"))
+    assert stored(platform, email) is not None
+
+
 def test_an_expired_enrolment_makes_no_account(platform: Platform[Any], clock: Any) -> None:
     email = enrol(platform)
     clock.step(minutes=15)

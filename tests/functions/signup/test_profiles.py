@@ -1,12 +1,13 @@
 """What people change about themselves, and what is kept of the change."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+from google.cloud import firestore
 
 import receipts
 from accounts import before_sign_in
@@ -103,9 +104,10 @@ def test_consents_are_logged_when_they_are_given_and_taken_back_and_not_otherwis
 def test_a_long_history_keeps_its_beginning_and_its_end(platform: Platform[Any], join: Join) -> None:
     member = join()
     receipt, in_force = member.receipt("terms"), policy.current(platform.db, platform.clock())
-    first = receipt["events"][0]
-    for _ in range(600):
-        receipt |= receipts.renewed(receipt, in_force, platform.clock()) | receipts.withdrawn(receipt, platform.clock())
+    first, subject = receipt["events"][0], platform.pseudonyms.of_uid(member.uid)
+    for _ in range(300):
+        receipt = receipts.given(subject, "terms", in_force, "x", platform.clock(), receipt)
+        receipt |= receipts.withdrawn(receipt, platform.clock())
     assert len(receipt["events"]) <= 500
     assert (receipt["events"][0], receipt["events"][-1]["type"]) == (first, "withdrawn")
 
@@ -136,14 +138,61 @@ def test_nobody_is_locked_to_a_network_that_is_not_known(platform: Platform[Any]
     assert member.fields()["ipLock"] is False
 
 
-def test_a_policy_is_accepted_once_and_noted_with_its_hash(platform: Platform[Any], join: Join) -> None:
+@pytest.fixture
+def later(platform: Platform[Any]) -> Iterator[list[str]]:
+    """Two versions to come, the next first, by this test's clock, which is years ahead of every other's."""
+    platform.clock.step(days=7300)  # type: ignore[attr-defined]
+    versions = [f"to-come-{number}-{platform.clock():%H%M%S%f}" for number in (1, 2)]
+    for days, version in enumerate(versions, 1):
+        at = platform.clock() + timedelta(days=days)
+        fields = {"version": version, "sha256": str(days) * 64, "effectiveAt": at}
+        platform.db.document(f"policies/{version}").set(fields)
+    yield versions
+    for version in versions:
+        platform.db.document(f"policies/{version}").delete()
+
+
+def logged(platform: Platform[Any], member: Member) -> list[str]:
+    """The versions that the log says they gave their consent under."""
+    subject = platform.pseudonyms.of_uid(member.uid)
+    first, last = (platform.db.document(f"commitments/{subject}{end}") for end in (".", "~"))
+    entries = platform.db.collection("commitments").where(filter=firestore.FieldFilter("__name__", ">", first))
+    found = entries.where(filter=firestore.FieldFilter("__name__", "<", last)).stream()
+    return sorted(json.loads(entry.get("record")).get("policyVersion", "") for entry in found)
+
+
+def test_a_policy_is_accepted_once_with_its_hash_and_an_entry_of_the_log(
+    platform: Platform[Any], join: Join, later: list[str]
+) -> None:
     member = join()
-    member.profile.update({"policyVersion": "2020-01-01"})
     for _ in range(2):
-        accept_policy(platform, member.call(parse(AcceptPolicy, {"policyVersion": policy.FIRST})))
-    assert member.fields()["policyVersion"] == policy.FIRST
-    assert member.receipt("terms")["policySha256"] == policy.current(platform.db, platform.clock()).sha256
-    assert len(member.receipt("terms")["events"]) in (1, 2)
+        accept_policy(platform, member.call(parse(AcceptPolicy, {"policyVersion": later[0]})))
+    assert member.fields()["policyVersion"] == later[0]
+    receipt = member.receipt("terms")
+    assert (receipt["policyVersion"], receipt["policySha256"]) == (later[0], "1" * 64)
+    assert history(member, "terms") == ["given", "given"]
+    assert logged(platform, member) == sorted([policy.FIRST, later[0]])
+
+
+def test_who_has_accepted_a_later_policy_does_not_go_back(
+    platform: Platform[Any], join: Join, later: list[str]
+) -> None:
+    member = join()
+    for version in (later[1], later[0]):
+        accept_policy(platform, member.call(parse(AcceptPolicy, {"policyVersion": version})))
+    assert member.fields()["policyVersion"] == later[1]
+    assert history(member, "terms") == ["given", "given"]
+
+
+def test_what_is_chosen_later_stands_under_the_policy_that_was_agreed_to(
+    platform: Platform[Any], join: Join, later: list[str]
+) -> None:
+    member = join()
+    platform.clock.step(days=1)  # type: ignore[attr-defined]  # another is in force, and not yet agreed to
+    for _ in range(2):
+        update_profile(platform, member.call(parse(UpdateProfile, {"electronicNotices": True})))
+    assert member.receipt("electronicNotices")["policyVersion"] == policy.FIRST
+    assert history(member, "electronicNotices") == ["given"]
 
 
 @pytest.mark.parametrize("version", ["2020-01-01", "never-published"])
