@@ -115,7 +115,6 @@ def test_what_comes_back_every_time_ends_stuck_and_visible(ada: Somebody, monkey
 
 
 PLACES = [
-    ("read account", auth, "get_user"),
     ("disable account", auth, "update_user"),
     ("transaction", _Transactional, "__call__"),
     ("delete object", Blob, "delete"),
