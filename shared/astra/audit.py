@@ -78,8 +78,8 @@ def evidence(platform: Platform[LogSettings], first: datetime, end: datetime) ->
         "to": iso(end),
         "checkpoint": note,
         "verifiers": [str(verifier) for verifier in auditing.verifiers(platform.settings)],
-        "entries": [_piece(fields, tiles, note) for fields in chosen if fields.get("record")],
-        "closed": [_public(fields) for fields in chosen if not fields.get("record")],
+        "entries": [_piece(fields, tiles, note) for fields in chosen if tlog.is_opened_by(fields) is not None],
+        "closed": [_public(fields) for fields in chosen if tlog.is_opened_by(fields) is None],
     }
 
 
@@ -120,7 +120,7 @@ def _listing(fields: Iterator[dict[str, Any]]) -> "Table":
 def _verified(report: auditing.Report) -> "Table":
     table = _table("", "")
     table.show_header = False
-    for name in ("size", "checkpoints", "opened", "closed", "pending"):
+    for name in ("size", "checkpoints", "opened", "pending"):
         table.add_row(name, str(getattr(report, name)))
     for problem in report.problems:
         table.add_row("PROBLEM", problem)

@@ -32,8 +32,6 @@ class Report:
     """Entries in the last witnessed checkpoint."""
     checkpoints: int = 0
     opened: int = 0
-    closed: int = 0
-    """Entries whose record was removed."""
     pending: int = 0
     """Entries that have no place yet, or none in a checkpoint."""
     problems: list[str] = field(default_factory=list)
@@ -162,9 +160,11 @@ def _check_documents(platform: Platform[LogSettings], report: Report, entries: l
             report.problems.append(f"entry {index} in Firestore is not the one in the tree")
         match tlog.is_opened_by(fields):
             case None:
-                report.closed += 1
+                report.problems.append(f"the record of entry {index} was removed")
             case True:
                 report.opened += 1
+                if fields["id"].partition(".")[0] != str((tlog.record(fields) or {}).get("subject", tlog.LOG)):
+                    report.problems.append(f"entry {index} is kept under the name of somebody whom it does not concern")
                 if fields["action"] == tlog.Action.KEY_ANNOUNCED:
                     announced.setdefault(str((tlog.record(fields) or {}).get("verifier")), index)
             case False:

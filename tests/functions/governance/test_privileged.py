@@ -46,7 +46,8 @@ def test_the_action_and_its_entry_happen_together(platform: Platform[Any], team:
     grant_role(platform, boss.call(GrantRole(uid=ada.uid, role=Role.SUPPORT)))
     [entry] = logged(platform, tlog.Action.ROLE_GRANTED)
     assert entry["actor"] == boss.subject
-    assert entry["record"] == {"role": "support", "until": None, "state": "done", "approvers": [boss.subject]}
+    done = {"role": "support", "until": None, "state": "done", "approvers": [boss.subject]}
+    assert entry["record"] == {**done, "subject": ada.subject}
     assert ada.role() is Role.SUPPORT
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from google.api_core.exceptions import AlreadyExists, PreconditionFailed
+from google.cloud import firestore
 
 import sequencing
 import verify
@@ -286,15 +287,29 @@ def test_names_of_tiles_are_the_specifications() -> None:
     assert path(ENTRIES, 1000, 1) == "tile/entries/x001/000.p/1"
 
 
-def test_a_record_can_be_removed_and_the_tree_stays_whole(ledger: Ledger) -> None:
+@pytest.mark.parametrize("field", ["record", "nonce"])
+def test_where_a_record_is_removed_the_tree_stays_whole_and_it_is_missed(ledger: Ledger, field: str) -> None:
     ledger.grow(3)
-    batch = ledger.db.batch()
-    tlog.close(batch, ledger.db, ledger.appended[1])
+    tlog.reference(ledger.db, ledger.appended[1]).update({field: firestore.DELETE_FIELD})
+    index = ledger.fields(ledger.appended[1])["index"]
+    if field == "nonce":
+        assert ledger.proof(ledger.appended[1]) is None
+    for _ in range(2):
+        report = ledger.verify()
+        assert report.problems == [f"the record of entry {index} was removed"]
+        ledger.grow(1)
+
+
+def test_a_record_says_whom_it_concerns_and_of_the_log_itself_nobody(ledger: Ledger) -> None:
+    now, batch = ledger.platform.clock(), ledger.db.batch()
+    about = [
+        tlog.append(batch, ledger.db, tlog.Entry(tlog.Action.ROLE_GRANTED, {"role": "cto"}, now, WHO)),
+        tlog.append(batch, ledger.db, tlog.Entry(tlog.Action.REVIEW_OPENED, {"review": "2027"}, now)),
+    ]
     batch.commit()
-    assert ledger.proof(ledger.appended[1]) is None
-    report = ledger.verify()
-    assert (report.problems, report.opened, report.closed) == ([], 2, 1)
-    ledger.grow(1)
+    ledger.sequence()
+    found = [tlog.record(ledger.fields(entry)) for entry in about]
+    assert found == [{"role": "cto", "subject": WHO}, {"review": "2027"}]
     assert not ledger.verify().problems
 
 
