@@ -90,14 +90,21 @@ def remove_child(act: Act, form: RemoveChild) -> Decision:
 
 
 def settle(platform: Platform[Settings], uid: str) -> None:
-    """Make Auth let an account in, or not, as was decided. May be repeated."""
+    """Make Auth let an account in, or not, as was decided. May be repeated.
+
+    Of two calls at once the one that began first may reach Auth last, with what holds no more: whoever has told Auth
+    anything returns only after a look at which that was what holds, also if the other has finished the removal.
+    """
     db, document = platform.db, platform.db.document(REMOVALS, uid)
     tombstone = tombstones.reference(db, platform.pseudonyms.of_uid(uid))
+    before: dict[str, Any] = {}
     while True:
         stored, erased = fetch(db, document, tombstone)
         noted = stored.to_dict()
-        if not noted or not noted["settleDue"]:
+        if not before and not (noted and noted["settleDue"]):
             return
+        noted = noted or {"state": _UNDONE, "before": before}
+        before = noted["before"]
         # Of who asked to be erased meanwhile, the door stays shut.
         disabled = noted["state"] == _FROZEN or noted["before"]["disabled"] or erased.exists
         with contextlib.suppress(auth.UserNotFoundError):  # deleted at Auth itself: the roll call finds the rest

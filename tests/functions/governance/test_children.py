@@ -172,6 +172,33 @@ def test_mending_opens_no_door_that_an_erasure_has_shut(
     assert auth.get_user(ada.uid, app=platform.app).disabled is True
 
 
+@pytest.mark.parametrize("meanwhile", ["undone", "undone, was disabled", "frozen anew", "erased"])
+def test_who_reaches_auth_too_late_does_not_leave_there_what_holds_no_more(
+    platform: Platform[Any], desk: Desk, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    """Another call has undone and settled it all between this one's look and its word to Auth."""
+    ada, real = lived_in(desk.team), auth.update_user
+    auth.update_user(ada.uid, disabled="was disabled" in meanwhile, app=platform.app)
+    with monkeypatch.context() as down:
+        down.setattr(auth, "update_user", lambda *_, **__: 1 / 0)
+        desk.both(ada.uid, Step.FREEZE)
+
+    def overtaken(uid: str, **changes: Any) -> Any:
+        monkeypatch.setattr(auth, "update_user", real)
+        desk.both(ada.uid, Step.UNDO)
+        if meanwhile == "frozen anew":
+            desk.both(ada.uid, Step.FREEZE)
+            desk.both(ada.uid, Step.UNDO)
+        if meanwhile == "erased":
+            erasure.begin(platform, ada.uid, platform.clock())
+        return real(uid, **changes)
+
+    monkeypatch.setattr(auth, "update_user", overtaken)
+    settle(platform, ada.uid)
+    assert auth.get_user(ada.uid, app=platform.app).disabled is (meanwhile in ("undone, was disabled", "erased"))
+    assert unsettled(platform) == []
+
+
 def test_staff_are_frozen_like_anybody(platform: Platform[Any], desk: Desk) -> None:
     sam = desk.team.hire(Role.SUPPORT)
     desk.both(sam.uid, Step.FREEZE)
