@@ -14,11 +14,11 @@ from google.cloud import firestore
 
 from astra import merkle, tlog
 from astra.merkle import WIDTH
-from astra.notes import BadNote, Checkpoint, Signer, Verifier, checkpoint_of, signed_by
+from astra.notes import BadNote, Checkpoint, Verifier, checkpoint_of, signed_by
 from astra.platform import Platform
 from astra.settings import LogSettings
 from astra.tiles import Tampered, Tiles, path
-from astra.witness import Witness
+from astra.witness import Witness, verifiers
 
 _LATE: Final = timedelta(hours=1)
 _PAGE: Final = 1000
@@ -35,12 +35,6 @@ class Report:
     pending: int = 0
     """Entries that have no place yet, or none in a checkpoint."""
     problems: list[str] = field(default_factory=list)
-
-
-def verifiers(settings: LogSettings) -> list[Verifier]:
-    """The log's keys, the one in use first."""
-    signer = Signer.of(settings.log_origin, settings.log_key.get_secret_value())
-    return [signer.verifier, *map(Verifier.parse, settings.log_verifiers)]
 
 
 def verify(platform: Platform[LogSettings]) -> Report:

@@ -249,9 +249,49 @@ def test_the_witness_forgets_nothing_and_takes_no_second_history(ledger: Ledger)
         client.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
     client.delete_object(Bucket=bucket, Key=version["Key"])  # a marker: the key looks gone
     assert witness.latest() == note
-    client.put_object(Bucket=bucket, Key=version["Key"], Body=other.encode())
+    for number in range(12):  # more than one page of a listing
+        client.put_object(Bucket=bucket, Key=version["Key"], Body=f"junk {number}".encode())
     assert witness.latest() == note, "the first is the one that was locked"
+    witness.post(note)
+    client.put_object(Bucket=bucket, Key=version["Key"], Body=other.encode())
+    for ask in (witness.latest, lambda: witness.post(note)):
+        with pytest.raises(Forked):
+            ask()
     assert any("not those that were witnessed" in problem for problem in ledger.verify().problems)
+
+
+def test_the_witness_is_asked_for_what_the_log_signed_under_its_own_name(ledger: Ledger) -> None:
+    """Who can put anything there says nothing by it, and does not stop the log either."""
+    ledger.grow(2)
+    witness, origin = Witness(ledger.platform.settings), ledger.platform.settings.log_origin
+    note = witness.latest() or ""
+    by_another_key = ledger.signer(3).sign(str(Checkpoint(origin, 90, bytes(32))))
+    of_another_log = ledger.signer().sign(str(Checkpoint("example.com/other", 91, bytes(32))))
+    for size, body in ((90, by_another_key), (91, of_another_log), (92, note), (93, "junk")):
+        witness._client.put_object(
+            Bucket=ledger.platform.settings.witness_bucket, Key=witness._name(size), Body=body.encode()
+        )
+    assert witness.latest() == note
+    ledger.grow(1)
+    assert checkpoint_of(witness.latest() or "").size == 3
+    with pytest.raises(WitnessError, match="does not have"):
+        witness.post(ledger.signer().sign(str(Checkpoint(origin, 93, bytes(32)))))
+
+
+def test_a_refused_checkpoint_that_is_not_there_is_not_taken_for_remembered(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a write meets another one that then fails."""
+    witness, real = Witness(ledger.platform.settings), Witness._ask
+
+    def conflict(self: Witness, verb: str, **given: Any) -> Any:
+        if verb == "put_object":
+            raise FileExistsError
+        return real(self, verb, **given)
+
+    monkeypatch.setattr(Witness, "_ask", conflict)
+    with pytest.raises(WitnessError):
+        witness.post(ledger.signer().sign(str(Checkpoint(ledger.platform.settings.log_origin, 1, bytes(32)))))
 
 
 def test_a_bucket_without_object_lock_is_no_witness(ledger: Ledger) -> None:
