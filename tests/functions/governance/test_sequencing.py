@@ -20,6 +20,7 @@ from astra import audit, jobs, tlog
 from astra.merkle import fold
 from astra.notes import Checkpoint, checkpoint_of
 from astra.platform import Platform
+from astra.pseudonyms import Pseudonym
 from astra.tiles import ENTRIES, PREFIX, Tiles, path
 from astra.transactions import transact
 from astra.witness import Forked, Witness, WitnessError
@@ -43,7 +44,8 @@ def test_an_entry_is_pending_then_has_a_place_then_a_receipt(ledger: Ledger) -> 
     for entry in (one, two):
         fields, proof = ledger.fields(entry), ledger.proof(entry)
         found = verify.verify(json.loads(fields["record"]), proof or "", ledger.keys())
-        assert found == {"action": fields["action"], "at": fields["at"], "index": fields["index"], "size": 2}
+        beside = {name: fields[name] for name in ("action", "at", "actor", "commitment", "index")}
+        assert found == beside | {"size": 2}
     assert not ledger.verify().problems
 
 
@@ -415,6 +417,11 @@ def test_staff_see_the_log_as_tables_and_export_evidence_that_verifies_offline(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     ledger.grow(3)
+    staff = Pseudonym("7" * 64)
+    batch = ledger.db.batch()
+    tlog.append(batch, ledger.db, tlog.Entry(tlog.Action.HOLD_PLACED, {}, ledger.platform.clock(), None, staff))
+    batch.commit()
+    ledger.sequence()
     monkeypatch.setattr(Platform, "at_start", lambda _: ledger.platform)
     monkeypatch.setenv("COLUMNS", "160")
 
@@ -444,6 +451,21 @@ def test_staff_see_the_log_as_tables_and_export_evidence_that_verifies_offline(
     assert (good.returncode, good.stdout.count("proved: account:consent:give")) == (0, 3), good.stderr
     assert offline(file, str(ledger.signer(9).verifier)).returncode == 1
     assert offline(tmp_path / "none.json", key.strip()).returncode == 1, "nothing was proved"
-    file.write_text(file.read_text().replace('"number": 1', '"number": 7'))
-    forged = offline(file, key.strip())
-    assert (forged.returncode, "not what was logged" in forged.stderr) == (1, True)
+    assert f"governance:hold:place is entry 3 of 4, made at {day}" in good.stdout
+    assert good.stdout.count(f" by {staff}") == 1
+    evidence = json.loads(file.read_text())
+
+    def forged(reason: str, **changes: Any) -> bool:
+        """Whether evidence whose last entry was changed is refused for this reason."""
+        entries = [*evidence["entries"][:-1], evidence["entries"][-1] | changes]
+        file.write_text(json.dumps(evidence | {"entries": entries}))
+        found = offline(file, key.strip())
+        return found.returncode == 1 and reason in found.stderr
+
+    assert forged("not what was logged", record={"number": 7})
+    for name, value in {"index": 0, "action": "x", "at": 0, "actor": WHO, "commitment": "0" * 64}.items():
+        assert forged(f"says another {name} than the log", **{name: value})
+    tlog.reference(ledger.db, ledger.appended[0]).update({"record": firestore.DELETE_FIELD})
+    assert run("export", day, day, str(file))[0] == 0
+    partial = offline(file, key.strip())
+    assert (partial.returncode, "the record was removed" in partial.stderr) == (1, True)
