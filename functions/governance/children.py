@@ -20,7 +20,7 @@ from pydantic import Field
 from astra import erasure, tlog, tombstones
 from astra.callables import Shape
 from astra.documents import fetch
-from astra.forms import Reference, Uid
+from astra.forms import Reference, Uid, sha256_of
 from astra.platform import Platform
 from astra.privileged import Act, Decision, Denied, Reason, privileged
 from astra.pseudonyms import Pseudonym
@@ -136,7 +136,8 @@ def _settled(
 
 
 def _decided(form: RemoveChild, write: Any, afterwards: Any = lambda: None) -> Decision:
-    record = {"step": form.step.value, "reference": form.reference}
+    # Free text may name somebody: the log commits to it without repeating it.
+    record = {"step": form.step.value, "referenceSha256": sha256_of(form.reference)}
     return Decision(write, record, concerns=form.uid, two_people=True, afterwards=afterwards)
 
 

@@ -9,6 +9,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
 import accounts
 from astra import erasure, staff, tlog, tombstones
+from astra.forms import sha256_of
 from astra.platform import Platform
 from astra.staff import Role
 from children import RemoveChild, Step, remove_child, settle, unsettled
@@ -112,6 +113,15 @@ def test_confirmed_it_is_erased_by_the_ordinary_erasure(platform: Platform[Any],
     ]
     assert sorted(steps) == sorted(itertools.product(("freeze", "erase"), ("proposed", "done")))
     assert desk.refuses(ada.uid, Step.UNDO) is FunctionsErrorCode.FAILED_PRECONDITION
+
+
+def test_the_log_repeats_no_reference(platform: Platform[Any], desk: Desk) -> None:
+    ada = lived_in(desk.team)
+    desk.both(ada.uid, Step.FREEZE)
+    for entry in logged(platform, tlog.Action.CHILD_REMOVED):
+        assert "TICKET-17" not in repr(entry)
+        assert entry["record"]["referenceSha256"] == sha256_of("TICKET-17")
+    assert platform.db.document(f"removals/{ada.uid}").get().get("reference") == "TICKET-17"
 
 
 def test_no_step_is_skipped(platform: Platform[Any], desk: Desk) -> None:
