@@ -6,9 +6,10 @@ A handler reads and checks first, and answers a Decision; it writes nothing itse
 
 Two people: where a decision takes two, the first one's call proposes and answers `{"id", "state": "proposed"}`; the
 second confirms by asking for exactly the same themselves, so that nobody confirms what they have not stated. It counts
-for three days, if the first still has their role then and is neither the second nor the person concerned.
+for three days, if the first still has the very role that they had then, without a break, and is neither the second nor
+the person concerned.
 
-    staff/{uid}/proposals/{id}   {action, createdAt, expireAt}; id: a keyed hash of what they asked for
+    staff/{uid}/proposals/{id}   {action, role, since, createdAt, expireAt}; id: a keyed hash of what they asked for
 
 A denied attempt is an entry too, in a transaction of its own: a few an hour for each person and for all of them, so
 that nobody floods the log; beyond that it is in the logs of the functions alone.
@@ -170,7 +171,8 @@ class _Attempt:
         stored, erased = fetch(
             db, staff.reference(db, self.uid), tombstones.reference(db, actor), transaction=transaction
         )
-        role = self._allowed(Member.of(stored, self.now), required, erased=erased.exists)
+        member = Member.of(stored, self.now)
+        role = self._allowed(member, required, erased=erased.exists)
         decision = handler(Act(self.platform, transaction, self.now, actor, role), data)
         if decision.concerns == self.uid:
             raise Denied(Reason.CONCERNS_THEMSELVES)
@@ -190,8 +192,8 @@ class _Attempt:
         if role not in self.permission.roles:
             raise Denied(Reason.WRONG_ROLE)
         self._append(transaction, decision, actor, state="proposed")
-        proposal = {"action": self.action.value, "createdAt": self.now, "expireAt": self.now + lives(_PROPOSALS)}
-        transaction.set(own, proposal)
+        lasts = {"createdAt": self.now, "expireAt": self.now + lives(_PROPOSALS)}
+        transaction.set(own, {"action": self.action.value, "role": role.value, "since": member.since, **lasts})
         return None, {"id": name, "state": "proposed"}
 
     def _allowed(self, member: Member, required: Policy, *, erased: bool) -> Role:
@@ -213,7 +215,9 @@ class _Attempt:
         others = staff.present(self.platform, others, transaction)
         proposals = [staff.reference(db, one.uid).collection("proposals").document(name) for one in others]
         for member, stored in zip(others, fetch(db, *proposals, transaction=transaction), strict=True):
-            if stored.exists and stored.get("expireAt") > self.now:
+            proposal = stored.to_dict() or {}
+            as_then = (proposal.get("role"), proposal.get("since")) == (member.role, member.since)
+            if stored.exists and proposal["expireAt"] > self.now and as_then:
                 return member, stored.reference
         return None
 

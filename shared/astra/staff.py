@@ -54,6 +54,8 @@ class Member:
     role: Role | None
     policy_version: str | None
     policy_sha256: str | None
+    since: datetime | None
+    """Since when they have had this role."""
 
     @classmethod
     def of(cls, stored: "firestore.DocumentSnapshot[Any]", now: datetime) -> Self:
@@ -61,7 +63,7 @@ class Member:
         fields = stored.to_dict() or {}
         ended = fields.get("until") is not None and fields["until"] <= now
         role = Role(fields["role"]) if fields.get("role") and not ended else None
-        return cls(stored.id, role, fields.get("policyVersion"), fields.get("policySha256"))
+        return cls(stored.id, role, fields.get("policyVersion"), fields.get("policySha256"), fields.get("since"))
 
     def accepted(self, required: Policy) -> bool:
         """Whether what they have accepted is this very text."""

@@ -224,7 +224,7 @@ def test_only_exactly_the_same_is_a_confirmation(platform: Platform[Any], team: 
     assert place_hold(platform, second.call(same))["state"] == "done"
 
 
-@pytest.mark.parametrize("how", ["expired", "revoked", "changed-role", "policy", "erasing"])
+@pytest.mark.parametrize("how", ["expired", "revoked", "changed-role", "other-role", "back", "policy", "erasing"])
 def test_a_proposal_counts_only_while_its_proposer_does(platform: Platform[Any], team: Team, how: str) -> None:
     first, second, ada = team.hire(Role.PRIVACY), team.hire(Role.CTO), team.customer()
     form, document = hold(platform, ada), staff.reference(platform.db, first.uid)
@@ -236,6 +236,13 @@ def test_a_proposal_counts_only_while_its_proposer_does(platform: Platform[Any],
             document.update(staff.revoked([], platform.clock()))
         case "changed-role":
             document.update({"role": "support"})
+        case "other-role":  # one that may propose the same
+            document.update({"role": "security"})
+        case "back":
+            document.update(staff.revoked([], platform.clock()))
+            platform.clock.step(seconds=1)  # type: ignore[attr-defined]
+            document.update(staff.granted(Role.PRIVACY, [], platform.clock()))
+            first.accept()
         case "policy":
             replace_security_policy(platform)
             second.accept()
