@@ -56,6 +56,7 @@ class Member:
     policy_sha256: str | None
     since: datetime | None
     """Since when they have had this role."""
+    granted_by: tuple[Pseudonym, ...]
 
     @classmethod
     def of(cls, stored: "firestore.DocumentSnapshot[Any]", now: datetime) -> Self:
@@ -63,7 +64,9 @@ class Member:
         fields = stored.to_dict() or {}
         ended = fields.get("until") is not None and fields["until"] <= now
         role = Role(fields["role"]) if fields.get("role") and not ended else None
-        return cls(stored.id, role, fields.get("policyVersion"), fields.get("policySha256"), fields.get("since"))
+        granted_by = tuple(map(Pseudonym, fields.get("grantedBy") or ()))
+        accepted = (fields.get("policyVersion"), fields.get("policySha256"))
+        return cls(stored.id, role, *accepted, fields.get("since"), granted_by)
 
     def accepted(self, required: Policy) -> bool:
         """Whether what they have accepted is this very text."""

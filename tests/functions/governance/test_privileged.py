@@ -251,6 +251,39 @@ def test_a_proposal_counts_only_while_its_proposer_does(platform: Platform[Any],
     assert place_hold(platform, second.call(form))["state"] == "proposed"
 
 
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("others", ["none", "one", "one who is gone"])
+def test_who_made_the_second_person_is_not_confirmed_by_them(
+    platform: Platform[Any], team: Team, order: int, others: str
+) -> None:
+    boss, puppet, ada = team.hire(Role.CTO), team.customer(), team.customer()
+    puppet.accept()
+    grant_role(platform, boss.call(GrantRole(uid=puppet.uid, role=Role.PRIVACY)))
+    if others != "none":
+        third = team.hire(Role.SECURITY)
+    if others == "one who is gone":
+        erasure.begin(platform, third.uid, platform.clock())
+    first, second = (boss, puppet)[::order]
+    form = hold(platform, ada)
+    place_hold(platform, first.call(form))
+    if others == "one":
+        refused(FunctionsErrorCode.PERMISSION_DENIED, place_hold, platform, second.call(form))
+        assert denials(platform) == ["dependent"]
+        assert place_hold(platform, third.call(form))["state"] == "done"
+    else:  # there is nobody else: the first of all must be able to begin
+        assert place_hold(platform, second.call(form))["state"] == "done"
+
+
+def test_whom_two_people_appointed_is_the_second_of_either(platform: Platform[Any], team: Team) -> None:
+    boss, sam, new, ada = team.hire(Role.CTO), team.hire(Role.SECURITY), team.customer(), team.customer()
+    new.accept()
+    for person in (boss, sam):
+        grant_role(platform, person.call(GrantRole(uid=new.uid, role=Role.SECURITY)))
+    form = hold(platform, ada)
+    place_hold(platform, boss.call(form))
+    assert place_hold(platform, new.call(form))["state"] == "done"
+
+
 def test_just_before_it_ends_a_proposal_counts(platform: Platform[Any], team: Team) -> None:
     first, second, ada = team.hire(Role.PRIVACY), team.hire(Role.CTO), team.customer()
     form = hold(platform, ada)
