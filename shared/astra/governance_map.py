@@ -36,6 +36,7 @@ TOLD: Final[tuple[Entry, ...]] = (
         retention="until the ban ends",
         export=False,
         export_note="banned until then, and a notice afterwards, which is exported",
+        silent=True,
         residual="backup",
     ),
 )
@@ -122,6 +123,7 @@ RECORDS: Final[tuple[Entry, ...]] = (
         export=False,
         export_note="each is a notice to the person, which is exported",
         disposition=Disposition.RETAIN,
+        silent=True,
         disposition_note="the register's line, under a keyed pseudonym; GDPR art. 5(2), 17(3)(b) and 17(3)(e)",
         residual="backup",
     ),
