@@ -88,7 +88,11 @@ def members(
     return [member for member in found if member.role]
 
 
-def present(platform: Platform[Settings], found: list[Member], transaction: firestore.Transaction) -> list[Member]:
+def present(
+    platform: Platform[Settings],
+    found: list[Member],
+    transaction: firestore.Transaction | None,
+) -> list[Member]:
     """Those of `found` who are not being erased."""
     subjects = {platform.pseudonyms.of_uid(member.uid): member for member in found}
     stones = (tombstones.reference(platform.db, subject) for subject in subjects)

@@ -54,6 +54,8 @@ class Action(enum.StrEnum):
     ROLE_REVOKED = "governance:role:revoke"
     REVIEW_OPENED = "governance:review:open"
     """A review of the security policy is due: it is July, or something material has changed."""
+    REVIEW_WIDENED = "governance:review:widen"
+    """Something material has changed while a review is open: it is part of that one."""
     REVIEW_ESCALATED = "governance:review:escalate"
     REVIEW_OVERDUE = "governance:review:miss"
     REVIEW_SIGNED = "governance:review:sign"
