@@ -4,7 +4,7 @@
 
 The file is what the function `receipt` answers, {"certificate": {…}, "proof": "…"}, or the evidence that
 `python -m astra.audit export` writes. The key is the log's, as published; give --key several times if the log has had
-several. Exits 0 only if everything in the file was proved.
+several. Exits 0 only if everything in the file was proved, and what it says beside a proof is what the proof says.
 
 What is checked, for a record (a certificate, say) and its proof:
   1. the commitment is SHA-256(nonce || record as canonical JSON),
@@ -52,7 +52,7 @@ def sha256(*parts: bytes) -> bytes:
 
 
 def verify(record: Any, proof: str, keys: list[str]) -> dict[str, Any]:
-    """What the log says of `record`: action, at, index, size. Raises NotProved."""
+    """What the log says of `record`: action, at, actor, commitment, index, size. Raises NotProved."""
     try:
         head, checkpoint = proof.split("\n\n", 1)
         header, extra_line, index_line, *path = head.split("\n")
@@ -64,10 +64,18 @@ def verify(record: Any, proof: str, keys: list[str]) -> dict[str, Any]:
         size, root = signed_root(checkpoint, keys)
     except (ValueError, KeyError, AttributeError, TypeError):
         raise NotProved("this is no proof of this log") from None
-    leaf = canonical({**extra, "commitment": sha256(nonce, canonical(record)).hex()})
+    said = {**extra, "commitment": sha256(nonce, canonical(record)).hex()}
+    leaf = canonical(said)
     if root_above(sha256(b"\0", leaf), index, size, siblings) != root:
         raise NotProved("the record is not what was logged")
-    return {"action": extra.get("action"), "at": extra.get("at"), "index": index, "size": size}
+    return {"action": None, "at": None, "actor": None, **said, "index": index, "size": size}
+
+
+def compare(entry: dict[str, Any], found: dict[str, Any]) -> None:
+    """Raise NotProved if exported evidence says beside a proof what the proof does not say: people read that."""
+    for name in ("index", "action", "at", "actor", "commitment"):
+        if name in entry and entry[name] != found[name]:
+            raise NotProved(f"the evidence says another {name} than the log")
 
 
 def root_above(node: bytes, index: int, size: int, siblings: list[bytes]) -> bytes:
@@ -125,8 +133,12 @@ def main() -> int:
             if record is None or "proof" not in entry:
                 raise NotProved("there is no record with a proof in it")
             found = verify(record, entry["proof"], chosen.key)
+            compare(entry, found)
             made = datetime.fromtimestamp(found["at"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            print(f"proved: {found['action']} is entry {found['index']} of {found['size']}, made at {made}")
+            by = f" by {found['actor']}" if found["actor"] else ""
+            print(f"proved: {found['action']} is entry {found['index']} of {found['size']}, made at {made}{by}")
+        if closed := answer.get("closed"):
+            raise NotProved(f"of {len(closed)} entries the record was removed")
     except NotProved as reason:
         print(f"NOT PROVED: {reason}", file=sys.stderr)
         return 1

@@ -30,6 +30,10 @@ OWN_BUSINESS = {
     "generate_image": "the caller's own images",
     "request_export": "the caller's own data",
 }
+#: Plain HTTP functions, which have no form that could be looked at: whose each is, and by what it knows them.
+BY_REQUEST = {"open_image": "the caller's own image, by their token"}
+#: What starts a function without anybody asking for it.
+STARTED = {"on_schedule", "on_task_dispatched", "on_object_finalized", "before_user_created", "before_user_signed_in"}
 NAMES_SOMEBODY = {"uid", "subject", "account", "userId", "email"}
 #: These name an address that is the caller's own: they prove it by its mailbox, or have no account yet.
 BY_ADDRESS = {"start_signup", "send_code", "unlock"}
@@ -61,10 +65,14 @@ def handlers(folder: Path) -> Iterator[Handler]:
     """The callables of a codebase, followed from their decorators to the functions that do the work."""
     for node in ast.parse((folder / "main.py").read_text(encoding="utf-8")).body:
         if not isinstance(node, ast.FunctionDef):
+            made = [call for call in triggers(node) if call.rpartition(".")[2] not in STARTED]
+            assert not made, f"{ast.unparse(node)}: write it with a decorator, so that it can be looked at"
             continue
         for decorator in node.decorator_list:
-            if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).endswith("on_call"):
-                assert ast.unparse(decorator.func) == "callables.on_call", f"{node.name} goes round astra.callables"
+            if trigger(decorator).endswith("on_request"):
+                assert node.name in BY_REQUEST, f"{node.name}: make it a callable, or say whose own business it is"
+            if isinstance(decorator, ast.Call) and trigger(decorator).endswith("on_call"):
+                assert trigger(decorator) == "callables.on_call", f"{node.name} goes round astra.callables"
                 [returned] = [found for found in node.body if isinstance(found, ast.Return)]
                 assert isinstance(returned.value, ast.Call)
                 module, _, function = ast.unparse(returned.value.func).partition(".")
@@ -74,6 +82,18 @@ def handlers(folder: Path) -> Iterator[Handler]:
                     definition(folder / f"{module}.py", function, ast.FunctionDef),
                     definition(folder / f"{home}.py", form, ast.ClassDef),
                 )
+
+
+def trigger(decorator: ast.expr) -> str:
+    """The dotted name of a decorator, with or without arguments."""
+    return ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
+
+
+def triggers(node: ast.stmt) -> list[str]:
+    """What a statement that defines no function makes one with, `on_` something."""
+    names = (ast.unparse(found) for found in ast.walk(node) if isinstance(found, ast.Attribute | ast.Name))
+    imported = (alias.name for alias in node.names) if isinstance(node, ast.ImportFrom) else ()
+    return [name for name in (*names, *imported) if name.rpartition(".")[2].startswith(("on_", "before_"))]
 
 
 def definition(path: Path, name: str, kind: type[T]) -> T:
@@ -117,6 +137,25 @@ def test_an_unwrapped_one_would_be_found(tmp_path: Path, decorator: str, wrapped
     assert handler.is_privileged() is wrapped
     assert handler.fields() == {"uid"}
     assert handler.name not in OWN_BUSINESS
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        "spy = callables.on_call(PLATFORM, work.Form, LIMIT)(work.spy)",
+        "spy: Any = https_fn.on_call()(work.spy)",
+        "if True:\n    spy = https_fn.on_request()(work.spy)",
+        "from firebase_functions.https_fn import on_request",
+        "make = callables.on_call",
+        "@https_fn.on_request()\ndef spy(request): ...",
+        "@on_request\ndef spy(request): ...",
+        "@https_fn.on_call()\ndef spy(request): ...",
+    ],
+)
+def test_one_that_is_declared_in_another_way_would_be_found(tmp_path: Path, main: str) -> None:
+    (tmp_path / "main.py").write_text(main)
+    with pytest.raises(AssertionError):
+        list(handlers(tmp_path))
 
 
 def test_nobody_decides_by_the_tokens_claim() -> None:

@@ -21,6 +21,8 @@ from astra.settings import ErasureSettings
 from copies import Copy
 
 _FORMAT: Final = "astra-erasure-certificate/1"
+_SILENCE: Final = "Registers that may be under a ban on telling are left out, whether or not they hold anything."
+"""In every certificate alike, so that it says nothing of anybody."""
 
 
 def issue(
@@ -51,7 +53,9 @@ def issue(
         "stores": [
             _line(entry, counts.get(entry.name, 0), found[entry.name], held.get(entry.name), verified_at)
             for entry in DATA_MAP
+            if not entry.silent
         ],
+        "leftOut": _SILENCE,
         "residual": _residual(copies, job, verified_at),
     }
     # What lies below a person's data and is in no entry goes with it; each store that had some has a line for it.

@@ -20,7 +20,7 @@ from pydantic import Field
 from astra import erasure, tlog, tombstones
 from astra.callables import Shape
 from astra.documents import fetch
-from astra.forms import Reference, Uid
+from astra.forms import Reference, Uid, sha256_of
 from astra.platform import Platform
 from astra.privileged import Act, Decision, Denied, Reason, privileged
 from astra.pseudonyms import Pseudonym
@@ -90,14 +90,21 @@ def remove_child(act: Act, form: RemoveChild) -> Decision:
 
 
 def settle(platform: Platform[Settings], uid: str) -> None:
-    """Make Auth let an account in, or not, as was decided. May be repeated."""
+    """Make Auth let an account in, or not, as was decided. May be repeated.
+
+    Of two calls at once the one that began first may reach Auth last, with what holds no more: whoever has told Auth
+    anything returns only after a look at which that was what holds, also if the other has finished the removal.
+    """
     db, document = platform.db, platform.db.document(REMOVALS, uid)
     tombstone = tombstones.reference(db, platform.pseudonyms.of_uid(uid))
+    before: dict[str, Any] = {}
     while True:
         stored, erased = fetch(db, document, tombstone)
         noted = stored.to_dict()
-        if not noted or not noted["settleDue"]:
+        if not before and not (noted and noted["settleDue"]):
             return
+        noted = noted or {"state": _UNDONE, "before": before}
+        before = noted["before"]
         # Of who asked to be erased meanwhile, the door stays shut.
         disabled = noted["state"] == _FROZEN or noted["before"]["disabled"] or erased.exists
         with contextlib.suppress(auth.UserNotFoundError):  # deleted at Auth itself: the roll call finds the rest
@@ -129,7 +136,8 @@ def _settled(
 
 
 def _decided(form: RemoveChild, write: Any, afterwards: Any = lambda: None) -> Decision:
-    record = {"step": form.step.value, "reference": form.reference}
+    # Free text may name somebody: the log commits to it without repeating it.
+    record = {"step": form.step.value, "referenceSha256": sha256_of(form.reference)}
     return Decision(write, record, concerns=form.uid, two_people=True, afterwards=afterwards)
 
 

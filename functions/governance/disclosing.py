@@ -16,7 +16,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 from pydantic import AfterValidator, Field
 
-from astra import erasure, notices, tlog
+from astra import erasure, log, notices, tlog
 from astra.callables import Shape
 from astra.clock import iso
 from astra.datamap import DATA_MAP
@@ -137,7 +137,13 @@ def tell(platform: Platform[Settings]) -> int:
         .order_by("until")
         .limit(_PAGE)
     )
-    return sum(_tell(platform, gag.reference) for gag in ended.stream())
+    told = 0
+    for gag in ended.stream():
+        try:
+            told += _tell(platform, gag.reference)
+        except Exception as error:  # noqa: BLE001  (one that fails must not keep the others from knowing)
+            log.failure(log.Event.FAILED, error)
+    return told
 
 
 def _tell(platform: Platform[Settings], gag: firestore.DocumentReference) -> bool:

@@ -1,5 +1,7 @@
 """The register of processors: an agreement for each, and a finding for each that has none, or one that ends.
 
+A finding, too, is that there is no CTO, unless a review is open and escalates for it.
+
 findings/{id}   {kind, about, openedAt, closedAt}: what staff must see to
 """
 
@@ -24,8 +26,11 @@ from astra.pseudonyms import Pseudonym
 from astra.settings import Settings
 from astra.staff import Role
 from astra.transactions import transact
+from reviews import REVIEWS, UNSIGNED
 
 FINDINGS: Final = "findings"
+_MEND: Final = "Register the agreement with `register_processor`."
+_APPOINT: Final = "Appoint one with `grant_role`: nobody else can sign the security policy's review."
 _AHEAD: Final = timedelta(days=30)
 
 
@@ -38,6 +43,8 @@ class Kind(enum.StrEnum):
     OUTDATED = "data-shared-outdated"
     """The data map gives it other entries than the register says."""
     UNNAMED = "not-named-by-policy"
+    VACANT = "vacant"
+    """There is no CTO, and no review open that would say so."""
 
 
 class RegisterProcessor(Shape):
@@ -106,17 +113,23 @@ def _problems(platform: Platform[Settings], now: datetime) -> Iterable[tuple[str
         for kind, wrong in kinds:
             if wrong:
                 yield f"{kind}.{processor.name}", {"kind": kind.value, "about": processor.name}
+    unsigned = platform.db.collection(REVIEWS).where(filter=firestore.FieldFilter("state", "in", UNSIGNED)).limit(1)
+    ctos = staff.present(platform, staff.members(platform.db, now, Role.CTO), None)
+    if not ctos and not any(unsigned.stream()):
+        yield f"{Kind.VACANT}.CTO", {"kind": Kind.VACANT.value, "about": "CTO"}
 
 
 def _open(platform: Platform[Settings], name: str, finding: dict[str, Any], now: datetime) -> None:
     """Open a finding unless it is open, and tell those who can mend it."""
     db, document = platform.db, platform.db.collection(FINDINGS).document(name)
     title = f"{finding['about']}: {finding['kind'].replace('-', ' ')}"
-    notice = notices.Notice(notices.Kind.STAFF, title, "Register the agreement with `register_processor`.")
+    is_vacant = finding["kind"] == Kind.VACANT
+    notice = notices.Notice(notices.Kind.STAFF, title, _APPOINT if is_vacant else _MEND)
+    roles = (Role.PRIVACY, Role.SECURITY if is_vacant else Role.CTO)
 
     def body(transaction: firestore.Transaction) -> bool:
         stored = document.get(transaction=transaction).to_dict()
-        to_tell = staff.members(db, now, Role.PRIVACY, Role.CTO, transaction=transaction)
+        to_tell = staff.members(db, now, *roles, transaction=transaction)
         to_tell = staff.present(platform, to_tell, transaction)
         if stored and stored["closedAt"] is None:
             return False

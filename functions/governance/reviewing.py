@@ -51,12 +51,15 @@ def open_reviews(platform: Platform[Settings]) -> None:
         julys = fetch(db, *(db.collection(REVIEWS).document(str(y)) for y in years), transaction=transaction)
         unsigned = firestore.FieldFilter("state", "in", UNSIGNED)
         waiting = db.collection(REVIEWS).where(filter=unsigned).limit(1)
-        is_waiting = any(waiting.stream(transaction=transaction))
+        open_one = next((stored.id for stored in waiting.stream(transaction=transaction)), None)
         for july in julys:
             if not july.exists:
                 _open(transaction, july.reference, of_july(int(july.id)), now)
-                is_waiting = True
-        if noted["material"] != seen and not is_waiting:
+                open_one = open_one or july.id
+        if noted["material"] != seen and open_one:
+            record = {"review": open_one, "material": seen}
+            tlog.append(transaction, db, tlog.Entry(tlog.Action.REVIEW_WIDENED, record, now))
+        elif noted["material"] != seen:
             named = db.collection(REVIEWS).document(f"{now:%Y-%m-%d}-{seen[:8]}")
             _open(transaction, named, of_change(now), now)
         transaction.set(state, {"since": noted["since"], "material": seen})
@@ -82,20 +85,23 @@ def _advance(platform: Platform[Settings], document: firestore.DocumentReference
             return None
         ctos = [member for member in people if member.role is Role.CTO]
         changes: dict[str, Any] = {"state": stage(review, now, vacant=not ctos)}
-        if not ctos and review["vacantAt"] is None:
-            changes["vacantAt"] = now
+        # Filled and vacant again, it escalates again: those who were told then believe that it is settled.
+        changes["vacantAt"] = None if ctos else review["vacantAt"] or now
+        vacated = not ctos and review["vacantAt"] is None
         moved = changes["state"] != review["state"]
         reminders = weeks(review, now)
-        if not moved and reminders == review["reminders"]:
+        if not moved and not vacated and reminders == review["reminders"]:
+            transaction.update(document, changes)
             return None
         changes["reminders"] = reminders
-        if moved:
+        if moved or vacated:
             record = {"review": document.id, "vacant": not ctos}
-            tlog.append(transaction, db, tlog.Entry(_MARKED[changes["state"]], record, now))
+            action = _MARKED[changes["state"]] if moved else tlog.Action.REVIEW_ESCALATED
+            tlog.append(transaction, db, tlog.Entry(action, record, now))
         for member in ctos if changes["state"] == OPEN else people:
             _remind(transaction, db, member, document.id, changes["state"], now)
         transaction.update(document, changes)
-        return changes["state"] if moved else None
+        return changes["state"] if moved or vacated else None
 
     if transact(db, body):
         log.write(log.Event.REVIEW_MOVED, severity=logging.CRITICAL)
@@ -113,9 +119,16 @@ def mend(platform: Platform[Settings]) -> None:
     """Carry through at Auth what was decided and broke off."""
     due = firestore.FieldFilter("claimDue", "==", True)
     for stored in platform.db.collection(staff.STAFF).where(filter=due).select([]).limit(100).stream():
-        staff.mirror(platform, stored.id)
+        _each(partial(staff.mirror, platform, stored.id))
     for uid in children.unsettled(platform):
-        children.settle(platform, uid)
+        _each(partial(children.settle, platform, uid))
+
+
+def _each(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001  (one account that fails must not stand before the others)
+        log.failure(log.Event.FAILED, error)
 
 
 def _end(

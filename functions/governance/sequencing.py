@@ -26,11 +26,11 @@ from google.cloud import firestore
 
 from astra import jobs, log, merkle, tlog
 from astra.jobs import Atomic, Pause, Worker
-from astra.notes import Checkpoint, Signer, Verifier, checkpoint_of, signed_by
+from astra.notes import Checkpoint, Signer, checkpoint_of, signed_by
 from astra.platform import Platform
 from astra.settings import LogSettings
 from astra.tiles import Tampered, Tiles
-from astra.witness import Witness
+from astra.witness import Witness, verifiers
 
 _BATCH: Final = 400
 """Entries of one transaction: it may write 500 documents."""
@@ -64,7 +64,7 @@ class Sequencer:
         self._platform = platform
         self._settings = platform.settings
         self._signer = Signer.of(self._settings.log_origin, self._settings.log_key.get_secret_value())
-        self._verifiers = [self._signer.verifier, *map(Verifier.parse, self._settings.log_verifiers)]
+        self._verifiers = verifiers(self._settings)
         self._witness = Witness(self._settings)
         self._leaves: dict[int, bytes] = {}
 

@@ -26,6 +26,7 @@ from astra.notes import Verifier, checkpoint_of
 from astra.platform import Platform
 from astra.settings import LogSettings
 from astra.tiles import Tiles
+from astra.witness import verifiers
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -77,9 +78,9 @@ def evidence(platform: Platform[LogSettings], first: datetime, end: datetime) ->
         "from": iso(first),
         "to": iso(end),
         "checkpoint": note,
-        "verifiers": [str(verifier) for verifier in auditing.verifiers(platform.settings)],
-        "entries": [_piece(fields, tiles, note) for fields in chosen if fields.get("record")],
-        "closed": [_public(fields) for fields in chosen if not fields.get("record")],
+        "verifiers": [str(verifier) for verifier in verifiers(platform.settings)],
+        "entries": [_piece(fields, tiles, note) for fields in chosen if tlog.is_opened_by(fields) is not None],
+        "closed": [_public(fields) for fields in chosen if tlog.is_opened_by(fields) is None],
     }
 
 
@@ -120,7 +121,7 @@ def _listing(fields: Iterator[dict[str, Any]]) -> "Table":
 def _verified(report: auditing.Report) -> "Table":
     table = _table("", "")
     table.show_header = False
-    for name in ("size", "checkpoints", "opened", "closed", "pending"):
+    for name in ("size", "checkpoints", "opened", "pending"):
         table.add_row(name, str(getattr(report, name)))
     for problem in report.problems:
         table.add_row("PROBLEM", problem)
@@ -175,7 +176,7 @@ def main() -> int:
         "list": lambda: _print(_listing(_newest(platform, chosen.subject, chosen.most))),
         "verify": lambda: _judged(auditing.verify(platform)),
         "export": lambda: _exported(platform, chosen.first, chosen.last + timedelta(days=1), chosen.file),
-        "key": lambda: _print("\n".join(map(str, auditing.verifiers(platform.settings)))),
+        "key": lambda: _print("\n".join(map(str, verifiers(platform.settings)))),
         "announce": lambda: announce(platform, chosen.verifier),
         "resume": lambda: resume(platform),
     }

@@ -14,11 +14,11 @@ from google.cloud import firestore
 
 from astra import merkle, tlog
 from astra.merkle import WIDTH
-from astra.notes import BadNote, Checkpoint, Signer, Verifier, checkpoint_of, signed_by
+from astra.notes import BadNote, Checkpoint, Verifier, checkpoint_of, signed_by
 from astra.platform import Platform
 from astra.settings import LogSettings
 from astra.tiles import Tampered, Tiles, path
-from astra.witness import Witness
+from astra.witness import Witness, verifiers
 
 _LATE: Final = timedelta(hours=1)
 _PAGE: Final = 1000
@@ -32,17 +32,9 @@ class Report:
     """Entries in the last witnessed checkpoint."""
     checkpoints: int = 0
     opened: int = 0
-    closed: int = 0
-    """Entries whose record was removed."""
     pending: int = 0
     """Entries that have no place yet, or none in a checkpoint."""
     problems: list[str] = field(default_factory=list)
-
-
-def verifiers(settings: LogSettings) -> list[Verifier]:
-    """The log's keys, the one in use first."""
-    signer = Signer.of(settings.log_origin, settings.log_key.get_secret_value())
-    return [signer.verifier, *map(Verifier.parse, settings.log_verifiers)]
 
 
 def verify(platform: Platform[LogSettings]) -> Report:
@@ -162,9 +154,11 @@ def _check_documents(platform: Platform[LogSettings], report: Report, entries: l
             report.problems.append(f"entry {index} in Firestore is not the one in the tree")
         match tlog.is_opened_by(fields):
             case None:
-                report.closed += 1
+                report.problems.append(f"the record of entry {index} was removed")
             case True:
                 report.opened += 1
+                if fields["id"].partition(".")[0] != str((tlog.record(fields) or {}).get("subject", tlog.LOG)):
+                    report.problems.append(f"entry {index} is kept under the name of somebody whom it does not concern")
                 if fields["action"] == tlog.Action.KEY_ANNOUNCED:
                     announced.setdefault(str((tlog.record(fields) or {}).get("verifier")), index)
             case False:

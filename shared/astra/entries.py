@@ -60,6 +60,8 @@ class Entry:
     """How long one of them lives, where that is fixed when it is written; then it is refused, and goes."""
     passing: bool = False
     """Whether it goes by itself within minutes: a legal hold names what becomes of it instead."""
+    silent: bool = False
+    """Whether certificates leave it out: that there is something in it may be what a ban forbids us to say."""
     residual: str = "none"
     """Which of the platform's own copies outlive the deletion: names a setting, or says none."""
 

@@ -6,9 +6,11 @@ A handler reads and checks first, and answers a Decision; it writes nothing itse
 
 Two people: where a decision takes two, the first one's call proposes and answers `{"id", "state": "proposed"}`; the
 second confirms by asking for exactly the same themselves, so that nobody confirms what they have not stated. It counts
-for three days, if the first still has their role then and is neither the second nor the person concerned.
+for three days, if the first still has the very role that they had then, without a break, and is neither the second nor
+the person concerned. Nor does it, where one of the two has their role from the other alone: who can make a second
+person would need none. Only where there are no more than two staff in all it does, or the first CTO would be stuck.
 
-    staff/{uid}/proposals/{id}   {action, createdAt, expireAt}; id: a keyed hash of what they asked for
+    staff/{uid}/proposals/{id}   {action, role, since, createdAt, expireAt}; id: a keyed hash of what they asked for
 
 A denied attempt is an entry too, in a transaction of its own: a few an hour for each person and for all of them, so
 that nobody floods the log; beyond that it is in the logs of the functions alone.
@@ -40,6 +42,7 @@ from astra.staff import Member, Role
 from astra.transactions import transact
 
 _PROPOSALS: Final = "staff-proposals"
+_FEW: Final = 2
 _FOR_ONE: Final = Limit(5, timedelta(hours=1), fails_closed=True)
 _FOR_ALL: Final = Limit(100, timedelta(hours=1), fails_closed=True)
 
@@ -54,6 +57,7 @@ class Reason(enum.StrEnum):
     WRONG_ROLE = "wrong-role"
     POLICY_NOT_ACCEPTED = "security-policy-not-accepted"
     CONCERNS_THEMSELVES = "concerns-themselves"
+    DEPENDENT = "dependent"
 
 
 _WORDS: Final = {
@@ -67,6 +71,10 @@ _WORDS: Final = {
     Reason.CONCERNS_THEMSELVES: (
         FunctionsErrorCode.PERMISSION_DENIED,
         "It concerns yourself: somebody else must do it.",
+    ),
+    Reason.DEPENDENT: (
+        FunctionsErrorCode.PERMISSION_DENIED,
+        "One of you has their role from the other alone: somebody else must confirm it.",
     ),
 }
 
@@ -170,7 +178,8 @@ class _Attempt:
         stored, erased = fetch(
             db, staff.reference(db, self.uid), tombstones.reference(db, actor), transaction=transaction
         )
-        role = self._allowed(Member.of(stored, self.now), required, erased=erased.exists)
+        member = Member.of(stored, self.now)
+        role = self._allowed(member, required, erased=erased.exists)
         decision = handler(Act(self.platform, transaction, self.now, actor, role), data)
         if decision.concerns == self.uid:
             raise Denied(Reason.CONCERNS_THEMSELVES)
@@ -181,7 +190,7 @@ class _Attempt:
             return decision, {"state": "done", **decision.answer}
         name = self.platform.pseudonyms.of_proposal(self.action.value, data.model_dump_json())
         own = stored.reference.collection("proposals").document(name)
-        first = self._proposed(transaction, name, required)
+        first = self._proposed(transaction, name, member, required)
         if first:
             self._carry_out(transaction, decision, actor, [self.platform.pseudonyms.of_uid(first[0].uid), actor])
             transaction.delete(first[1])
@@ -190,8 +199,8 @@ class _Attempt:
         if role not in self.permission.roles:
             raise Denied(Reason.WRONG_ROLE)
         self._append(transaction, decision, actor, state="proposed")
-        proposal = {"action": self.action.value, "createdAt": self.now, "expireAt": self.now + lives(_PROPOSALS)}
-        transaction.set(own, proposal)
+        lasts = {"createdAt": self.now, "expireAt": self.now + lives(_PROPOSALS)}
+        transaction.set(own, {"action": self.action.value, "role": role.value, "since": member.since, **lasts})
         return None, {"id": name, "state": "proposed"}
 
     def _allowed(self, member: Member, required: Policy, *, erased: bool) -> Role:
@@ -204,18 +213,35 @@ class _Attempt:
         return member.role
 
     def _proposed(
-        self, transaction: firestore.Transaction, name: Pseudonym, required: Policy
+        self, transaction: firestore.Transaction, name: Pseudonym, second: Member, required: Policy
     ) -> tuple[Member, firestore.DocumentReference] | None:
-        """Somebody else who has proposed the same and still may, and their proposal."""
-        db = self.platform.db
+        """Somebody else who has proposed the same and still may, and their proposal. Raises Denied if none of those
+        who have is independent of the `second`."""
+        db, dependent = self.platform.db, False
         found = staff.members(db, self.now, *self.permission.roles, transaction=transaction)
         others = [one for one in found if one.uid != self.uid and one.accepted(required)]
         others = staff.present(self.platform, others, transaction)
         proposals = [staff.reference(db, one.uid).collection("proposals").document(name) for one in others]
         for member, stored in zip(others, fetch(db, *proposals, transaction=transaction), strict=True):
-            if stored.exists and stored.get("expireAt") > self.now:
+            proposal = stored.to_dict() or {}
+            as_then = (proposal.get("role"), proposal.get("since")) == (member.role, member.since)
+            if not (stored.exists and proposal["expireAt"] > self.now and as_then):
+                continue
+            if not self._are_one(member, second) or self._are_few(transaction):
                 return member, stored.reference
+            dependent = True
+        if dependent:
+            raise Denied(Reason.DEPENDENT)
         return None
+
+    def _are_one(self, first: Member, second: Member) -> bool:
+        """Whether one of two has their role from the other alone."""
+        names = self.platform.pseudonyms
+        return first.granted_by == (names.of_uid(second.uid),) or second.granted_by == (names.of_uid(first.uid),)
+
+    def _are_few(self, transaction: firestore.Transaction) -> bool:
+        everybody = staff.members(self.platform.db, self.now, transaction=transaction)
+        return len(staff.present(self.platform, everybody, transaction)) <= _FEW
 
     def _carry_out(
         self, transaction: firestore.Transaction, decision: Decision, actor: Pseudonym, approvers: list[Pseudonym]

@@ -54,6 +54,9 @@ class Member:
     role: Role | None
     policy_version: str | None
     policy_sha256: str | None
+    since: datetime | None
+    """Since when they have had this role."""
+    granted_by: tuple[Pseudonym, ...]
 
     @classmethod
     def of(cls, stored: "firestore.DocumentSnapshot[Any]", now: datetime) -> Self:
@@ -61,7 +64,9 @@ class Member:
         fields = stored.to_dict() or {}
         ended = fields.get("until") is not None and fields["until"] <= now
         role = Role(fields["role"]) if fields.get("role") and not ended else None
-        return cls(stored.id, role, fields.get("policyVersion"), fields.get("policySha256"))
+        granted_by = tuple(map(Pseudonym, fields.get("grantedBy") or ()))
+        accepted = (fields.get("policyVersion"), fields.get("policySha256"))
+        return cls(stored.id, role, *accepted, fields.get("since"), granted_by)
 
     def accepted(self, required: Policy) -> bool:
         """Whether what they have accepted is this very text."""
@@ -83,7 +88,11 @@ def members(
     return [member for member in found if member.role]
 
 
-def present(platform: Platform[Settings], found: list[Member], transaction: firestore.Transaction) -> list[Member]:
+def present(
+    platform: Platform[Settings],
+    found: list[Member],
+    transaction: firestore.Transaction | None,
+) -> list[Member]:
     """Those of `found` who are not being erased."""
     subjects = {platform.pseudonyms.of_uid(member.uid): member for member in found}
     stones = (tombstones.reference(platform.db, subject) for subject in subjects)

@@ -2,8 +2,8 @@
 
 An action appends an entry in its own transaction: an action whose entry can't be written does not happen. What enters
 the public tree is a commitment, SHA-256(nonce || canonical JSON of the record), which says nothing to anybody who has
-not been shown the record; the opened record lies beside it in Firestore, and can be removed without harm to the tree.
-Neither holds personal data: a record names people by pseudonym alone.
+not been shown the record; the opened record lies beside it in Firestore. Neither holds personal data: a record names
+people by pseudonym alone. It says itself whom it concerns, so that nobody can give an entry to another by renaming it.
 
     commitments/{subject}.{id}   {action, at, actor, commitment, nonce, record, index}
 
@@ -54,6 +54,8 @@ class Action(enum.StrEnum):
     ROLE_REVOKED = "governance:role:revoke"
     REVIEW_OPENED = "governance:review:open"
     """A review of the security policy is due: it is July, or something material has changed."""
+    REVIEW_WIDENED = "governance:review:widen"
+    """Something material has changed while a review is open: it is part of that one."""
     REVIEW_ESCALATED = "governance:review:escalate"
     REVIEW_OVERDUE = "governance:review:miss"
     REVIEW_SIGNED = "governance:review:sign"
@@ -87,13 +89,15 @@ def append(batch: firestore.WriteBatch, db: firestore.Client, entry: Entry, name
     `name` in place of a random one: then of entries of one name there is one, and a second fails the batch.
     """
     nonce = secrets.token_bytes(_NONCE)
+    # A name can be changed behind our back; what is committed to can't.
+    committed = entry.record | ({"subject": entry.subject} if entry.subject else {})
     fields = {
         "action": entry.action.value,
         "at": int(entry.at.timestamp()),
         "actor": entry.actor,
-        "commitment": commitment(nonce, entry.record),
+        "commitment": commitment(nonce, committed),
         "nonce": base64.b64encode(nonce).decode(),
-        "record": rfc8785.dumps(entry.record).decode(),
+        "record": rfc8785.dumps(committed).decode(),
         "index": None,
     }
     leaf(fields)
@@ -123,16 +127,12 @@ def leaf(fields: dict[str, Any]) -> bytes:
 
 
 def is_opened_by(fields: dict[str, Any]) -> bool | None:
-    """Whether the record beside a commitment is the one committed to; None if the record was removed."""
-    if not fields.get("record"):
+    """Whether the record beside a commitment is the one committed to; None if it or its nonce
+    was removed."""
+    if not (fields.get("record") and fields.get("nonce")):
         return None
     nonce, record = base64.b64decode(fields["nonce"]), fields["record"].encode()
     return hashlib.sha256(nonce + record).hexdigest() == str(fields["commitment"])
-
-
-def close(batch: firestore.WriteBatch, db: firestore.Client, entry_id: str) -> None:
-    """Remove an opened record for good, as part of `batch`. Its commitment stays, and can't be opened any more."""
-    batch.update(reference(db, entry_id), {"nonce": firestore.DELETE_FIELD, "record": firestore.DELETE_FIELD})
 
 
 def record(fields: dict[str, Any]) -> dict[str, Any] | None:

@@ -28,6 +28,10 @@ SILENT = {
     *("cachetools", "cryptography", "flask", "google_crc32c", "httpx", "jinja2", "PIL", "pillow_heif", "pydantic"),
     *("pydantic_settings", "requests", "rfc8785", "rich", "werkzeug"),
 }
+#: URLs with a host that is not written there, and why each is nobody else's.
+HOSTLESS: dict[str, str] = {}
+#: A scheme, or any part that could be one, and a host in which something is filled in.
+_OPEN = re.compile(r"(?:\b[a-z][a-z0-9+.-]*|\{\})://[^/\s]*\{\}")
 _URL = re.compile(r"\b(?:https?|wss?)://([A-Za-z0-9.-]+\.[A-Za-z]{2,})")
 
 
@@ -41,6 +45,18 @@ def strings(tree: ast.AST) -> Iterator[str]:
 
 def hosts(source: str) -> set[str]:
     return {found.lower() for text in strings(ast.parse(source)) for found in _URL.findall(text)}
+
+
+def hostless(source: str) -> list[str]:
+    """The URLs whose host is put together while the program runs."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else "{}" for part in node.values]
+            text = "".join(map(str, parts))
+            if _OPEN.search(text):
+                found.append(ast.unparse(node))
+    return found
 
 
 def libraries(source: str) -> set[str]:
@@ -68,6 +84,7 @@ def test_a_module_calls_only_hosts_that_are_listed(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     unlisted = sorted(host for host in hosts(source) if not belongs(host))
     assert unlisted == [], "name the processor in the policy, then list it in astra.processors"
+    assert [text for text in hostless(source) if text not in HOSTLESS] == [], "write the host out, or say whose it is"
     known = SILENT | {library for line in LISTED for library in line.libraries}
     # These are parsers and enumerations, without a connection of their own.
     parsers = {"http", "urllib"}
@@ -111,6 +128,9 @@ def test_the_search_finds_what_is_planted() -> None:
     assert hosts(planted) == {"evil.example.net"}
     assert libraries(planted) == {"trackerkit", "smtplib"}
     assert not belongs("evil.example.net")
+    for planted in ('f"https://{host}/x"', 'f"{scheme}://{host}"', 'f"wss://api.{region}.example.net/"'):
+        assert hostless(planted)
+    assert not hostless('f"https://api.replicate.com/{path}"')
     assert not belongs("googleapis.com.example.net")
     assert belongs("firestore.googleapis.com")
 

@@ -13,7 +13,7 @@ from astra.notes import Checkpoint, Signer, checkpoint_of
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.tiles import ENTRIES, PREFIX, Tiles, bundle, path
-from astra.witness import Witness
+from astra.witness import Witness, verifiers
 
 _BUDGET: Final = timedelta(minutes=1)
 WHO: Final = Pseudonym("5" * 64)
@@ -77,7 +77,7 @@ class Ledger:
 
     def keys(self) -> list[str]:
         """What receipts are checked with."""
-        return list(map(str, auditing.verifiers(self.platform.settings)))
+        return list(map(str, verifiers(self.platform.settings)))
 
     def signer(self, seed: int | None = None) -> Signer:
         """The log's own key, or one made from a number."""

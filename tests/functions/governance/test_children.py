@@ -9,6 +9,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
 import accounts
 from astra import erasure, staff, tlog, tombstones
+from astra.forms import sha256_of
 from astra.platform import Platform
 from astra.staff import Role
 from children import RemoveChild, Step, remove_child, settle, unsettled
@@ -114,6 +115,15 @@ def test_confirmed_it_is_erased_by_the_ordinary_erasure(platform: Platform[Any],
     assert desk.refuses(ada.uid, Step.UNDO) is FunctionsErrorCode.FAILED_PRECONDITION
 
 
+def test_the_log_repeats_no_reference(platform: Platform[Any], desk: Desk) -> None:
+    ada = lived_in(desk.team)
+    desk.both(ada.uid, Step.FREEZE)
+    for entry in logged(platform, tlog.Action.CHILD_REMOVED):
+        assert "TICKET-17" not in repr(entry)
+        assert entry["record"]["referenceSha256"] == sha256_of("TICKET-17")
+    assert platform.db.document(f"removals/{ada.uid}").get().get("reference") == "TICKET-17"
+
+
 def test_no_step_is_skipped(platform: Platform[Any], desk: Desk) -> None:
     ada = lived_in(desk.team)
     for step in (Step.ERASE, Step.UNDO):
@@ -170,6 +180,33 @@ def test_mending_opens_no_door_that_an_erasure_has_shut(
     erasure.begin(platform, ada.uid, platform.clock())
     settle(platform, ada.uid)
     assert auth.get_user(ada.uid, app=platform.app).disabled is True
+
+
+@pytest.mark.parametrize("meanwhile", ["undone", "undone, was disabled", "frozen anew", "erased"])
+def test_who_reaches_auth_too_late_does_not_leave_there_what_holds_no_more(
+    platform: Platform[Any], desk: Desk, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    """Another call has undone and settled it all between this one's look and its word to Auth."""
+    ada, real = lived_in(desk.team), auth.update_user
+    auth.update_user(ada.uid, disabled="was disabled" in meanwhile, app=platform.app)
+    with monkeypatch.context() as down:
+        down.setattr(auth, "update_user", lambda *_, **__: 1 / 0)
+        desk.both(ada.uid, Step.FREEZE)
+
+    def overtaken(uid: str, **changes: Any) -> Any:
+        monkeypatch.setattr(auth, "update_user", real)
+        desk.both(ada.uid, Step.UNDO)
+        if meanwhile == "frozen anew":
+            desk.both(ada.uid, Step.FREEZE)
+            desk.both(ada.uid, Step.UNDO)
+        if meanwhile == "erased":
+            erasure.begin(platform, ada.uid, platform.clock())
+        return real(uid, **changes)
+
+    monkeypatch.setattr(auth, "update_user", overtaken)
+    settle(platform, ada.uid)
+    assert auth.get_user(ada.uid, app=platform.app).disabled is (meanwhile in ("undone, was disabled", "erased"))
+    assert unsettled(platform) == []
 
 
 def test_staff_are_frozen_like_anybody(platform: Platform[Any], desk: Desk) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
+import disclosing
 from astra import erasure, tlog
 from astra.callables import parse
 from astra.platform import Platform
@@ -130,6 +131,25 @@ def test_a_ban_is_kept_until_it_ends_and_not_a_second_longer(
     assert ada.profile.collection("gags").get() == []
     assert office.line(bob, other)["toldAt"] is None
     assert [entry["record"]["disclosureId"] for entry in logged(platform, tlog.Action.DISCLOSURE_TOLD)] == [name]
+
+
+def test_one_who_can_not_be_told_keeps_no_other_from_knowing(
+    platform: Platform[Any], team: Team, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [team.customer() for _ in range(2)]
+    for days, person in enumerate(people, 1):
+        office.disclose(form(person.uid, gag=office.gag(days)))
+    platform.clock.step(days=3)  # type: ignore[attr-defined]
+    real = disclosing._tell
+
+    def poisoned(platform: Platform[Any], gag: Any) -> bool:
+        if people[0].uid in gag.path:
+            raise RuntimeError("this one never works")
+        return real(platform, gag)
+
+    monkeypatch.setattr(disclosing, "_tell", poisoned)
+    assert tell(platform) == 1
+    assert [len(person.notices()) for person in people] == [0, 1]
 
 
 @pytest.mark.parametrize("days", [-1, 0, 367, 10_000])

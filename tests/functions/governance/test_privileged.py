@@ -46,7 +46,8 @@ def test_the_action_and_its_entry_happen_together(platform: Platform[Any], team:
     grant_role(platform, boss.call(GrantRole(uid=ada.uid, role=Role.SUPPORT)))
     [entry] = logged(platform, tlog.Action.ROLE_GRANTED)
     assert entry["actor"] == boss.subject
-    assert entry["record"] == {"role": "support", "until": None, "state": "done", "approvers": [boss.subject]}
+    done = {"role": "support", "until": None, "state": "done", "approvers": [boss.subject]}
+    assert entry["record"] == {**done, "subject": ada.subject}
     assert ada.role() is Role.SUPPORT
 
 
@@ -223,7 +224,7 @@ def test_only_exactly_the_same_is_a_confirmation(platform: Platform[Any], team: 
     assert place_hold(platform, second.call(same))["state"] == "done"
 
 
-@pytest.mark.parametrize("how", ["expired", "revoked", "changed-role", "policy", "erasing"])
+@pytest.mark.parametrize("how", ["expired", "revoked", "changed-role", "other-role", "back", "policy", "erasing"])
 def test_a_proposal_counts_only_while_its_proposer_does(platform: Platform[Any], team: Team, how: str) -> None:
     first, second, ada = team.hire(Role.PRIVACY), team.hire(Role.CTO), team.customer()
     form, document = hold(platform, ada), staff.reference(platform.db, first.uid)
@@ -235,12 +236,52 @@ def test_a_proposal_counts_only_while_its_proposer_does(platform: Platform[Any],
             document.update(staff.revoked([], platform.clock()))
         case "changed-role":
             document.update({"role": "support"})
+        case "other-role":  # one that may propose the same
+            document.update({"role": "security"})
+        case "back":
+            document.update(staff.revoked([], platform.clock()))
+            platform.clock.step(seconds=1)  # type: ignore[attr-defined]
+            document.update(staff.granted(Role.PRIVACY, [], platform.clock()))
+            first.accept()
         case "policy":
             replace_security_policy(platform)
             second.accept()
         case "erasing":
             erasure.begin(platform, first.uid, platform.clock())
     assert place_hold(platform, second.call(form))["state"] == "proposed"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("others", ["none", "one", "one who is gone"])
+def test_who_made_the_second_person_is_not_confirmed_by_them(
+    platform: Platform[Any], team: Team, order: int, others: str
+) -> None:
+    boss, puppet, ada = team.hire(Role.CTO), team.customer(), team.customer()
+    puppet.accept()
+    grant_role(platform, boss.call(GrantRole(uid=puppet.uid, role=Role.PRIVACY)))
+    if others != "none":
+        third = team.hire(Role.SECURITY)
+    if others == "one who is gone":
+        erasure.begin(platform, third.uid, platform.clock())
+    first, second = (boss, puppet)[::order]
+    form = hold(platform, ada)
+    place_hold(platform, first.call(form))
+    if others == "one":
+        refused(FunctionsErrorCode.PERMISSION_DENIED, place_hold, platform, second.call(form))
+        assert denials(platform) == ["dependent"]
+        assert place_hold(platform, third.call(form))["state"] == "done"
+    else:  # there is nobody else: the first of all must be able to begin
+        assert place_hold(platform, second.call(form))["state"] == "done"
+
+
+def test_whom_two_people_appointed_is_the_second_of_either(platform: Platform[Any], team: Team) -> None:
+    boss, sam, new, ada = team.hire(Role.CTO), team.hire(Role.SECURITY), team.customer(), team.customer()
+    new.accept()
+    for person in (boss, sam):
+        grant_role(platform, person.call(GrantRole(uid=new.uid, role=Role.SECURITY)))
+    form = hold(platform, ada)
+    place_hold(platform, boss.call(form))
+    assert place_hold(platform, new.call(form))["state"] == "done"
 
 
 def test_just_before_it_ends_a_proposal_counts(platform: Platform[Any], team: Team) -> None:

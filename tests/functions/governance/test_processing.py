@@ -81,7 +81,7 @@ def test_support_and_security_register_nobody(platform: Platform[Any], team: Tea
 
 
 def test_an_agreement_from_missing_over_ending_to_expired(platform: Platform[Any], team: Team) -> None:
-    priya = team.hire(Role.PRIVACY)
+    priya, _ = team.hire(Role.PRIVACY), team.hire(Role.CTO)
     for _ in range(2):
         processors.seed(platform.db, platform.clock())
         look(platform)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
+import processing
 from astra import policy, staff, tlog
 from astra.callables import parse
 from astra.platform import Platform
@@ -178,6 +179,46 @@ def test_a_vacant_cto_escalates_at_once_and_a_new_one_can_sign(platform: Platfor
     assert sign(platform, heir, "2027")["late"] is False
 
 
+@pytest.mark.parametrize("day", [datetime(2027, 7, 31, tzinfo=UTC), datetime(2027, 8, 1, tzinfo=UTC)])
+def test_a_cto_who_leaves_later_is_told_of_as_well_and_each_time(
+    platform: Platform[Any], team: Team, day: datetime
+) -> None:
+    boss = begin(platform, team, datetime(2027, 6, 1, tzinfo=UTC))
+    sam = team.hire(Role.SECURITY)
+    at(platform, day)
+    look(platform)
+    before = len(logged(platform, tlog.Action.REVIEW_ESCALATED))
+    for times in (1, 2):
+        document = staff.reference(platform.db, boss.uid)
+        document.update(staff.revoked([], platform.clock()))
+        at(platform, platform.clock() + timedelta(hours=1))
+        for _ in range(2):
+            look(platform)
+        escalated = logged(platform, tlog.Action.REVIEW_ESCALATED)[before:]
+        assert [entry["record"] for entry in escalated] == [{"review": "2027", "vacant": True}] * times
+        document.update(staff.granted(Role.CTO, [], platform.clock()))
+        look(platform)
+        assert {notice["createdAt"] for notice in sam.notices()} == {platform.clock()}
+
+
+def test_without_a_review_a_vacant_cto_is_a_finding(platform: Platform[Any], team: Team) -> None:
+    boss, sam = begin(platform, team, datetime(2027, 3, 1, tzinfo=UTC)), team.hire(Role.SECURITY)
+
+    def is_open() -> bool:
+        processing.look(platform)
+        found = platform.db.document("findings/vacant.CTO").get().to_dict()
+        return found is not None and found["closedAt"] is None
+
+    assert not is_open()
+    staff.reference(platform.db, boss.uid).update(staff.revoked([], platform.clock()))
+    assert is_open()
+    assert is_open()
+    assert [notice["title"] for notice in sam.notices()] == ["CTO: vacant"]
+    at(platform, datetime(2027, 7, 1, tzinfo=UTC))
+    look(platform)
+    assert not is_open()  # the review says so
+
+
 def test_a_material_change_opens_one_at_once(platform: Platform[Any], team: Team) -> None:
     boss = begin(platform, team, datetime(2027, 3, 1, tzinfo=UTC))
     look(platform)
@@ -205,8 +246,11 @@ def test_what_changes_while_a_review_is_open_is_part_of_it(platform: Platform[An
     boss = begin(platform, team, datetime(2027, 7, 1, tzinfo=UTC))
     replace_security_policy(platform)
     boss.accept()
-    look(platform)
+    for _ in range(2):
+        look(platform)
     assert states(platform) == {"2027": "open"}
+    [entry] = logged(platform, tlog.Action.REVIEW_WIDENED)
+    assert entry["record"]["review"] == "2027"
     sign(platform, boss, "2027")
     look(platform)
     assert states(platform) == {"2027": "signed"}

@@ -188,6 +188,22 @@ def hide_from_queries(ledger: Ledger) -> None:
     ledger.at(7).update({"index": firestore.DELETE_FIELD})
 
 
+def rename(ledger: Ledger, to: str = "6" * 64) -> None:
+    """An entry about somebody is said to be about somebody else."""
+    old = ledger.at(7)
+    ledger.db.collection(tlog.COMMITMENTS).document(f"{to}.{old.id.partition('.')[2]}").set(old.get().to_dict())
+    old.delete()
+
+
+def rename_to_the_logs(ledger: Ledger) -> None:
+    """Or about nobody."""
+    rename(ledger, tlog.LOG)
+
+
+def remove_a_record(ledger: Ledger) -> None:
+    ledger.at(7).update({"record": firestore.DELETE_FIELD, "nonce": firestore.DELETE_FIELD})
+
+
 IN_STORAGE = {
     "edit, without the key": other_tree(edit, with_key=False),
     "edit, with the key": other_tree(edit, with_key=True),
@@ -222,6 +238,9 @@ IN_FIRESTORE = {
     "reorder": reorder_in_firestore,
     "give a place twice": give_a_place_twice,
     "hide": hide_from_queries,
+    "rename": rename,
+    "rename to the log's": rename_to_the_logs,
+    "remove a record": remove_a_record,
 }
 #: Of these the sequencer goes on, or does not see them: it reads the right edge of the tree, not all of it.
 BEYOND_THE_EDGE = {"edit one hash", "remove entries", "unpublish", "publish an old checkpoint", "publish nonsense"}

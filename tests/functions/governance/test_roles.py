@@ -189,6 +189,22 @@ def test_a_claim_that_a_crash_left_behind_is_mended(
     assert ada.claim() is None
 
 
+def test_one_account_that_can_not_be_mended_delays_no_other(
+    platform: Platform[Any], team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [team.hire(Role.SUPPORT) for _ in range(3)]
+    poisoned, real = sorted(person.uid for person in people)[0], staff.mirror
+
+    def mirror(platform: Platform[Any], uid: str) -> None:
+        if uid == poisoned:
+            raise RuntimeError("Auth says no")
+        real(platform, uid)
+
+    monkeypatch.setattr(staff, "mirror", mirror)
+    mend(platform)
+    assert sorted(str(person.claim()) for person in people) == ["None", "support", "support"]
+
+
 def test_the_first_cto_has_accepted_and_is_the_first(platform: Platform[Any], team: Team) -> None:
     ada, bob = team.customer(), ready(team)
     with pytest.raises(LookupError, match="accept the security policy"):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from google.api_core.exceptions import AlreadyExists, PreconditionFailed
+from google.cloud import firestore
 
 import sequencing
 import verify
@@ -19,6 +20,7 @@ from astra import audit, jobs, tlog
 from astra.merkle import fold
 from astra.notes import Checkpoint, checkpoint_of
 from astra.platform import Platform
+from astra.pseudonyms import Pseudonym
 from astra.tiles import ENTRIES, PREFIX, Tiles, path
 from astra.transactions import transact
 from astra.witness import Forked, Witness, WitnessError
@@ -42,7 +44,8 @@ def test_an_entry_is_pending_then_has_a_place_then_a_receipt(ledger: Ledger) -> 
     for entry in (one, two):
         fields, proof = ledger.fields(entry), ledger.proof(entry)
         found = verify.verify(json.loads(fields["record"]), proof or "", ledger.keys())
-        assert found == {"action": fields["action"], "at": fields["at"], "index": fields["index"], "size": 2}
+        beside = {name: fields[name] for name in ("action", "at", "actor", "commitment", "index")}
+        assert found == beside | {"size": 2}
     assert not ledger.verify().problems
 
 
@@ -248,9 +251,49 @@ def test_the_witness_forgets_nothing_and_takes_no_second_history(ledger: Ledger)
         client.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
     client.delete_object(Bucket=bucket, Key=version["Key"])  # a marker: the key looks gone
     assert witness.latest() == note
-    client.put_object(Bucket=bucket, Key=version["Key"], Body=other.encode())
+    for number in range(12):  # more than one page of a listing
+        client.put_object(Bucket=bucket, Key=version["Key"], Body=f"junk {number}".encode())
     assert witness.latest() == note, "the first is the one that was locked"
+    witness.post(note)
+    client.put_object(Bucket=bucket, Key=version["Key"], Body=other.encode())
+    for ask in (witness.latest, lambda: witness.post(note)):
+        with pytest.raises(Forked):
+            ask()
     assert any("not those that were witnessed" in problem for problem in ledger.verify().problems)
+
+
+def test_the_witness_is_asked_for_what_the_log_signed_under_its_own_name(ledger: Ledger) -> None:
+    """Who can put anything there says nothing by it, and does not stop the log either."""
+    ledger.grow(2)
+    witness, origin = Witness(ledger.platform.settings), ledger.platform.settings.log_origin
+    note = witness.latest() or ""
+    by_another_key = ledger.signer(3).sign(str(Checkpoint(origin, 90, bytes(32))))
+    of_another_log = ledger.signer().sign(str(Checkpoint("example.com/other", 91, bytes(32))))
+    for size, body in ((90, by_another_key), (91, of_another_log), (92, note), (93, "junk")):
+        witness._client.put_object(
+            Bucket=ledger.platform.settings.witness_bucket, Key=witness._name(size), Body=body.encode()
+        )
+    assert witness.latest() == note
+    ledger.grow(1)
+    assert checkpoint_of(witness.latest() or "").size == 3
+    with pytest.raises(WitnessError, match="does not have"):
+        witness.post(ledger.signer().sign(str(Checkpoint(origin, 93, bytes(32)))))
+
+
+def test_a_refused_checkpoint_that_is_not_there_is_not_taken_for_remembered(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a write meets another one that then fails."""
+    witness, real = Witness(ledger.platform.settings), Witness._ask
+
+    def conflict(self: Witness, verb: str, **given: Any) -> Any:
+        if verb == "put_object":
+            raise FileExistsError
+        return real(self, verb, **given)
+
+    monkeypatch.setattr(Witness, "_ask", conflict)
+    with pytest.raises(WitnessError):
+        witness.post(ledger.signer().sign(str(Checkpoint(ledger.platform.settings.log_origin, 1, bytes(32)))))
 
 
 def test_a_bucket_without_object_lock_is_no_witness(ledger: Ledger) -> None:
@@ -286,15 +329,29 @@ def test_names_of_tiles_are_the_specifications() -> None:
     assert path(ENTRIES, 1000, 1) == "tile/entries/x001/000.p/1"
 
 
-def test_a_record_can_be_removed_and_the_tree_stays_whole(ledger: Ledger) -> None:
+@pytest.mark.parametrize("field", ["record", "nonce"])
+def test_where_a_record_is_removed_the_tree_stays_whole_and_it_is_missed(ledger: Ledger, field: str) -> None:
     ledger.grow(3)
-    batch = ledger.db.batch()
-    tlog.close(batch, ledger.db, ledger.appended[1])
+    tlog.reference(ledger.db, ledger.appended[1]).update({field: firestore.DELETE_FIELD})
+    index = ledger.fields(ledger.appended[1])["index"]
+    if field == "nonce":
+        assert ledger.proof(ledger.appended[1]) is None
+    for _ in range(2):
+        report = ledger.verify()
+        assert report.problems == [f"the record of entry {index} was removed"]
+        ledger.grow(1)
+
+
+def test_a_record_says_whom_it_concerns_and_of_the_log_itself_nobody(ledger: Ledger) -> None:
+    now, batch = ledger.platform.clock(), ledger.db.batch()
+    about = [
+        tlog.append(batch, ledger.db, tlog.Entry(tlog.Action.ROLE_GRANTED, {"role": "cto"}, now, WHO)),
+        tlog.append(batch, ledger.db, tlog.Entry(tlog.Action.REVIEW_OPENED, {"review": "2027"}, now)),
+    ]
     batch.commit()
-    assert ledger.proof(ledger.appended[1]) is None
-    report = ledger.verify()
-    assert (report.problems, report.opened, report.closed) == ([], 2, 1)
-    ledger.grow(1)
+    ledger.sequence()
+    found = [tlog.record(ledger.fields(entry)) for entry in about]
+    assert found == [{"role": "cto", "subject": WHO}, {"review": "2027"}]
     assert not ledger.verify().problems
 
 
@@ -360,6 +417,11 @@ def test_staff_see_the_log_as_tables_and_export_evidence_that_verifies_offline(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     ledger.grow(3)
+    staff = Pseudonym("7" * 64)
+    batch = ledger.db.batch()
+    tlog.append(batch, ledger.db, tlog.Entry(tlog.Action.HOLD_PLACED, {}, ledger.platform.clock(), None, staff))
+    batch.commit()
+    ledger.sequence()
     monkeypatch.setattr(Platform, "at_start", lambda _: ledger.platform)
     monkeypatch.setenv("COLUMNS", "160")
 
@@ -389,6 +451,21 @@ def test_staff_see_the_log_as_tables_and_export_evidence_that_verifies_offline(
     assert (good.returncode, good.stdout.count("proved: account:consent:give")) == (0, 3), good.stderr
     assert offline(file, str(ledger.signer(9).verifier)).returncode == 1
     assert offline(tmp_path / "none.json", key.strip()).returncode == 1, "nothing was proved"
-    file.write_text(file.read_text().replace('"number": 1', '"number": 7'))
-    forged = offline(file, key.strip())
-    assert (forged.returncode, "not what was logged" in forged.stderr) == (1, True)
+    assert f"governance:hold:place is entry 3 of 4, made at {day}" in good.stdout
+    assert good.stdout.count(f" by {staff}") == 1
+    evidence = json.loads(file.read_text())
+
+    def forged(reason: str, **changes: Any) -> bool:
+        """Whether evidence whose last entry was changed is refused for this reason."""
+        entries = [*evidence["entries"][:-1], evidence["entries"][-1] | changes]
+        file.write_text(json.dumps(evidence | {"entries": entries}))
+        found = offline(file, key.strip())
+        return found.returncode == 1 and reason in found.stderr
+
+    assert forged("not what was logged", record={"number": 7})
+    for name, value in {"index": 0, "action": "x", "at": 0, "actor": WHO, "commitment": "0" * 64}.items():
+        assert forged(f"says another {name} than the log", **{name: value})
+    tlog.reference(ledger.db, ledger.appended[0]).update({"record": firestore.DELETE_FIELD})
+    assert run("export", day, day, str(file))[0] == 0
+    partial = offline(file, key.strip())
+    assert (partial.returncode, "the record was removed" in partial.stderr) == (1, True)

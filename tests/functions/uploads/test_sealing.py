@@ -70,6 +70,15 @@ def ada(quiet: Platform[Any]) -> str:
     return uid
 
 
+def test_what_came_before_its_owner_was_frozen_is_sealed(quiet: Platform[Any], ada: str) -> None:
+    """The report may be false: then everything is to be there."""
+    upload = Upload(quiet, ada)
+    quiet.db.document(f"users/{ada}").update({"state": "frozen"})
+    upload.seal()
+    assert (upload.record() or {})["status"] == "ready"
+    assert upload.objects() == SEALED
+
+
 def test_an_upload_becomes_one_sealed_object_and_its_record(quiet: Platform[Any], ada: str) -> None:
     upload = Upload(quiet, ada)
     upload.seal()
