@@ -3,13 +3,13 @@
 from firebase_functions import options
 from gunicorn.config import LimitRequestFieldSize
 
+import events
 import recording
 from astra import callables
 from astra.callables import Answer, Call
 from astra.limits import Limit
 from astra.platform import Platform
 from astra.settings import RedisSettings
-from events import LogEvent
 
 PLATFORM = Platform.at_start(RedisSettings)
 REGION = options.SupportedRegion.US_CENTRAL1
@@ -20,6 +20,6 @@ LimitRequestFieldSize.default = 16 * 1024
 
 
 # Who has more to tell than two events a second sends them together.
-@callables.on_call(PLATFORM, LogEvent, Limit(120), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
-def log_event(call: Call[LogEvent]) -> Answer:
+@callables.on_call(PLATFORM, events.LogEvent, Limit(120), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def log_event(call: Call[events.LogEvent]) -> Answer:
     return recording.log_event(PLATFORM, call)
