@@ -97,10 +97,9 @@ def _documents(stack: Stores, database: str) -> Iterator[tuple[str, str, bytes]]
 
     def walk(parent: firestore.Client | firestore.DocumentReference) -> Iterator[tuple[str, str, bytes]]:
         for collection in parent.collections():
-            for document in collection.list_documents():
-                snapshot = document.get()
-                if snapshot.exists:
-                    yield f"firestore {database}", document.path, repr(snapshot.to_dict()).encode()
+            for snapshot in collection.stream():
+                yield f"firestore {database}", snapshot.reference.path, repr(snapshot.to_dict()).encode()
+            for document in collection.list_documents():  # missing ones too, which may have others below them
                 yield from walk(document)
 
     yield from walk(db)
