@@ -64,21 +64,50 @@ class RedisSettings(Settings):
         return self
 
 
-class SignupSettings(RedisSettings):
-    """What sign-up and sign-in need."""
+class MailSettings(RedisSettings):
+    """What a codebase needs that writes letters."""
 
     smtp_url: Secret[AnyUrl]
     """`smtps://user:password@host`; `smtp://` in the emulators alone: no mail leaves without TLS."""
     mail_from: str = "privacy@astra-engineering.co"
     """The address that mail comes from."""
-    policy_grace_days: float = 30
-    """How long after a policy has come into force somebody may sign in who has not accepted it."""
 
     @model_validator(mode="after")
     def _mail_over_tls(self) -> Self:
         if self.smtp_url.get_secret_value().scheme not in ("smtps", *(("smtp",) if emulated() else ())):
             raise ValueError("ASTRA_SMTP_URL must start with smtps:// outside the emulators")
         return self
+
+
+class SignupSettings(MailSettings):
+    """What sign-up and sign-in need."""
+
+    policy_grace_days: float = 30
+    """How long after a policy has come into force somebody may sign in who has not accepted it."""
+
+
+class RetentionSettings(RedisSettings):
+    """What the retention sweep needs."""
+
+    retry_delay_seconds: int = 30
+    """The first delay after a failure; it doubles from there."""
+
+    @property
+    def retry_delay(self) -> timedelta:
+        """`retry_delay_seconds` as a duration."""
+        return timedelta(seconds=self.retry_delay_seconds)
+
+
+class BreachSettings(MailSettings):
+    """What breach alerts, and the notices of all campaigns, need."""
+
+    retry_delay_seconds: int = 30
+    """The first delay after a failure; it doubles from there."""
+
+    @property
+    def retry_delay(self) -> timedelta:
+        """`retry_delay_seconds` as a duration."""
+        return timedelta(seconds=self.retry_delay_seconds)
 
 
 class SealingSettings(RedisSettings):
