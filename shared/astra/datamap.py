@@ -283,6 +283,8 @@ NOT_PERSONAL: Final = {
     "processors/{item}": "companies, and the agreements with them",
     "reviews/{item}": "the security policy's reviews; who signed one did so as an officer, under a keyed pseudonym",
     "findings/{item}": "what staff must see to: of agreements and processors",
+    "campaigns/{item}": "what is told to whom as a group, how many they are and how far it is; a separator between two "
+    "account ids, which is nobody's",
     "rounds/{item}": "how far a round through all stores is",
     "log/{item}": "tiles and checkpoint of the transparency log: hashes, times, and staff under keyed pseudonyms",
     "rate:{item}": "how many requests somebody made in this minute: whose they are nobody can tell",
