@@ -1,10 +1,9 @@
 """Publishing a version of a policy: it is announced at once, and takes effect only when everybody has been told.
 
-Two people publish the very same text. A version with material changes gets no `effectiveAt`, without which nothing finds
-it in force, until `take_effect` sees in one transaction that its notices are complete; then it is the announced time or
-that moment, whichever is later. Nobody makes it earlier: of the two, one can't be changed and the other is a transaction's
-own time. A version whose changes are not material is not announced to people; it must not carry along what is: while a
-material one waits for its notices there can be none.
+Two people publish the very same text. A version with material changes gets no `effectiveAt`, without which nothing
+finds it in force, until `take_effect` sees in one transaction that its notices are complete; then it is the announced
+time or that moment, whichever is later. A version whose changes are not material is not announced to people; it must
+not carry along what is: while a material one waits for its notices there can be none.
 
 The security policy concerns who works here, and takes effect as said: they are told, and must accept it to go on.
 """
@@ -53,8 +52,8 @@ Version = Annotated[
 
 
 class PublishPolicy(Shape):
-    """The whole text, byte for byte, and when it is to take effect. `material`: whether people must be told of it first;
-    `summary` is what they are told."""
+    """The whole text, byte for byte, and when it is to take effect. `material`: whether people must be told of it
+    first; `summary` is what they are told."""
 
     version: Version
     text: Annotated[
@@ -79,9 +78,7 @@ def publish_policy(act: Act, form: PublishPolicy) -> Decision:
     _refuse_text(form, collection)
     earlier = policy.versions(act.db, collection, act.transaction)
     _refuse_order(act, form, earlier)
-    fields = policy.fields_of(
-        form.version, form.text, form.summary, act.now, form.effectiveAt, material=form.material
-    )
+    fields = policy.fields_of(form.version, form.text, form.summary, act.now, form.effectiveAt, material=form.material)
     waits = form.material and collection == policy.PUBLIC
     if not waits:
         fields |= {"effectiveAt": form.effectiveAt, "state": State.PUBLISHED.value}
@@ -128,16 +125,15 @@ def withdraw_policy(act: Act, form: WithdrawPolicy) -> Decision:
         raise HttpsError(FunctionsErrorCode.ALREADY_EXISTS, f"This version is {version.state.value} already.")
     if version.is_in_force(act.now):
         raise _impossible("This version has taken effect: publish another one in its place.")
-    if newer := [one.version for one in policy.versions(act.db, collection, act.transaction, after=form.version)
-                 if not one.ended]:
+    if newer := [
+        one.version for one in policy.versions(act.db, collection, act.transaction, after=form.version) if not one.ended
+    ]:
         raise _impossible(f"Version {newer[-1]} goes on from this one: withdraw that one first.")
     announced = version.material and collection == policy.PUBLIC
     colleagues = [] if collection == policy.PUBLIC else _colleagues(act)
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
-        transaction.update(
-            document, {"state": State.WITHDRAWN.value, "effectiveAt": None, "withdrawnAt": act.now}
-        )
+        transaction.update(document, {"state": State.WITHDRAWN.value, "effectiveAt": None, "withdrawnAt": act.now})
         if announced:
             campaigns.tell_newcomers(transaction, act.db, campaign_of(form.version), None)
             told = Campaign(notices.Kind.POLICY_WITHDRAWN, {"version": form.version, "reason": form.reason}, _CHANNELS)

@@ -24,8 +24,8 @@ _MARKED: Final = {ESCALATED: tlog.Action.REVIEW_ESCALATED, OVERDUE: tlog.Action.
 
 
 def review(platform: Platform[Settings]) -> None:
-    """Open, remind, escalate; let policies take effect; tell whom a ban kept from knowing; look at agreements; mend what
-    a crash broke off."""
+    """Open, remind, escalate; let policies take effect; tell whom a ban kept from knowing; look at agreements;
+    mend what a crash broke off."""
     parts: tuple[Callable[[Platform[Settings]], object], ...] = (
         publishing.take_effect,
         open_reviews,

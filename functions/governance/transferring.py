@@ -1,4 +1,4 @@
-"""Planning a business transfer: everybody is told, and then has time to delete what is theirs. See `astra.transfers`."""
+"""Planning a business transfer: everybody is told, and then has time to delete what is theirs; see `transfers`."""
 
 import secrets
 from datetime import timedelta

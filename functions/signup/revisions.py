@@ -47,8 +47,8 @@ class Revision:
         self.profile: dict[str, Any] = profile.to_dict() or {}
         if erased.exists or self.profile.get("state") != "active":
             raise Inactive
-        #: The policy that they agreed to last, under which all that they choose stands, unless it was withdrawn; None if
-        #: it is not known here.
+        #: The policy that they agreed to last, under which all that they choose stands unless it was withdrawn; None
+        #: if it is not known here.
         self._agreed = policy.find(platform.db, self.profile["policyVersion"], transaction)
         self._receipts = {snapshot.id: snapshot.to_dict() for snapshot in given if snapshot.exists}
 
@@ -69,8 +69,8 @@ class Revision:
         self._transaction.create(self._profile.collection(_REQUESTS).document(secrets.token_hex(10)), request)
 
     def accept(self, accepted: Policy) -> bool:
-        """Note that a policy was agreed to. Answers whether that is news: who has agreed to a later one has to this, unless that
-        one was withdrawn."""
+        """Note that a policy was agreed to. Answers whether that is news: who has agreed to a later one has to this,
+        unless that one was withdrawn."""
         if self._agreed is not None and not self._agreed.ended and self._agreed.version >= accepted.version:
             return False
         self._transaction.update(self._profile, {"policyVersion": accepted.version})

@@ -28,7 +28,8 @@ class Kind(enum.StrEnum):
     POLICY_WITHDRAWN = "policy-withdrawn"
     """A change that was announced will not come. Facts: version, reason."""
     TRANSFER = "transfer"
-    """The service, and with it everybody's data, goes to somebody else. Facts: recipient, plannedAt, summary, policyUrl."""
+    """The service, and with it everybody's data, goes to somebody else.
+    Facts: recipient, plannedAt, summary, policyUrl."""
     TRANSFER_CANCELLED = "transfer-cancelled"
     """It does not, or not any further. Facts: recipient, opened, which is empty unless some data had gone."""
     INACTIVITY = "inactivity"

@@ -1,7 +1,7 @@
 """Which policy is in force, and what its text hashes to: the public one, and the security policy of whoever works here.
 
-    policies/{version}           {version, sha256, text, lastUpdated, material, summary, state, announcedAt, announcedFor,
-                                 effectiveAt}; anyone may read it
+    policies/{version}           {version, sha256, text, lastUpdated, material, summary, state, announcedAt,
+                                 announcedFor, effectiveAt}; anyone may read it
     securityPolicies/{version}   the same; whoever is signed in may read it
 
 Versions are dates, so their names are their order; each is announced for a later moment than all before it. A version
@@ -88,7 +88,9 @@ def publish_first(db: firestore.Client) -> None:
 def _publish(db: firestore.Client, collection: str, version: str, effective_at: datetime) -> None:
     text = resources.files("astra").joinpath(f"policies/{version}.txt").read_text(encoding="utf-8")
     fields = fields_of(version, text, "The first version.", effective_at, effective_at, material=True)
-    db.collection(collection).document(version).set(fields | {"effectiveAt": effective_at, "state": State.PUBLISHED.value})
+    db.collection(collection).document(version).set(
+        fields | {"effectiveAt": effective_at, "state": State.PUBLISHED.value}
+    )
 
 
 def fields_of(

@@ -9,8 +9,8 @@ What is lost are records, of which the tree holds commitments alone. Why it is s
 - What no backup explains is refused: an entry that had a place before the backup was made, and is missing or another.
 
 The sequencer is stopped first, so that it assigns nothing meanwhile, and goes on in the transaction that logs the loss.
-A crash in between leaves it stopped; doing it again goes on. If a run had written tiles that the witness has never seen,
-the sequencer finds them and names the first: these files may be removed.
+A crash in between leaves it stopped; doing it again goes on. If a run had written tiles that the witness has never
+seen, the sequencer finds them and names the first: these files may be removed.
 """
 
 from collections.abc import Iterable, Iterator

@@ -66,7 +66,7 @@ class Action(enum.StrEnum):
     """The ban on telling somebody of a disclosure has ended, and they were told."""
     PROCESSOR_REGISTERED = "governance:processor:register"
     POLICY_ANNOUNCED = "governance:policy:announce"
-    """A version of a policy, by the hash of its text: to take effect once everybody has been told, if it is material."""
+    """A version of a policy, by the hash of its text: a material one takes effect once everybody has been told."""
     POLICY_DATED = "governance:policy:date"
     """Everybody has been told: from when it is in force, or that a newer version was faster."""
     POLICY_WITHDRAWN = "governance:policy:withdraw"

@@ -21,6 +21,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, Self
 
 from google.cloud import firestore
@@ -104,13 +105,13 @@ def gate(platform: Platform[Settings], name: str, after: str = "") -> Iterator[l
     """
     ended = False
     while not ended:
-        page, after, ended = transact(platform.db, lambda transaction, at=after: _page(platform, transaction, name, at))
+        page, after, ended = transact(platform.db, partial(_page, platform=platform, name=name, after=after))
         if page:
             yield page
 
 
 def _page(
-    platform: Platform[Settings], transaction: firestore.Transaction, name: str, after: str
+    transaction: firestore.Transaction, platform: Platform[Settings], name: str, after: str
 ) -> tuple[list[str], str, bool]:
     """Who of the next profiles may be transferred, the last of these, and whether there are no more."""
     db, now = platform.db, platform.clock()
