@@ -279,9 +279,12 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
 NOT_PERSONAL: Final = {
     "policies/{item}": "the published policy: the same for everybody",
     "securityPolicies/{item}": "the security policy: the same for all who work here",
+    "transfers/{item}": "business transfers: to which company, and when",
     "processors/{item}": "companies, and the agreements with them",
     "reviews/{item}": "the security policy's reviews; who signed one did so as an officer, under a keyed pseudonym",
     "findings/{item}": "what staff must see to: of agreements and processors",
+    "campaigns/{item}": "what is told to whom as a group, how many they are and how far it is; a separator between two "
+    "account ids, which is nobody's",
     "rounds/{item}": "how far a round through all stores is",
     "log/{item}": "tiles and checkpoint of the transparency log: hashes, times, and staff under keyed pseudonyms",
     "rate:{item}": "how many requests somebody made in this minute: whose they are nobody can tell",

@@ -65,6 +65,8 @@ class Event(enum.StrEnum):
     """What was decided is written, but not yet carried through outside the database: `review` does it again."""
     REVIEW_MOVED = "review.moved"
     """A review of the security policy was opened, escalated, or missed its date."""
+    POLICY_DATED = "policy.dated"
+    """Everybody has been told of a version of the policy: it takes effect, or a newer one was faster."""
     FINDING_OPENED = "finding.opened"
     """Staff must see to something, such as an agreement that has ended."""
     JOB_FAILED = "job.failed"

@@ -221,7 +221,12 @@ class LogSettings(Settings):
 
 
 class GovernanceSettings(RedisSettings, LogSettings):
-    """What governance needs: to count requests, and to keep the log."""
+    """What governance needs: to count requests, to keep the log, and to give people their time."""
+
+    policy_notice_days: float = 30
+    """From the announcement of a policy's material change to the moment at which it takes effect, at least."""
+    transfer_waiting_days: float = 30
+    """From the moment at which everybody has been told of a transfer to the first data that is transferred."""
 
 
 def load(kind: type[S]) -> S:
