@@ -67,6 +67,12 @@ class Action(enum.StrEnum):
     PROCESSOR_REGISTERED = "governance:processor:register"
     CHILD_REMOVED = "governance:child:remove"
     """A step of removing a child's account: freeze, erase or undo."""
+    DATA_SWEPT = "retention:data:sweep"
+    """What had outlived its time was deleted, or kept for a legal hold: of which entry, how many, by which rule."""
+    LIFE_CHANGED = "retention:life:change"
+    """All of an entry that was stamped with another life has the present one."""
+    INACTIVITY_WARNED = "retention:inactivity:warn"
+    """Somebody who has not been here for long was told when they will be erased."""
     KEY_ANNOUNCED = "log:key:announce"
     """From some checkpoint on, the log signs with another key. The record is `{"verifier": line}`."""
 
