@@ -1,11 +1,15 @@
 """Breach: from the first signal to the last notice; and the fan-out of every campaign of notices."""
 
+from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from firebase_functions import https_fn, options, scheduler_fn, tasks_fn
 
+import fanout
 from astra import callables
 from astra.platform import Platform
+from astra.queue import Queue
 from astra.settings import BreachSettings
 
 PLATFORM = Platform.at_start(BreachSettings)
@@ -14,6 +18,11 @@ ACCOUNT = "breach-functions@"
 SECRETS = ["ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL", "ASTRA_SMTP_URL"]
 TASK_TIMEOUT = 1800
 TICK_TIMEOUT = 240
+
+
+@cache
+def queue() -> Queue:
+    return Queue(PLATFORM.app, "notify")
 
 
 @tasks_fn.on_task_dispatched(
@@ -26,7 +35,7 @@ TICK_TIMEOUT = 240
 )
 @callables.guarded
 def notify(request: https_fn.CallableRequest[Any]) -> None:
-    """To come."""
+    fanout.notify(PLATFORM, queue(), request.data["job"], budget=timedelta(seconds=TASK_TIMEOUT * 0.7))
 
 
 @scheduler_fn.on_schedule(
@@ -38,4 +47,4 @@ def notify(request: https_fn.CallableRequest[Any]) -> None:
 )
 @callables.guarded
 def tick(_event: scheduler_fn.ScheduledEvent) -> None:
-    """To come."""
+    fanout.tick(PLATFORM, queue())
