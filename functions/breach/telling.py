@@ -79,10 +79,10 @@ class Telling:
         if campaign["state"] not in (State.CANARY, State.RUNNING):
             return _PARKED
         most = min(_PAGE, job.get("left", _PAGE))
-        found = list(self._members(transaction, campaign, job, most + 1)) if most else []
-        taken, cursor = _cut([member.uid for member in found], most) if most else (0, job["cursor"])
-        ended = bool(most) and cursor is None
-        siblings = list(stored.reference.collection(SHARDS).stream(transaction=transaction)) if ended else []
+        found = self._members(transaction, campaign, job, most + 1)
+        taken, cursor = _cut([member.uid for member in found], most)
+        siblings = stored.reference.collection(SHARDS)
+        jobs_ = list(siblings.stream(transaction=transaction)) if cursor is None else []
         # From here on it only writes.
         counts = Counter(job["counts"])
         told = self._write(transaction, campaign, found[:taken], counts)
@@ -90,13 +90,12 @@ class Telling:
         changes = {"cursor": cursor, "root": root, "counts": dict(counts)}
         if "left" in job:
             changes["left"] = job["left"] - taken
-        if not ended and changes.get("left") != 0:
-            return changes
-        changes |= _ENDED
-        if not ended:
-            self._open_the_rest(transaction, campaign, changes["cursor"])
-        else:
-            complete(transaction, stored, siblings, self._job, changes, self._platform.clock())
+        if cursor is None:
+            changes |= _ENDED
+            complete(transaction, stored, jobs_, self._job, changes, self._platform.clock())
+        elif changes.get("left") == 0:
+            changes |= _ENDED
+            self._open_the_rest(transaction, campaign, cursor)
         return changes
 
     def _open_the_rest(self, transaction: firestore.Transaction, campaign: dict[str, Any], after: str) -> None:
@@ -109,7 +108,7 @@ class Telling:
 
     def _members(
         self, transaction: firestore.Transaction, campaign: dict[str, Any], job: dict[str, Any], most: int
-    ) -> Iterable[Member]:
+    ) -> list[Member]:
         users, listed = self._db.collection("users"), campaign["audience"] == Audience.LISTED
         query: firestore.Query = users.select(["createdAt", "state"])
         if listed:

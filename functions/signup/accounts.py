@@ -9,7 +9,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 
 import receipts
-from astra import campaigns, log, network, notices, policy, tlog, tombstones
+from astra import campaigns, log, network, notices, policy, presence, tlog, tombstones
 from astra.documents import fetch
 from astra.platform import Platform
 from astra.policy import Policy
@@ -54,7 +54,8 @@ def before_create(platform: Platform[SignupSettings], asked: Asked) -> None:
         if at is None:
             agreed.discard(receipts.IP_LOCK)  # there is nothing to lock to: let nobody believe that it is
         locked = receipts.IP_LOCK in agreed
-        transaction.create(profile, _profile(form, asked.email, now, locked=locked))
+        noted = {presence.FIELD: presence.seen(platform.settings, now)}
+        transaction.create(profile, _profile(form, asked.email, now, locked=locked) | noted)
         version = Policy(form["policyVersion"], form["policySha256"], form["policyEffectiveAt"])
         for purpose in agreed:
             receipt = receipts.given(subject, purpose, version, form["ageScreen"], form["createdAt"])
@@ -95,6 +96,8 @@ def before_sign_in(platform: Platform[SignupSettings], asked: Asked) -> None:
         return
     if fields.get("state") != "active":
         raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is not active. Write to us.")
+    if presence.is_news(fields, platform.clock()):
+        _note(platform, uid)  # also of who is refused below: they know the password, and mean to come back
     if required := _not_accepted(platform, fields["policyVersion"]):
         raise _refused(
             FunctionsErrorCode.FAILED_PRECONDITION,
@@ -139,6 +142,19 @@ def _is_home(platform: Platform[SignupSettings], asked: Asked, locked: dict[str,
     if opened is not None:  # by a code: the first who comes in time, and knows the password, says where home is
         return bool(opened > platform.clock())
     return locked.get("network") == platform.pseudonyms.of_network(asked.uid, at)
+
+
+def _note(platform: Platform[SignupSettings], uid: str) -> None:
+    """Note that somebody was here: of this and a sweep that would erase them just now, one sees the other."""
+    now = platform.clock()
+
+    def body(transaction: firestore.Transaction) -> None:
+        profile, tombstone = fetch(platform.db, *notices.reads(platform, uid), transaction=transaction)
+        if tombstone.exists or (profile.to_dict() or {}).get("state") != "active":
+            raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is being deleted.")
+        transaction.update(profile.reference, {presence.FIELD: presence.seen(platform.settings, now)})
+
+    transact(platform.db, body)
 
 
 def _revise(platform: Platform[SignupSettings], uid: str, change: Callable[[Revision], None]) -> None:
