@@ -1,21 +1,20 @@
 """Policies that two people publish, transfers that they plan, and everybody told of them."""
 
 from datetime import datetime, timedelta
-from functools import partial
 from importlib import resources
 from typing import Any, Final
 
+import fanout
 from astra import campaigns, jobs, policy
 from astra.callables import parse
 from astra.cohorts import SHARDS
 from astra.platform import Platform
 from astra.staff import Role
 from publishing import PublishPolicy, WithdrawPolicy, publish_policy, withdraw_policy
-from telling import Telling
 from tests.colleagues import Person, Team
+from tests.functions.breach.crowd import BUDGET, Hints
 
 SUMMARY: Final = "Acme Mail sends our letters from now on."
-_BUDGET: Final = timedelta(minutes=1)
 
 
 def text_of(version: str, change: str = "") -> str:
@@ -64,11 +63,9 @@ class Board:
 def tell_everybody(platform: Platform[Any], name: str) -> None:
     """Let the engine work on a campaign until everybody has been told."""
     campaign = campaigns.reference(platform.db, name)
-    worker = jobs.Worker(platform.db, platform.clock, timedelta(seconds=1))
     for _ in range(20):
         for shard in list(jobs.due(campaign.collection(SHARDS), platform.clock())):
-            page = Telling(platform, campaign, shard).page
-            worker.run(campaign.collection(SHARDS).document(shard), page, _BUDGET)
+            fanout.notify(platform, Hints(), f"{name}/{shard}", BUDGET)  # type: ignore[arg-type]
         if campaigns.completed_at(platform.db, name):
             return
         platform.clock.step(seconds=1)  # type: ignore[attr-defined]

@@ -23,8 +23,9 @@ from astra.settings import Settings
 
 _PAGE: Final = 400
 _CANARY: Final = 100
-_ENDED: Final = {"state": "ended", "nextRunAt": None}
-_PARKED: Final = {"nextRunAt": None}
+ENDED: Final = {"state": "ended", "nextRunAt": None}
+PARKED: Final = {"nextRunAt": None}
+"""It goes on when somebody says so."""
 _ERASING: Final = "erasing"
 _ACTIVE: Final = "active"
 
@@ -77,26 +78,25 @@ class Telling:
     ) -> Changes:
         campaign = stored.to_dict() or {}
         if campaign["state"] not in (State.CANARY, State.RUNNING):
-            return _PARKED
+            return PARKED
         most = min(_PAGE, job.get("left", _PAGE))
-        found = list(self._members(transaction, campaign, job, most + 1)) if most else []
-        taken, cursor = _cut([member.uid for member in found], most) if most else (0, job["cursor"])
-        ended = bool(most) and cursor is None
-        siblings = list(stored.reference.collection(SHARDS).stream(transaction=transaction)) if ended else []
+        found = self._members(transaction, campaign, job, most + 1)
+        taken, cursor = _cut([member.uid for member in found], most)
+        siblings = stored.reference.collection(SHARDS)
+        jobs_ = list(siblings.stream(transaction=transaction)) if cursor is None else []
         # From here on it only writes.
         counts = Counter(job["counts"])
         told = self._write(transaction, campaign, found[:taken], counts)
         root = _chained(job["root"], map(self._platform.pseudonyms.of_uid, told))
-        changes = {"cursor": cursor, "root": root, "counts": dict(counts)}
+        changes: Changes = {"cursor": cursor, "root": root, "counts": dict(counts)}
         if "left" in job:
             changes["left"] = job["left"] - taken
-        if not ended and changes.get("left") != 0:
-            return changes
-        changes |= _ENDED
-        if not ended:
-            self._open_the_rest(transaction, campaign, changes["cursor"])
-        else:
-            complete(transaction, stored, siblings, self._job, changes, self._platform.clock())
+        if cursor is None:
+            changes |= ENDED
+            complete(transaction, stored, jobs_, self._job, changes, self._platform.clock())
+        elif changes.get("left") == 0:
+            changes |= ENDED
+            self._open_the_rest(transaction, campaign, cursor)
         return changes
 
     def _open_the_rest(self, transaction: firestore.Transaction, campaign: dict[str, Any], after: str) -> None:
@@ -109,7 +109,7 @@ class Telling:
 
     def _members(
         self, transaction: firestore.Transaction, campaign: dict[str, Any], job: dict[str, Any], most: int
-    ) -> Iterable[Member]:
+    ) -> list[Member]:
         users, listed = self._db.collection("users"), campaign["audience"] == Audience.LISTED
         query: firestore.Query = users.select(["createdAt", "state"])
         if listed:

@@ -20,10 +20,8 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture(autouse=True)
-def notice(platform: Platform[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def notice(platform: Platform[Any]) -> None:
     """The notice period of production."""
-    import publishing
-    monkeypatch.setattr(publishing, "_CHANNELS", (campaigns.Channel.IN_APP,))
     settings = platform.settings.model_copy(update={"policy_notice_days": 30, "transfer_waiting_days": 30})
     platform.__dict__["settings"] = settings
 

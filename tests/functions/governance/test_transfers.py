@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
-from google.cloud import firestore
 
 from astra import campaigns, erasure, tlog, transfers
 from astra.callables import parse
@@ -25,10 +24,8 @@ MOMENT = timedelta(microseconds=1)
 
 
 @pytest.fixture(autouse=True)
-def waiting(platform: Platform[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def waiting(platform: Platform[Any]) -> None:
     """The waiting period of production."""
-    import transferring
-    monkeypatch.setattr(transferring, "_CHANNELS", (campaigns.Channel.IN_APP,))
     settings = platform.settings.model_copy(update={"transfer_waiting_days": 30})
     platform.__dict__["settings"] = settings
 
