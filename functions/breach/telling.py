@@ -23,8 +23,9 @@ from astra.settings import Settings
 
 _PAGE: Final = 400
 _CANARY: Final = 100
-_ENDED: Final = {"state": "ended", "nextRunAt": None}
-_PARKED: Final = {"nextRunAt": None}
+ENDED: Final = {"state": "ended", "nextRunAt": None}
+PARKED: Final = {"nextRunAt": None}
+"""It goes on when somebody says so."""
 _ERASING: Final = "erasing"
 _ACTIVE: Final = "active"
 
@@ -77,7 +78,7 @@ class Telling:
     ) -> Changes:
         campaign = stored.to_dict() or {}
         if campaign["state"] not in (State.CANARY, State.RUNNING):
-            return _PARKED
+            return PARKED
         most = min(_PAGE, job.get("left", _PAGE))
         found = self._members(transaction, campaign, job, most + 1)
         taken, cursor = _cut([member.uid for member in found], most)
@@ -87,14 +88,14 @@ class Telling:
         counts = Counter(job["counts"])
         told = self._write(transaction, campaign, found[:taken], counts)
         root = _chained(job["root"], map(self._platform.pseudonyms.of_uid, told))
-        changes = {"cursor": cursor, "root": root, "counts": dict(counts)}
+        changes: Changes = {"cursor": cursor, "root": root, "counts": dict(counts)}
         if "left" in job:
             changes["left"] = job["left"] - taken
         if cursor is None:
-            changes |= _ENDED
+            changes |= ENDED
             complete(transaction, stored, jobs_, self._job, changes, self._platform.clock())
         elif changes.get("left") == 0:
-            changes |= _ENDED
+            changes |= ENDED
             self._open_the_rest(transaction, campaign, cursor)
         return changes
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from firebase_functions import https_fn, options, scheduler_fn
 from flask import Request, Response
 
+import campaigning
 import children
 import disclosing
 import holding
@@ -108,6 +109,28 @@ def plan_transfer(call: Call[transferring.PlanTransfer]) -> Answer:
 )
 def cancel_transfer(call: Call[transferring.CancelTransfer]) -> Answer:
     return transferring.cancel_transfer(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, campaigning.SendCampaign, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def send_campaign(call: Call[campaigning.SendCampaign]) -> Answer:
+    return campaigning.send_campaign(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, campaigning.StopCampaign, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def stop_campaign(call: Call[campaigning.StopCampaign]) -> Answer:
+    return campaigning.stop_campaign(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, campaigning.ResumeCampaign, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def resume_campaign(call: Call[campaigning.ResumeCampaign]) -> Answer:
+    return campaigning.resume_campaign(PLATFORM, call)
+
+
+@callables.on_call(
+    PLATFORM, campaigning.PreviewCampaign, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT
+)
+def preview_campaign(call: Call[campaigning.PreviewCampaign]) -> Answer:
+    return campaigning.preview_campaign(PLATFORM, call)
 
 
 @scheduler_fn.on_schedule(
