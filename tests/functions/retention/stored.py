@@ -9,8 +9,9 @@ from typing import Any
 from google.cloud import firestore
 
 import sweeping
-from astra import expiry, holds, tlog
+from astra import expiry, holds, retention, tlog
 from astra.entries import Entry
+from astra.jobs import Worker
 from astra.platform import Platform
 from tests.conftest import SteppedClock
 
@@ -66,6 +67,13 @@ class Stored:
     def sweep(self, **ahead: float) -> None:
         """What the schedule does."""
         sweeping.sweep(self.platform, BUDGET, timedelta(**ahead))
+
+    def run(self, name: str) -> None:
+        """One round of a single job, as `sweep` would do it."""
+        pages = sweeping.pages(self.platform, self.clock)
+        sweeping.begin(self.platform, name, {"cursor": None, "counts": {}})
+        worker = Worker(self.platform.db, self.clock, timedelta(seconds=1))
+        worker.run(retention.reference(self.db, name), pages[name], BUDGET)
 
     def job(self, name: str) -> dict[str, Any]:
         """The fields of one of the sweep's jobs."""
