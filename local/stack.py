@@ -26,6 +26,7 @@ from local.supervised import Supervised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
     from pathlib import Path
 
 EMULATORS = ("auth", "functions", "firestore", "storage", "pubsub", "tasks", "eventarc")
@@ -109,11 +110,11 @@ class Stack:
         """Where an HTTPS or callable function answers."""
         return f"{self.functions_url}/{self.project}/{self.region}/{name}"
 
-    def fire(self, name: str) -> None:
-        """Run one schedule to its end. Raises ScheduleError."""
+    def fire(self, name: str, at: datetime | None = None) -> None:
+        """Run one schedule to its end; `at`, as if it had been due then. Raises ScheduleError."""
         if self.schedules is None:
             raise StackError("this stack runs no functions")
-        self.schedules.fire(name)
+        self.schedules.fire(name, at)
 
     def environment(self) -> dict[str, str]:
         """What a process needs so that the admin clients and the project's own settings find this stack."""

@@ -15,7 +15,7 @@ from google.cloud import firestore
 from astra import expiry, presence, tlog
 from astra.clock import Clock
 from astra.entries import Entry
-from astra.expiry import EXPIRED, EXPIRES
+from astra.expiry import EXPIRES
 from astra.inactivity import accounts
 from astra.jobs import Atomic
 from astra.platform import Platform
@@ -50,7 +50,8 @@ class Restamp:
     def page(self, job: dict[str, Any]) -> Atomic:
         """Stamp the next rows, those that are so already with no write."""
         assert self._entry.lives is not None  # noqa: S101  (one of `lives`)
-        life, since = self._entry.lives, job["cursor"] or self._now()
+        life, now = self._entry.lives, self._now()
+        since = job["cursor"] or now
         rows = expiry.everybodys(self._platform.db, self._entry).order_by(EXPIRES)
         query = rows.where(filter=firestore.FieldFilter(EXPIRES, ">=", since)).select([EXPIRES])
         found = list(query.limit(job["most"]).stream())
@@ -64,9 +65,9 @@ class Restamp:
             for row in read:
                 fields = row.to_dict() or {}
                 begun = expiry.began(self._entry, fields)
-                if begun is None or EXPIRED in fields or not self._entry.claims(row.reference.path):
+                if begun is None or not self._entry.claims(row.reference.path):
                     continue
-                if fields.get(EXPIRES) != begun + life:
+                if not expiry.has_expired(fields, now) and fields.get(EXPIRES) != begun + life:
                     transaction.update(row.reference, {EXPIRES: begun + life})
                     counts["stamped"] += 1
             if ends:

@@ -32,7 +32,10 @@ def sweep(platform: Platform[RetentionSettings], budget: timedelta, ahead: timed
     def now() -> datetime:
         return platform.clock() + ahead
 
-    begun = {**_restamps(platform, now), **_sweeps(platform, now)}
+    sweeps = pages(platform, now)
+    for name in sweeps:
+        begin(platform, name, {"cursor": None, "counts": {}})
+    begun = {**_restamps(platform, now), **sweeps}
     worker = Worker(platform.db, platform.clock, platform.settings.retry_delay)
     turns = deque(begun)
     while turns and platform.clock() < deadline:
@@ -42,16 +45,14 @@ def sweep(platform: Platform[RetentionSettings], budget: timedelta, ahead: timed
             turns.append(name)
 
 
-def _sweeps(platform: Platform[RetentionSettings], now: Clock) -> dict[str, Page]:
-    """The jobs of this round, each with its pages, once they are due."""
-    pages: dict[str, Page] = {f"sweep-{entry.name}": Rows(platform, entry, now).page for entry in expiry.entries()}
+def pages(platform: Platform[RetentionSettings], now: Clock) -> dict[str, Page]:
+    """The jobs of a round, each with its pages, which know what they could not do in this round."""
+    found: dict[str, Page] = {f"sweep-{entry.name}": Rows(platform, entry, now).page for entry in expiry.entries()}
     for entry in leftovers.folders():
-        pages[f"sweep-{entry.name}"] = leftovers.Folder(platform, entry, now).page
-    pages["sweep-redis"] = leftovers.Keys(platform, now).page
-    pages["sweep-inactive"] = Inactive(platform, now).page
-    for name in pages:
-        _begin(platform, name, {"cursor": None, "counts": {}})
-    return pages
+        found[f"sweep-{entry.name}"] = leftovers.Folder(platform, entry, now).page
+    found["sweep-redis"] = leftovers.Keys(platform, now).page
+    found["sweep-inactive"] = Inactive(platform, now).page
+    return found
 
 
 def _restamps(platform: Platform[RetentionSettings], now: Clock) -> dict[str, Page]:
@@ -59,20 +60,20 @@ def _restamps(platform: Platform[RetentionSettings], now: Clock) -> dict[str, Pa
     lives = restamping.lives(platform)
     entries = {entry.name: entry for entry in expiry.entries()}
     jobs = fetch(platform.db, *(retention.reference(platform.db, f"restamp-{name}") for name in lives))
-    pages: dict[str, Page] = {}
+    found: dict[str, Page] = {}
     for name, job in zip(lives, jobs, strict=True):
         fields = job.to_dict() or {}
         if fields.get("life") == lives[name] and fields["nextRunAt"] is None:
             continue
-        _begin(platform, job.id, restamping.changed(lives[name]), anew=fields.get("life") != lives[name])
+        begin(platform, job.id, restamping.changed(lives[name]), anew=fields.get("life") != lives[name])
         if name == restamping.PROFILE:
-            pages[job.id] = restamping.Presences(platform, now).page
+            found[job.id] = restamping.Presences(platform, now).page
         else:
-            pages[job.id] = restamping.Restamp(platform, entries[name], now).page
-    return pages
+            found[job.id] = restamping.Restamp(platform, entries[name], now).page
+    return found
 
 
-def _begin(platform: Platform[RetentionSettings], name: str, fields: dict[str, Any], *, anew: bool = False) -> None:
+def begin(platform: Platform[RetentionSettings], name: str, fields: dict[str, Any], *, anew: bool = False) -> None:
     """Make a job due, with a new round's `fields` if its last one has ended or is to begin `anew`.
 
     One that is under way, waits after a failure, or is stuck, is left alone; but not one that waits for longer than any

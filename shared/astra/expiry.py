@@ -28,7 +28,7 @@ def entries() -> list[Entry]:
     return [entry for entry in DATA_MAP if entry.expires]
 
 
-def everybodys(db: firestore.Client, entry: Entry) -> firestore.Query:
+def everybodys(db: firestore.Client, entry: Entry) -> firestore.CollectionReference | firestore.CollectionGroup:
     """All documents of `entry`, whoever's they are, and those of collections that are called alike."""
     *above, name, _ = entry.where.split("/")
     return db.collection_group(name) if above else db.collection(name)

@@ -1,7 +1,7 @@
 """Retention for staff: what the next sweep would take and why, and how the last one went.
 
-`python -m astra.retention sweep --dry-run` deletes nothing; `… status` lists the jobs; `… retry JOB` lets one go on that
-is stuck.
+`python -m astra.retention sweep --dry-run` deletes nothing; `… status` lists the jobs; `… retry JOB` lets one go
+on that is stuck.
 """
 
 import argparse

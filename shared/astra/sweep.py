@@ -44,19 +44,20 @@ ENDED: Final[dict[str, Any]] = {"state": "ended", "cursor": None, "nextRunAt": N
 
 
 class Round:
-    """Goes once through the documents of `query` whose field has come, in its order. A job's pages; see `jobs`."""
+    """Goes once through those of `rows` whose field has come, in its order. A job's pages; see `jobs`."""
 
     field: str
     most: int = _PAGE
 
-    def __init__(self, query: firestore.Query, now: Clock) -> None:
-        self._query, self.now = query, now
+    def __init__(self, rows: firestore.CollectionReference | firestore.CollectionGroup, now: Clock) -> None:
+        self._rows, self.now = rows, now
         #: What can't be done in this round: another one tries again.
         self._skipped: set[str] = set()
 
     def due(self, since: datetime | None = None) -> firestore.Query:
         """What has come, oldest first, from `since` on."""
-        query = self._query.where(filter=firestore.FieldFilter(self.field, "<=", self.now())).order_by(self.field)
+        until = firestore.FieldFilter(self.field, "<=", self.now())
+        query: firestore.Query = self._rows.where(filter=until).order_by(self.field)
         # What a query has to pass over because it was just deleted takes its time as well.
         return query.where(filter=firestore.FieldFilter(self.field, ">=", since)) if since else query
 
@@ -132,7 +133,7 @@ class Rows(Round):
     def holds_of(self, row: "firestore.DocumentSnapshot[Any]") -> firestore.DocumentReference | None:
         """Where a row's person has their holds; None where no hold can be."""
         uid = None if self.entry.passing else self.entry.owner(row.reference.path)
-        return uid and holds.reference(self._db, self._platform.pseudonyms.of_uid(uid))
+        return holds.reference(self._db, self._platform.pseudonyms.of_uid(uid)) if uid else None
 
     def _at_once(self, rows: Snapshots) -> "Counter[str]":
         """Delete all, if they are as they were read and nobody has a hold, in one request that reads nothing."""
