@@ -27,7 +27,7 @@ _LARGEST: Final = 65536
 class SeeNotice(Shape):
     """Which of the caller's own notices they have seen."""
 
-    id: Annotated[str, StringConstraints(pattern=r"^(?!\.{1,2}$)(?!__.*__$)[^/\s]{1,200}$")]
+    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$")]
 
 
 class Report(Shape):
