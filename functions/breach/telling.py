@@ -22,6 +22,11 @@ from astra.settings import Settings
 from members import Everybody, Listed, Member, Members
 
 _PAGE: Final = 1_000
+_OF_TWO: Final = 400
+"""Members of a page that writes more than a notice for each."""
+_BYTES: Final = 4 * 1024 * 1024
+"""Of a page's notices with their index entries: less than half of what a transaction may weigh."""
+_ENTRIES: Final = 1_500
 _CANARY: Final = 100
 ENDED: Final = {"state": "ended", "nextRunAt": None}
 PARKED: Final = {"nextRunAt": None}
@@ -84,7 +89,7 @@ class Telling:
         campaign = stored.to_dict() or {}
         if campaign["state"] not in (State.CANARY, State.RUNNING):
             return PARKED
-        found, cursor = members.page(transaction, job, min(_PAGE, job.get("left", _PAGE)))
+        found, cursor = members.page(transaction, job, min(_size(campaign), job.get("left", _PAGE)))
         siblings = stored.reference.collection(SHARDS)
         jobs_ = list(siblings.stream(transaction=transaction)) if cursor is None else []
         # From here on it only writes.
@@ -172,6 +177,14 @@ def complete(
     record = {"campaign": stored.id, "count": count} | found
     db: Any = stored.reference._client
     tlog.append(transaction, db, tlog.Entry(tlog.Action.CAMPAIGN_COMPLETED, record, now))
+
+
+def _size(campaign: dict[str, Any]) -> int:
+    """How many members a page has."""
+    if campaign["audience"] == Audience.LISTED or Channel.EMAIL in campaign["channels"]:
+        return min(_PAGE, _OF_TWO)
+    body = letters.render(Kind(campaign["kind"]), campaign["facts"]).notice.body.encode()
+    return min(_PAGE, max(1, _BYTES // (len(body) + _ENTRIES)))
 
 
 def _chained(root: str, names: Iterable[str]) -> str:

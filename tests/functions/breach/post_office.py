@@ -1,15 +1,12 @@
 """A real SMTP server whose mailboxes behave as their names say."""
 
-import itertools
 from collections import Counter
 from typing import Any
 
 from aiosmtpd.controller import Controller
 
+from bench.letters import free_port
 from local.mail import MailServer
-
-#: Besides the shared stack's own ports.
-_PORTS = itertools.count(10_525)
 
 
 class PostOffice(MailServer):
@@ -17,7 +14,7 @@ class PostOffice(MailServer):
 
     def __init__(self) -> None:
         super().__init__(0)
-        self.port, self.is_closing, self.refused = next(_PORTS), False, Counter[str]()
+        self.port, self.is_closing, self.refused = free_port(), False, Counter[str]()
         self._open: Controller | None = None
 
     @property
