@@ -36,7 +36,7 @@ _PAGE: Final = 200
 _PAGE_OF_THINGS: Final = 40
 _HANDS: Final = 8
 _LOOK_AGAIN: Final = timedelta(days=1)
-_OUTAGE: Final = (DeadlineExceeded, RetryError, ServiceUnavailable)
+OUTAGE: Final = (DeadlineExceeded, RetryError, ServiceUnavailable)
 """Of the database itself: no row's fault, so the job waits."""
 
 Snapshots = list["firestore.DocumentSnapshot[Any]"]
@@ -61,6 +61,10 @@ class Round:
         # What a query has to pass over because it was just deleted takes its time as well.
         return query.where(filter=firestore.FieldFilter(self.field, ">=", since)) if since else query
 
+    def is_due(self) -> bool:
+        """Whether anything has come."""
+        return any(self.due().limit(1).stream())
+
     def page(self, job: dict[str, Any]) -> dict[str, Any]:
         """The next documents that are due. A cursor is a time, and of nobody."""
         most = self.most + len(self._skipped)
@@ -78,17 +82,21 @@ class Round:
         """Do what is due to `rows`; answers how many had what done to them."""
         raise NotImplementedError
 
+    def skip(self, row: "firestore.DocumentSnapshot[Any]", error: Exception) -> "Counter[str]":
+        """Leave what can't be done to the next round."""
+        log.failure(log.Event.SWEEP_SKIPPED, error)
+        self._skipped.add(row.reference.path)
+        return Counter(skipped=1)
+
     def _isolating(self, rows: Snapshots) -> "Counter[str]":
         """The work on `rows` or, where it fails, on each half of them, until what fails is alone and skipped."""
         try:
             return self.work(rows)
-        except _OUTAGE:
+        except OUTAGE:
             raise
         except Exception as error:  # noqa: BLE001  (whatever is wrong with one row must not stop the others)
             if len(rows) == 1:
-                log.failure(log.Event.SWEEP_SKIPPED, error)
-                self._skipped.add(rows[0].reference.path)
-                return Counter(skipped=1)
+                return self.skip(rows[0], error)
             middle = len(rows) // 2
             return self._isolating(rows[:middle]) + self._isolating(rows[middle:])
 
@@ -116,7 +124,7 @@ class Rows(Round):
             return self._things(ours)
         try:
             return self._at_once(ours)
-        except _OUTAGE:
+        except OUTAGE:
             raise
         except Exception:  # noqa: BLE001  (renewed, held, or wrong: looked at more closely)
             return self._looked_at(ours)
