@@ -167,3 +167,20 @@ def test_an_erasure_that_begins_just_before_a_sign_in_is_noted_refuses_it(
     monkeypatch.setattr(presence, "is_news", late)
     assert "being deleted" in refusal(platform, member).message
     assert member.fields()["state"] == "erasing"
+
+
+def test_a_profile_that_changes_just_then_is_looked_at_again(
+    platform: Platform[Any], join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member, real, times = join(), presence.seen, [0]
+    platform.clock.step(days=800)  # type: ignore[attr-defined]
+
+    def late(*given: Any) -> Any:
+        times[0] += 1
+        if times[0] == 1:
+            member.profile.update({"name": "Ada King"})
+        return real(*given)
+
+    monkeypatch.setattr(presence, "seen", late)
+    before_sign_in(platform, member.asked())
+    assert (member.fields()["name"], member.fields()["inactivity"]["seenAt"]) == ("Ada King", platform.clock())
