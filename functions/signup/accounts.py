@@ -145,7 +145,7 @@ def _is_home(platform: Platform[SignupSettings], asked: Asked, locked: dict[str,
 def _noted(platform: Platform[SignupSettings], profile: "firestore.DocumentSnapshot[Any]") -> bool:
     """Note that somebody was here, unless their profile has changed since it was read; answers whether it has not.
 
-    So of a sign-in and a sweep that would erase them just now, one sees the other. One request, and no lock to wait for.
+    So of a sign-in and a sweep that would erase them just now, one sees the other. One request, no lock to wait for.
     """
     db, batch = platform.db, platform.db.batch()
     note = {presence.FIELD: presence.seen(platform.settings, platform.clock())}
