@@ -60,7 +60,8 @@ class Rows:
                 write.update.fields[name].timestamp_value.FromDatetime(moment + timedelta(milliseconds=number))
             write.update.fields["event"].string_value = "page.open"
             writes.append(write)
-        self._db._firestore_api.commit(request={"database": self._db._database_string, "writes": writes})
+        request = {"database": self._db._database_string, "writes": writes}
+        self._db._firestore_api.commit(request=request, metadata=self._db._rpc_metadata)
 
 
 def measure(sizes: list[int]) -> Iterator[str]:
