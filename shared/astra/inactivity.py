@@ -70,7 +70,7 @@ class Inactive(Round):
     """A round through all who are due, longest due first."""
 
     field = f"{FIELD}.dueAt"
-    most = _ACCOUNTS
+    ahead = most = _ACCOUNTS
 
     def __init__(self, platform: Platform[InactivitySettings], now: Clock) -> None:
         super().__init__(platform.db.collection("users"), now)
