@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from firebase_admin import auth
 from firebase_functions.https_fn import HttpsError
+from google.cloud import firestore
 
 import accounts
 import cascade
@@ -329,6 +330,7 @@ def race(stored: Stored, ada: Member, boundaries: Boundaries, **mishap: Any) -> 
         assert came == [False]
         assert ada.is_leaving
     assert len(ada.warned) == 2
+    stored.db.document("users", ada.uid).update({presence.FIELD: firestore.DELETE_FIELD})  # not of the next race
     return came[0], requests
 
 
