@@ -4,13 +4,14 @@ rounds/sweep-{entry}, rounds/restamp-{entry}   jobs, with what the last round di
 """
 
 from collections import deque
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from google.cloud import firestore
 
 import restamping
-from astra import expiry, leftovers, retention
+from astra import expiry, leftovers, log, retention
 from astra.clock import Clock
 from astra.documents import fetch
 from astra.inactivity import Inactive
@@ -25,6 +26,16 @@ _LATEST: Final = timedelta(hours=2)
 """No worker makes a job wait for longer."""
 
 
+class Kind(Protocol):
+    """One kind of what outlives its time."""
+
+    def is_due(self) -> bool:
+        """Whether there is anything to do, at the cost of one read."""
+
+    def page(self, job: dict[str, Any]) -> Any:
+        """The next page of its job."""
+
+
 def sweep(platform: Platform[RetentionSettings], budget: timedelta, ahead: timedelta = timedelta(0)) -> None:
     """Do all that is due, for up to `budget`, taking turns. `ahead`, for drills: as it will be due then."""
     deadline = platform.clock() + budget
@@ -32,10 +43,7 @@ def sweep(platform: Platform[RetentionSettings], budget: timedelta, ahead: timed
     def now() -> datetime:
         return platform.clock() + ahead
 
-    sweeps = pages(platform, now)
-    for name in sweeps:
-        begin(platform, name, {"cursor": None, "counts": {}})
-    begun = {**_restamps(platform, now), **sweeps}
+    begun = _restamps(platform, now) | _sweeps(platform, now)
     worker = Worker(platform.db, platform.clock, platform.settings.retry_delay)
     turns = deque(begun)
     while turns and platform.clock() < deadline:
@@ -45,32 +53,54 @@ def sweep(platform: Platform[RetentionSettings], budget: timedelta, ahead: timed
             turns.append(name)
 
 
-def pages(platform: Platform[RetentionSettings], now: Clock) -> dict[str, Page]:
-    """The jobs of a round, each with its pages, which know what they could not do in this round."""
-    found: dict[str, Page] = {f"sweep-{entry.name}": Rows(platform, entry, now).page for entry in expiry.entries()}
+def kinds(platform: Platform[RetentionSettings], now: Clock) -> dict[str, Kind]:
+    """All that is swept, by the names of the jobs. Each knows for one round what it could not do."""
+    found: dict[str, Kind] = {f"sweep-{entry.name}": Rows(platform, entry, now) for entry in expiry.entries()}
     for entry in leftovers.folders():
-        found[f"sweep-{entry.name}"] = leftovers.Folder(platform, entry, now).page
-    found["sweep-redis"] = leftovers.Keys(platform, now).page
-    found["sweep-inactive"] = Inactive(platform, now).page
+        found[f"sweep-{entry.name}"] = leftovers.Folder(platform, entry, now)
+    return found | {"sweep-redis": leftovers.Keys(platform, now), "sweep-inactive": Inactive(platform, now)}
+
+
+def _sweeps(platform: Platform[RetentionSettings], now: Clock) -> dict[str, Page]:
+    """The jobs of what is due, and those that are not done yet."""
+    found: dict[str, Page] = {}
+    sweeps = kinds(platform, now)
+    for (name, kind), job in zip(sweeps.items(), _jobs(platform, sweeps), strict=True):
+        if job.get("state", "ended") != "ended" or _is_due(kind):
+            begin(platform, name, {"cursor": None, "counts": {}})
+            found[name] = kind.page
     return found
+
+
+def _is_due(kind: Kind) -> bool:
+    try:
+        return kind.is_due()
+    except Exception as error:  # noqa: BLE001  (its job will fail and say so; the others have their turn)
+        log.failure(log.Event.FAILED, error)
+        return True
 
 
 def _restamps(platform: Platform[RetentionSettings], now: Clock) -> dict[str, Page]:
     """The jobs of entries whose life has changed since all their rows were gone through, or that are not done yet."""
     lives = restamping.lives(platform)
     entries = {entry.name: entry for entry in expiry.entries()}
-    jobs = fetch(platform.db, *(retention.reference(platform.db, f"restamp-{name}") for name in lives))
+    names = [f"restamp-{name}" for name in lives]
     found: dict[str, Page] = {}
-    for name, job in zip(lives, jobs, strict=True):
-        fields = job.to_dict() or {}
-        if fields.get("life") == lives[name] and fields["nextRunAt"] is None:
+    for (name, life), job_name, job in zip(lives.items(), names, _jobs(platform, names), strict=True):
+        changed = job.get("life") != life
+        if not changed and job["nextRunAt"] is None:
             continue
-        begin(platform, job.id, restamping.changed(lives[name]), anew=fields.get("life") != lives[name])
-        if name == restamping.PROFILE:
-            found[job.id] = restamping.Presences(platform, now).page
-        else:
-            found[job.id] = restamping.Restamp(platform, entries[name], now).page
+        begin(platform, job_name, restamping.changed(life), anew=changed)
+        kind = (
+            restamping.Restamp(platform, entries[name], now) if name in entries else restamping.Presences(platform, now)
+        )
+        found[job_name] = kind.page
     return found
+
+
+def _jobs(platform: Platform[RetentionSettings], names: Iterable[str]) -> list[dict[str, Any]]:
+    jobs = fetch(platform.db, *(retention.reference(platform.db, name) for name in names))
+    return [job.to_dict() or {} for job in jobs]
 
 
 def begin(platform: Platform[RetentionSettings], name: str, fields: dict[str, Any], *, anew: bool = False) -> None:

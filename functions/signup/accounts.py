@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+from google.api_core.exceptions import FailedPrecondition, NotFound
 from google.cloud import firestore
 
 import receipts
@@ -96,8 +97,10 @@ def before_sign_in(platform: Platform[SignupSettings], asked: Asked) -> None:
         return
     if fields.get("state") != "active":
         raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is not active. Write to us.")
-    if presence.is_news(fields, platform.clock()):
-        _note(platform, uid)  # also of who is refused below: they know the password, and mean to come back
+    # Also of who is refused below: they know the password, and mean to come back.
+    if presence.is_news(fields, platform.clock()) and not _noted(platform, found):
+        before_sign_in(platform, asked)  # looked at as it is now
+        return
     if required := _not_accepted(platform, fields["policyVersion"]):
         raise _refused(
             FunctionsErrorCode.FAILED_PRECONDITION,
@@ -144,17 +147,21 @@ def _is_home(platform: Platform[SignupSettings], asked: Asked, locked: dict[str,
     return locked.get("network") == platform.pseudonyms.of_network(asked.uid, at)
 
 
-def _note(platform: Platform[SignupSettings], uid: str) -> None:
-    """Note that somebody was here: of this and a sweep that would erase them just now, one sees the other."""
-    now = platform.clock()
+def _noted(platform: Platform[SignupSettings], profile: "firestore.DocumentSnapshot[Any]") -> bool:
+    """Note that somebody was here, unless their profile has changed since it was read; answers whether it has not.
 
-    def body(transaction: firestore.Transaction) -> None:
-        profile, tombstone = fetch(platform.db, *notices.reads(platform, uid), transaction=transaction)
-        if tombstone.exists or (profile.to_dict() or {}).get("state") != "active":
-            raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is being deleted.")
-        transaction.update(profile.reference, {presence.FIELD: presence.seen(platform.settings, now)})
-
-    transact(platform.db, body)
+    So of a sign-in and a sweep that would erase them just now, one sees the other. One request, no lock to wait for.
+    """
+    db, batch = platform.db, platform.db.batch()
+    note = {presence.FIELD: presence.seen(platform.settings, platform.clock())}
+    batch.update(profile.reference, note, db.write_option(last_update_time=profile.update_time))
+    try:
+        tombstones.commit_unless_erased(batch, db, platform.pseudonyms.of_uid(profile.id))
+    except tombstones.Erased:
+        raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is being deleted.") from None
+    except (FailedPrecondition, NotFound):
+        return False
+    return True
 
 
 def _revise(platform: Platform[SignupSettings], uid: str, change: Callable[[Revision], None]) -> None:

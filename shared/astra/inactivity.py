@@ -28,7 +28,7 @@ from astra.notices import Kind
 from astra.platform import Platform
 from astra.presence import DAY, FIELD, FIRST, LAST, seen
 from astra.settings import InactivitySettings
-from astra.sweep import Round, Snapshots
+from astra.sweep import OUTAGE, Round, Snapshots
 from astra.transactions import transact
 
 _WAIT: Final = timedelta(days=30)
@@ -70,7 +70,7 @@ class Inactive(Round):
     """A round through all who are due, longest due first."""
 
     field = f"{FIELD}.dueAt"
-    most = _ACCOUNTS
+    ahead = most = _ACCOUNTS
 
     def __init__(self, platform: Platform[InactivitySettings], now: Clock) -> None:
         super().__init__(platform.db.collection("users"), now)
@@ -79,8 +79,17 @@ class Inactive(Round):
     def work(self, rows: Snapshots) -> "Counter[str]":
         """One step of each."""
         known = accounts(self._platform, [row.id for row in rows])
-        steps = [self._step(row.id, known.get(row.id)) for row in rows]
-        return Counter(step.value for step in steps if step is not Step.NOTHING)
+        counts: Counter[str] = Counter()
+        for row in rows:
+            try:
+                step = self._step(row.id, known.get(row.id))
+            except OUTAGE:
+                raise
+            except Exception as error:  # noqa: BLE001  (whatever is wrong with one must not stop the others)
+                counts += self.skip(row, error)
+            else:
+                counts += Counter() if step is Step.NOTHING else Counter([step.value])
+        return counts
 
     def steps(self, rows: Snapshots) -> "list[Step]":
         """What `work` would do."""

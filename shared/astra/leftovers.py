@@ -67,6 +67,10 @@ class Folder:
     def __init__(self, platform: Platform[Settings], entry: Entry, now: Clock) -> None:
         self._platform, self._entry, self._now = platform, entry, now
 
+    def is_due(self) -> bool:
+        """Whether there is anything stale."""
+        return any(True for _ in stale(self._platform, self._entry, self._now()))
+
     def page(self, job: dict[str, Any]) -> Atomic:
         """Delete what is stale, and note it."""
         with ThreadPoolExecutor(_HANDS) as hands:
@@ -80,6 +84,10 @@ class Keys:
     def __init__(self, platform: Platform[RedisSettings], now: Clock) -> None:
         self._platform, self._now = platform, now
         [self._entry] = [entry for entry in DATA_MAP if entry.store is Store.REDIS]
+
+    def is_due(self) -> bool:
+        """Whether there is anything forgotten."""
+        return any(True for _ in forgotten(self._platform))
 
     def page(self, job: dict[str, Any]) -> Atomic:
         """Delete what is forgotten, and note it."""

@@ -33,10 +33,11 @@ from astra.settings import Settings
 from astra.transactions import transact
 
 _PAGE: Final = 200
+_AHEAD: Final = 5 * _PAGE
 _PAGE_OF_THINGS: Final = 40
 _HANDS: Final = 8
 _LOOK_AGAIN: Final = timedelta(days=1)
-_OUTAGE: Final = (DeadlineExceeded, RetryError, ServiceUnavailable)
+OUTAGE: Final = (DeadlineExceeded, RetryError, ServiceUnavailable)
 """Of the database itself: no row's fault, so the job waits."""
 
 Snapshots = list["firestore.DocumentSnapshot[Any]"]
@@ -47,6 +48,8 @@ class Round:
     """Goes once through those of `rows` whose field has come, in its order. A job's pages; see `jobs`."""
 
     field: str
+    #: How many a query asks for, which walks over all that was just deleted before it; and how many go at once.
+    ahead: int = _PAGE
     most: int = _PAGE
 
     def __init__(self, rows: firestore.CollectionReference | firestore.CollectionGroup, now: Clock) -> None:
@@ -58,37 +61,45 @@ class Round:
         """What has come, oldest first, from `since` on."""
         until = firestore.FieldFilter(self.field, "<=", self.now())
         query: firestore.Query = self._rows.where(filter=until).order_by(self.field)
-        # What a query has to pass over because it was just deleted takes its time as well.
         return query.where(filter=firestore.FieldFilter(self.field, ">=", since)) if since else query
+
+    def is_due(self) -> bool:
+        """Whether anything has come."""
+        return any(self.due().limit(1).stream())
 
     def page(self, job: dict[str, Any]) -> dict[str, Any]:
         """The next documents that are due. A cursor is a time, and of nobody."""
-        most = self.most + len(self._skipped)
-        found = list(self.due(job["cursor"]).limit(most).stream())
+        ahead = self.ahead + len(self._skipped)
+        found = list(self.due(job["cursor"]).limit(ahead).stream())
         rows = [row for row in found if row.reference.path not in self._skipped]
         if not rows:
             return ENDED
-        counts = self._isolating(rows)
+        pages = (rows[first : first + self.most] for first in range(0, len(rows), self.most))
+        counts = sum(map(self._isolating, pages), Counter[str]())
         if counts:
             log.write(log.Event.SWEPT, **counts)
-        ending = ENDED if len(found) < most else {"cursor": rows[-1].get(self.field)}
+        ending = ENDED if len(found) < ahead else {"cursor": rows[-1].get(self.field)}
         return {"counts": dict(Counter(job["counts"]) + counts), **ending}
 
     def work(self, rows: Snapshots) -> "Counter[str]":
         """Do what is due to `rows`; answers how many had what done to them."""
         raise NotImplementedError
 
+    def skip(self, row: "firestore.DocumentSnapshot[Any]", error: Exception) -> "Counter[str]":
+        """Leave what can't be done to the next round."""
+        log.failure(log.Event.SWEEP_SKIPPED, error)
+        self._skipped.add(row.reference.path)
+        return Counter(skipped=1)
+
     def _isolating(self, rows: Snapshots) -> "Counter[str]":
         """The work on `rows` or, where it fails, on each half of them, until what fails is alone and skipped."""
         try:
             return self.work(rows)
-        except _OUTAGE:
+        except OUTAGE:
             raise
         except Exception as error:  # noqa: BLE001  (whatever is wrong with one row must not stop the others)
             if len(rows) == 1:
-                log.failure(log.Event.SWEEP_SKIPPED, error)
-                self._skipped.add(rows[0].reference.path)
-                return Counter(skipped=1)
+                return self.skip(rows[0], error)
             middle = len(rows) // 2
             return self._isolating(rows[:middle]) + self._isolating(rows[middle:])
 
@@ -102,7 +113,7 @@ class Rows(Round):
         super().__init__(expiry.everybodys(platform.db, entry), now)
         self._platform, self._db, self.entry = platform, platform.db, entry
         self._is_thing = any(other.item == entry.item for other in DATA_MAP if entry.item and other is not entry)
-        self.most = _PAGE_OF_THINGS if self._is_thing else _PAGE
+        self.ahead, self.most = (_PAGE_OF_THINGS, _PAGE_OF_THINGS) if self._is_thing else (_AHEAD, _PAGE)
 
     def due(self, since: datetime | None = None) -> firestore.Query:
         """What is over, oldest first; of each no more than since when."""
@@ -116,7 +127,7 @@ class Rows(Round):
             return self._things(ours)
         try:
             return self._at_once(ours)
-        except _OUTAGE:
+        except OUTAGE:
             raise
         except Exception:  # noqa: BLE001  (renewed, held, or wrong: looked at more closely)
             return self._looked_at(ours)

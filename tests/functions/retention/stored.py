@@ -70,10 +70,10 @@ class Stored:
 
     def run(self, name: str) -> None:
         """One round of a single job, as `sweep` would do it."""
-        pages = sweeping.pages(self.platform, self.clock)
+        kind = sweeping.kinds(self.platform, self.clock)[name]
         sweeping.begin(self.platform, name, {"cursor": None, "counts": {}})
         worker = Worker(self.platform.db, self.clock, timedelta(seconds=1))
-        worker.run(retention.reference(self.db, name), pages[name], BUDGET)
+        worker.run(retention.reference(self.db, name), kind.page, BUDGET)
 
     def job(self, name: str) -> dict[str, Any]:
         """The fields of one of the sweep's jobs."""
