@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from astra.platform import Platform
-from astra.settings import ErasureSettings, GovernanceSettings, SealingSettings, SignupSettings
+from astra.settings import BreachSettings, ErasureSettings, GovernanceSettings, SealingSettings, SignupSettings
 from local.client import Client
 from local.stack import Stack
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _shared: list[Stack] = []
 
 
-class WholeSettings(SealingSettings, ErasureSettings, SignupSettings, GovernanceSettings):
+class WholeSettings(SealingSettings, ErasureSettings, SignupSettings, BreachSettings, GovernanceSettings):
     """Everything: a test may look where no single codebase may."""
 
 

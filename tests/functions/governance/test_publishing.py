@@ -1,4 +1,4 @@
-"""A version of the policy from its two approvals to the moment at which it takes effect, and what keeps it from that."""
+"""A version of the policy, from its two approvals to the moment at which it takes effect, and what keeps it back."""
 
 from datetime import timedelta
 from typing import Any
