@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from google.cloud import firestore
 
-from astra import policy, registers
+from astra import policy, processors, registers
 from astra.datamap import DATA_MAP
-from astra.processors import PROCESSORS, seed
+from astra.processors import PROCESSORS
 from local.stack import Stack
 
 PAGES = [(name, ending) for name in registers.PAGES for ending in ("md", "html")]
@@ -80,13 +80,13 @@ FULL = registers.Registers(
 
 @pytest.mark.parametrize("ending", ["md", "html"])
 def test_with_a_project_the_pages_have_its_registers(ending: str) -> None:
-    processors = registers.page("processors", ending, registers=FULL)
-    assert "Written without a project" not in processors
-    assert "astra-prod" in processors
-    assert "until 1 January 2027" in re.sub("<[^>]+>", "", processors)
-    assert processors.count("none is registered") == len(PROCESSORS) - 1
-    assert "<b>" not in processors
-    assert ending == "html" or r"DPA \| 17" in processors
+    text = registers.page("processors", ending, registers=FULL)
+    assert "Written without a project" not in text
+    assert "astra-prod" in text
+    assert "until 1 January 2027" in re.sub("<[^>]+>", "", text)
+    assert text.count("none is registered") == len(PROCESSORS) - 1
+    assert "<b>" not in text
+    assert ending == "html" or r"DPA \| 17" in text
     record = registers.page("record-of-processing", ending, registers=FULL)
     assert "Written without a project" not in record
     for said in ("2026-11-01", "announced", "Acme &lt;i", "30 days", "planned"):
@@ -101,7 +101,7 @@ def test_without_a_project_the_pages_say_what_they_lack(name: str, ending: str) 
 def test_the_registers_are_read_from_the_project_of_the_environment(stack: Stack, tmp_path: Path) -> None:
     db = firestore.Client(project=f"demo-{secrets.token_hex(6)}")
     policy.publish_first(db)
-    seed(db, AT)
+    processors.seed(db, AT)
     agreement = {"reference": "DPA 2026/17", "expiresAt": AT}
     db.collection("processors").document("Vercel").update({"agreement": agreement})
     fields = {"recipient": "Acme", "plannedAt": AT, "waitingDays": 30, "state": "planned"}
