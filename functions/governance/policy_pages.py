@@ -82,7 +82,8 @@ def _answer(platform: Platform[RedisSettings], request: Request) -> Response:
         response = Response(render(fields, every, in_force, now), mimetype="text/html")
     response.headers["Cache-Control"] = _FRESH
     response.add_etag()
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def render(fields: dict[str, Any], every: list[Policy], in_force: Policy, now: datetime) -> str:

@@ -60,9 +60,10 @@ def plan(platform: Platform[LogSettings]) -> Recovery:
     missing, declared = set(range(checkpoint.size)), set[int]()
     for fields in auditing.documents(platform.db):
         held, place = fields["index"], place_of.get(tlog.leaf(fields))
+        # An entry that has no place yet will have one after all that is in the tree.
+        declared.update(*auditing.declared_lost(fields, checkpoint.size if place is None else place))
         if place is not None:
             missing.discard(place)
-            declared.update(*auditing.declared_lost(fields, place))
         elif held is not None and held < job["published"]:
             raise Tampered(f"entry {held} in Firestore is not the one in the tree, and was there before any backup")
         if held != place:

@@ -155,7 +155,8 @@ def status(platform: Platform[Settings]) -> Iterator[tuple[str, ...]]:
 
 def _told(db: firestore.Client, name: str) -> str:
     fields = db.document("campaigns", name).get().to_dict() or {}
-    return f"{sum((fields.get('counts') or {}).values())} of {fields.get('count', '?')}"
+    told = fields.get("counts", {}).get("told", 0)
+    return f"{told} of {'?' if fields.get('count') is None else fields['count']}"
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""A version of the policy from its two approvals to the moment at which it takes effect, and what keeps it from that."""
+"""A version of the policy, from its two approvals to the moment at which it takes effect, and what keeps it back."""
 
 from datetime import timedelta
 from typing import Any
@@ -78,7 +78,8 @@ def test_what_is_logged_has_the_hash_and_nothing_that_was_written_by_hand(
     platform: Platform[Any], board: Board
 ) -> None:
     version = board.publish()
-    proposed, done = logged(platform, tlog.Action.POLICY_ANNOUNCED)
+    entries = logged(platform, tlog.Action.POLICY_ANNOUNCED)
+    done, proposed = sorted(entries, key=lambda entry: str(entry["record"]["state"]))
     assert (proposed["record"]["state"], done["record"]["state"]) == ("proposed", "done")
     assert done["record"]["approvers"] == [board.priya.subject, board.cleo.subject]
     assert done["record"]["sha256"] == stored(platform, version)["sha256"]
