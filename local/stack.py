@@ -6,18 +6,21 @@ For the tests, the demo and `up`.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import psutil  # type: ignore[import-untyped]
 
-from local import commands, ports, readiness, run_folder, toolchain
+from local import commands, ports, readiness, run_folder, toolchain, webhooks
 from local.mail import MailServer
 from local.paths import LOGS, MAIL, ROOT, shown
 from local.replicate import ReplicateStandIn
@@ -27,9 +30,10 @@ from local.supervised import Supervised
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
-    from pathlib import Path
 
 EMULATORS = ("auth", "functions", "firestore", "storage", "pubsub", "tasks", "eventarc")
+#: Locked by the one stack of this machine that is starting.
+_STARTING = Path(tempfile.gettempdir()) / f"astra-stack-{os.getuid()}.lock"
 #: Seconds the emulators may take to start; between two looks.
 START_DEADLINE, POLL = 180.0, 0.25
 #: Seconds between two lines of progress.
@@ -42,6 +46,8 @@ SETTINGS = {
     "ASTRA_RETRY_DELAY_SECONDS": "1",
     "ASTRA_UNSEALED_AFTER_SECONDS": "10",
     "ASTRA_CHECKPOINT_SECONDS": "1",
+    "ASTRA_POLICY_NOTICE_DAYS": "0.0001",
+    "ASTRA_TRANSFER_WAITING_DAYS": "0.0001",
     "ASTRA_WITNESS_BUCKET": ports.WITNESS_BUCKET,
 }
 
@@ -145,7 +151,11 @@ class Stack:
             StackError: a port is taken, set-up has not been run, or something did not start; nothing is left running.
         """
         try:
-            self._start()
+            # firebase-tools asks each codebase what is in it at the first port from 8081 on that looks free: two that
+            # start at once ask each other's.
+            with _STARTING.open("w") as turn:
+                fcntl.flock(turn, fcntl.LOCK_EX)
+                self._start()
         except BaseException:
             self.stop()
             raise
@@ -194,6 +204,7 @@ class Stack:
             raise StackError(busy)
         self.log_dir.mkdir(parents=True, exist_ok=True)
         services = {
+            "ASTRA_BOUNCE_SECRET": webhooks.new_secret(),
             "ASTRA_REDIS_URL": self.redis_url,
             "ASTRA_REPLICATE_TOKEN": self.replicate.token,
             "ASTRA_SMTP_URL": f"smtp://127.0.0.1:{self.ports['smtp']}",

@@ -7,7 +7,6 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -20,24 +19,20 @@ from astra.jobs import Atomic
 from astra.notices import Kind
 from astra.platform import Platform
 from astra.settings import Settings
+from members import Everybody, Listed, Member, Members
 
-_PAGE: Final = 400
+_PAGE: Final = 1_000
+_OF_TWO: Final = 400
+"""Members of a page that writes more than a notice for each."""
+_BYTES: Final = 4 * 1024 * 1024
+"""Of a page's notices with their index entries: less than half of what a transaction may weigh."""
+_ENTRIES: Final = 1_500
 _CANARY: Final = 100
-_ENDED: Final = {"state": "ended", "nextRunAt": None}
-_PARKED: Final = {"nextRunAt": None}
-_ERASING: Final = "erasing"
-_ACTIVE: Final = "active"
+ENDED: Final = {"state": "ended", "nextRunAt": None}
+PARKED: Final = {"nextRunAt": None}
+"""It goes on when somebody says so."""
 
 Changes = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Member:
-    """Somebody of the cohort. `row` is theirs on a list."""
-
-    uid: str
-    profile: dict[str, Any]
-    row: "firestore.DocumentSnapshot[Any] | None" = None
 
 
 class Telling:
@@ -48,12 +43,21 @@ class Telling:
         self._db = platform.db
         self._campaign = campaign
         self._job = job
+        self._members: Members | None = None
 
     def page(self, job: dict[str, Any]) -> Changes | Atomic:
         """Freeze the cohort, or tell the next members of a range."""
         if self._job == OPENING and "left" not in job:
             return self._freeze()
-        return Atomic(lambda transaction, read: self._tell(transaction, read[0], job), (self._campaign,))
+        members = self._members = self._members or self._cohort()
+        members.prepare(job)
+        return Atomic(lambda transaction, read: self._tell(transaction, read[0], job, members), (self._campaign,))
+
+    def _cohort(self) -> Members:
+        fields = self._campaign.get(["audience", "frozenAt"]).to_dict() or {}
+        if fields["audience"] == Audience.LISTED:
+            return Listed(self._platform, self._campaign.id)
+        return Everybody(self._platform, fields["frozenAt"])
 
     def _freeze(self) -> Atomic:
         """Count the cohort: whoever is there by now. Later ones were told when they came; see `campaigns.pending`."""
@@ -68,33 +72,38 @@ class Telling:
 
         def write(transaction: firestore.Transaction, _: object) -> Changes:
             transaction.update(self._campaign, {"frozenAt": now, "count": count})
-            return {"left": max(1, math.ceil(count / _CANARY)) if fields["canary"] else cohorts.RANGE}
+            if fields["canary"] or count <= cohorts.FEW:
+                return {"left": max(1, math.ceil(count / _CANARY)) if fields["canary"] else count + 1}
+            cohorts.open_ranges(transaction, self._campaign, count, "", now)
+            return {"left": 0, **ENDED}
 
         return Atomic(write)
 
     def _tell(
-        self, transaction: firestore.Transaction, stored: "firestore.DocumentSnapshot[Any]", job: dict[str, Any]
+        self,
+        transaction: firestore.Transaction,
+        stored: "firestore.DocumentSnapshot[Any]",
+        job: dict[str, Any],
+        members: Members,
     ) -> Changes:
         campaign = stored.to_dict() or {}
         if campaign["state"] not in (State.CANARY, State.RUNNING):
-            return _PARKED
-        most = min(_PAGE, job.get("left", _PAGE))
-        found = self._members(transaction, campaign, job, most + 1)
-        taken, cursor = _cut([member.uid for member in found], most)
+            return PARKED
+        found, cursor = members.page(transaction, job, min(_size(campaign), job.get("left", _PAGE)))
         siblings = stored.reference.collection(SHARDS)
         jobs_ = list(siblings.stream(transaction=transaction)) if cursor is None else []
         # From here on it only writes.
         counts = Counter(job["counts"])
-        told = self._write(transaction, campaign, found[:taken], counts)
+        told = self._write(transaction, campaign, found, counts)
         root = _chained(job["root"], map(self._platform.pseudonyms.of_uid, told))
-        changes = {"cursor": cursor, "root": root, "counts": dict(counts)}
+        changes: Changes = {"cursor": cursor, "root": root, "counts": dict(counts)}
         if "left" in job:
-            changes["left"] = job["left"] - taken
+            changes["left"] = job["left"] - len(found)
         if cursor is None:
-            changes |= _ENDED
+            changes |= ENDED
             complete(transaction, stored, jobs_, self._job, changes, self._platform.clock())
         elif changes.get("left") == 0:
-            changes |= _ENDED
+            changes |= ENDED
             self._open_the_rest(transaction, campaign, cursor)
         return changes
 
@@ -106,28 +115,6 @@ class Telling:
             now = self._platform.clock()
             cohorts.open_ranges(transaction, self._campaign, campaign["count"], after, now)
 
-    def _members(
-        self, transaction: firestore.Transaction, campaign: dict[str, Any], job: dict[str, Any], most: int
-    ) -> list[Member]:
-        users, listed = self._db.collection("users"), campaign["audience"] == Audience.LISTED
-        query: firestore.Query = users.select(["createdAt", "state"])
-        if listed:
-            on_list = firestore.FieldFilter("campaign", "==", self._campaign.id)
-            query = self._db.collection_group(DELIVERIES).where(filter=on_list)
-        for sign, bound in ((">=", job["cursor"]), ("<", job["end"])):
-            if bound:
-                place = cohorts.row_of(self._db, bound, self._campaign.id) if listed else users.document(bound)
-                query = query.where(filter=firestore.FieldFilter("__name__", sign, place))
-        found = list(query.order_by("__name__").limit(most).stream(transaction=transaction))
-        if not listed:
-            return [Member(stored.id, stored.to_dict() or {}) for stored in found]
-        rows = {stored.reference.path.split("/")[1]: stored for stored in found}
-        if not rows:
-            return []
-        profiles = self._db.get_all([users.document(uid) for uid in rows], ["state"], transaction=transaction)
-        known = {profile.id: profile.to_dict() or {} for profile in profiles}
-        return [Member(uid, known[uid], stored) for uid, stored in rows.items()]
-
     def _write(
         self,
         transaction: firestore.Transaction,
@@ -136,32 +123,30 @@ class Telling:
         counts: "Counter[str]",
     ) -> list[str]:
         """Tell them, or have a letter sent to them, and count that. Answers the account ids of those."""
-        now, name, kind, reached = self._platform.clock(), self._campaign.id, Kind(campaign["kind"]), []
-        common = letters.render(kind, campaign["facts"]).notice if campaign["audience"] != Audience.LISTED else None
+        now, name, kind = self._platform.clock(), self._campaign.id, Kind(campaign["kind"])
+        in_app, by_mail = (channel in campaign["channels"] for channel in (Channel.IN_APP, Channel.EMAIL))
+        reached = [member for member in members if not (member.is_gone or member.is_late)]
+        counts["gone"] += sum(member.is_gone for member in members)
+        # No letter to who is frozen: they find the notice if they come back.
+        told = [member for member in reached if in_app or not member.is_active]
+        counts["told"] += len(told)
+        counts["queued"] += len(reached) - len(told)
+        if campaign["audience"] == Audience.EVERYBODY:
+            notice, uids = letters.render(kind, campaign["facts"]).notice, (member.uid for member in told)
+            notices.write_to_all(transaction, self._db, uids, name, notice, now, campaign=name)
+            for member in reached if by_mail else ():
+                if member.is_active:
+                    row = cohorts.row(self._platform, member.uid, name, {}, now, due=now, campaign=name)
+                    transaction.set(cohorts.row_of(self._db, member.uid, name), row)
+            return [member.uid for member in reached]
+        for member in told:
+            notice = letters.render(kind, campaign["facts"] | (member.facts or {})).notice
+            notices.write(transaction, self._db, member.uid, name, notice, now, campaign=name)
         for member in members:
-            state = member.profile.get("state", _ACTIVE)
-            if member.row is None and member.profile.get("createdAt", now) > campaign["frozenAt"]:
-                continue
-            if not member.profile or state == _ERASING:
-                counts["gone"] += 1
-                if member.row:
-                    transaction.update(member.row.reference, {"state": "gone", "nextRunAt": None})
-                continue
-            in_app, by_mail = Channel.IN_APP in campaign["channels"], Channel.EMAIL in campaign["channels"]
-            by_mail = by_mail and state == _ACTIVE  # not to who is frozen: they find the notice if they come back
-            if in_app or not by_mail:
-                facts = campaign["facts"] | (member.row.get("facts") if member.row else {})
-                notice = common or letters.render(kind, facts).notice
-                notices.write(transaction, self._db, member.uid, name, notice, now, campaign=name)
-            counts["told" if in_app or not by_mail else "queued"] += 1
-            reached.append(member.uid)
-            if member.row:
-                changes = {"nextRunAt": now} if by_mail else {"state": "delivered"}
-                transaction.update(member.row.reference, changes)
-            elif by_mail:
-                row = cohorts.row(self._platform, member.uid, name, {}, now, due=now, campaign=name)
-                transaction.set(cohorts.row_of(self._db, member.uid, name), row)
-        return reached
+            gone, letter = {"state": "gone"}, {"nextRunAt": now}
+            done = gone if member.is_gone else letter if by_mail and member.is_active else {"state": "delivered"}
+            transaction.update(cohorts.row_of(self._db, member.uid, name), done)
+        return [member.uid for member in reached]
 
 
 def complete(
@@ -194,22 +179,15 @@ def complete(
     tlog.append(transaction, db, tlog.Entry(tlog.Action.CAMPAIGN_COMPLETED, record, now))
 
 
+def _size(campaign: dict[str, Any]) -> int:
+    """How many members a page has."""
+    if campaign["audience"] == Audience.LISTED or Channel.EMAIL in campaign["channels"]:
+        return min(_PAGE, _OF_TWO)
+    body = letters.render(Kind(campaign["kind"]), campaign["facts"]).notice.body.encode()
+    return min(_PAGE, max(1, _BYTES // (len(body) + _ENTRIES)))
+
+
 def _chained(root: str, names: Iterable[str]) -> str:
     for name in names:
         root = hashlib.sha256(bytes.fromhex(root + name)).hexdigest()
     return root
-
-
-def _cut(uids: list[str], most: int) -> tuple[int, str | None]:
-    """How many of these ids, in their order, make a page, and where the next one begins: None after the last page.
-
-    That is a text between two ids which is none, so that no job knows one; of ids that leave room for none, the next.
-    """
-    if len(uids) <= most:
-        return len(uids), None
-    for taken in range(most, 0, -1):
-        last, following = uids[taken - 1 : taken + 1]
-        between = next(text for text in (following[:length] for length in range(1, len(following) + 1)) if text > last)
-        if between != following:
-            return taken, between
-    return most, uids[most]

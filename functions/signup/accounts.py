@@ -10,7 +10,7 @@ from google.api_core.exceptions import FailedPrecondition, NotFound
 from google.cloud import firestore
 
 import receipts
-from astra import log, network, policy, presence, tlog, tombstones
+from astra import campaigns, log, network, notices, policy, presence, tlog, tombstones
 from astra.documents import fetch
 from astra.platform import Platform
 from astra.policy import Policy
@@ -50,6 +50,7 @@ def before_create(platform: Platform[SignupSettings], asked: Asked) -> None:
         if not enrolment or not form or form["expireAt"] <= now:
             return False
         tombstones.refuse_erased(transaction, db, subject)
+        announced = campaigns.pending(db, now, transaction)
         agreed = {purpose for purpose in receipts.PURPOSES if form["consents"][purpose]}
         if at is None:
             agreed.discard(receipts.IP_LOCK)  # there is nothing to lock to: let nobody believe that it is
@@ -64,6 +65,10 @@ def before_create(platform: Platform[SignupSettings], asked: Asked) -> None:
         if locked:
             kept = {"network": platform.pseudonyms.of_network(asked.uid, str(at)), "since": now}
             transaction.create(lock(platform, asked.uid), kept)
+        # Whoever has a profile by the time that something is announced is told of it there; who has it later, here.
+        for name, notice in announced:
+            if name != f"policy-{version.version}":
+                notices.write(transaction, db, asked.uid, name, notice, now, campaign=name)
         transaction.delete(enrolment)
         return True
 
@@ -123,13 +128,13 @@ def _profile(form: dict[str, Any], email: str | None, now: datetime, *, locked: 
 
 
 def _not_accepted(platform: Platform[SignupSettings], version: str) -> Policy | None:
-    """The policy that has been in force for longer than its grace, if `version` is older than it."""
+    """The last policy with material changes that has been in force for longer than its grace, if `version` is older."""
     grace = timedelta(days=platform.settings.policy_grace_days)
-    required = policy.current(platform.db, platform.clock() - grace)
+    required = policy.last_material(platform.db, platform.clock() - grace)
     if version == required.version:
         return None
-    accepted = policy.find(platform.db, version)
-    return required if accepted is None or accepted.effective_at < required.effective_at else None
+    # Who accepted a later one that was withdrawn since has not gone back behind the one in force.
+    return required if version < required.version or policy.find(platform.db, version) is None else None
 
 
 def _is_home(platform: Platform[SignupSettings], asked: Asked, locked: dict[str, Any]) -> bool:

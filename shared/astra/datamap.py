@@ -282,6 +282,7 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
 NOT_PERSONAL: Final = {
     "policies/{item}": "the published policy: the same for everybody",
     "securityPolicies/{item}": "the security policy: the same for all who work here",
+    "transfers/{item}": "business transfers: to which company, and when",
     "processors/{item}": "companies, and the agreements with them",
     "reviews/{item}": "the security policy's reviews; who signed one did so as an officer, under a keyed pseudonym",
     "findings/{item}": "what staff must see to: of agreements and processors",

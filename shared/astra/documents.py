@@ -15,7 +15,7 @@ def fetch(
     return [found[reference.path] for reference in references]
 
 
-def count(query: firestore.Query) -> int:
+def count(query: firestore.Query, transaction: firestore.Transaction | None = None) -> int:
     """How many documents a query finds. A read is paid for a thousand of them, or a part of that."""
     counting: Any = query.count()
-    return int(counting.get()[0][0].value)
+    return int(counting.get(transaction=transaction)[0][0].value)

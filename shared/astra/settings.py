@@ -14,6 +14,8 @@ from typing import Annotated, Self, TypeVar
 from pydantic import AnyUrl, BeforeValidator, Field, HttpUrl, RedisDsn, Secret, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from astra import webhooks
+
 
 class SettingsError(RuntimeError):
     """The environment does not hold what this codebase needs. The message names the variables."""
@@ -115,6 +117,18 @@ class BreachSettings(MailSettings):
 
     retry_delay_seconds: int = 30
     """The first delay after a failure; it doubles from there."""
+    letters_a_minute: int = 600
+    """To the mailboxes of one domain: more are taken for spam there."""
+    bounce_secret: Secret[str]
+    """`whsec_…`: what the mail server signs with when it reports what became of a letter."""
+
+    @model_validator(mode="after")
+    def _signing(self) -> Self:
+        try:
+            webhooks.key_of(self.bounce_secret.get_secret_value())
+        except ValueError as wrong:
+            raise ValueError(f"ASTRA_BOUNCE_SECRET {wrong}") from None
+        return self
 
     @property
     def retry_delay(self) -> timedelta:
@@ -233,7 +247,12 @@ class LogSettings(Settings):
 
 
 class GovernanceSettings(RedisSettings, LogSettings):
-    """What governance needs: to count requests, and to keep the log."""
+    """What governance needs: to count requests, to keep the log, and to give people their time."""
+
+    policy_notice_days: float = 30
+    """From the announcement of a policy's material change to the moment at which it takes effect, at least."""
+    transfer_waiting_days: float = 30
+    """From the moment at which everybody has been told of a transfer to the first data that is transferred."""
 
 
 def load(kind: type[S]) -> S:
