@@ -18,12 +18,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from firebase_admin import auth
+from firebase_admin.exceptions import FirebaseError
+from google.api_core.exceptions import ServiceUnavailable
 from google.cloud import firestore
 
 from astra import campaigns, cohorts, erasure, holds, staff, tlog, tombstones
 from astra.campaigns import Channel
 from astra.clock import Clock, iso
 from astra.documents import fetch
+from astra.entries import ACCOUNT_ID
 from astra.notices import Kind
 from astra.platform import Platform
 from astra.presence import DAY, FIELD, FIRST, LAST, seen
@@ -61,8 +64,12 @@ class Account:
 
 
 def at_auth(platform: Platform[InactivitySettings], uids: list[str]) -> dict[str, Account]:
-    """Up to a hundred of them, as Auth knows them; who is missing has none."""
-    found = auth.get_users([auth.UidIdentifier(uid) for uid in uids], app=platform.app).users
+    """Up to a hundred of them, as Auth knows them; who is missing has none. Raises ServiceUnavailable."""
+    asked = [auth.UidIdentifier(uid) for uid in uids if ACCOUNT_ID.fullmatch(uid)]
+    try:
+        found = auth.get_users(asked, app=platform.app).users if asked else []
+    except FirebaseError as error:
+        raise ServiceUnavailable("Auth does not answer") from error
     return {account.uid: Account(_last_seen(account.user_metadata), not account.disabled) for account in found}
 
 
