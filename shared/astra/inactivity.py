@@ -69,7 +69,7 @@ def at_auth(platform: Platform[InactivitySettings], uids: list[str]) -> dict[str
     try:
         found = auth.get_users(asked, app=platform.app).users if asked else []
     except FirebaseError as error:
-        raise ServiceUnavailable("Auth does not answer") from error
+        raise ServiceUnavailable("Auth does not answer") from error  # type: ignore[no-untyped-call]
     return {account.uid: Account(_last_seen(account.user_metadata), not account.disabled) for account in found}
 
 
