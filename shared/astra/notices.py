@@ -4,11 +4,13 @@ users/{uid}/notices/{id}   {kind, title, body, createdAt, campaign?, seenAt?}; i
 """
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from google.cloud import firestore
+from google.cloud.firestore_v1.types import Write
 
 from astra import tombstones
 from astra.documents import fetch
@@ -82,3 +84,25 @@ def write(
     """Tell somebody, as part of `batch`, which may be a transaction. Of one `name` there is one notice."""
     fields = {"kind": notice.kind.value, "title": notice.title, "body": notice.body, "createdAt": now}
     batch.set(reference(db, uid, name), fields | ({"campaign": campaign} if campaign else {}))
+
+
+def write_to_all(
+    batch: firestore.WriteBatch,
+    db: firestore.Client,
+    uids: Iterable[str],
+    name: str,
+    notice: Notice,
+    now: datetime,
+    campaign: str | None = None,
+) -> None:
+    """`write` one notice to many, for a tenth of the work: it is put into the database's words once."""
+    first, *others = [*uids] or [""]
+    if not first:
+        return
+    write(batch, db, first, name, notice, now, campaign)
+    written = Write.pb(batch._write_pbs[-1])
+    for uid in others:
+        copy = type(written)()
+        copy.CopyFrom(written)
+        copy.update.name = reference(db, uid, name)._document_path
+        batch._add_write_pbs([Write.wrap(copy)])
