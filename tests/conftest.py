@@ -54,8 +54,9 @@ def stack() -> Iterator[Stack]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `last` look at what all others left behind."""
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    """Tests marked `first` need a stack of their own before there is the shared one; `last` ones look at what all
+    others left behind."""
+    items.sort(key=lambda item: bool(item.get_closest_marker("last")) - bool(item.get_closest_marker("first")))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

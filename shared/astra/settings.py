@@ -11,7 +11,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Self, TypeVar
 
-from pydantic import AnyUrl, BeforeValidator, HttpUrl, RedisDsn, Secret, ValidationError, model_validator
+from pydantic import AnyUrl, BeforeValidator, Field, HttpUrl, RedisDsn, Secret, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from astra import webhooks
@@ -81,14 +81,26 @@ class MailSettings(RedisSettings):
         return self
 
 
-class SignupSettings(MailSettings):
+class InactivitySettings(Settings):
+    """What it takes to know who has not been here for long."""
+
+    inactive_days: float = Field(default=730, ge=60)
+    """After so long without a sign-in an account is erased: long enough for both warnings."""
+
+    @property
+    def inactive(self) -> timedelta:
+        """`inactive_days` as a duration."""
+        return timedelta(days=self.inactive_days)
+
+
+class SignupSettings(MailSettings, InactivitySettings):
     """What sign-up and sign-in need."""
 
     policy_grace_days: float = 30
     """How long after a policy has come into force somebody may sign in who has not accepted it."""
 
 
-class RetentionSettings(RedisSettings):
+class RetentionSettings(RedisSettings, InactivitySettings):
     """What the retention sweep needs."""
 
     retry_delay_seconds: int = 30
