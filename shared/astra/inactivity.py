@@ -60,7 +60,7 @@ class Account:
     open: bool
 
 
-def accounts(platform: Platform[InactivitySettings], uids: list[str]) -> dict[str, Account]:
+def at_auth(platform: Platform[InactivitySettings], uids: list[str]) -> dict[str, Account]:
     """Up to a hundred of them, as Auth knows them; who is missing has none."""
     found = auth.get_users([auth.UidIdentifier(uid) for uid in uids], app=platform.app).users
     return {account.uid: Account(_last_seen(account.user_metadata), not account.disabled) for account in found}
@@ -78,7 +78,7 @@ class Inactive(Round):
 
     def work(self, rows: Snapshots) -> "Counter[str]":
         """One step of each."""
-        known = accounts(self._platform, [row.id for row in rows])
+        known = at_auth(self._platform, [row.id for row in rows])
         counts: Counter[str] = Counter()
         for row in rows:
             try:
@@ -93,7 +93,7 @@ class Inactive(Round):
 
     def steps(self, rows: Snapshots) -> "list[Step]":
         """What `work` would do."""
-        known = accounts(self._platform, [row.id for row in rows])
+        known = at_auth(self._platform, [row.id for row in rows])
         return [self._judged(self._read(row.id), known.get(row.id)) for row in rows]
 
     def _step(self, uid: str, account: Account | None) -> Step:
