@@ -41,6 +41,7 @@ SETTINGS = {
     "ASTRA_RETRY_DELAY_SECONDS": "1",
     "ASTRA_UNSEALED_AFTER_SECONDS": "10",
     "ASTRA_CHECKPOINT_SECONDS": "1",
+    "ASTRA_SILENT_MINUTES": "0",  # the emulators write no audit log
     "ASTRA_WITNESS_BUCKET": ports.WITNESS_BUCKET,
 }
 

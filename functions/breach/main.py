@@ -1,9 +1,12 @@
 """Breach: from the first signal to the last notice; and the fan-out of every campaign of notices."""
 
+import base64
 from typing import Any
 
-from firebase_functions import https_fn, options, scheduler_fn, tasks_fn
+from firebase_functions import https_fn, options, pubsub_fn, scheduler_fn, tasks_fn
+from firebase_functions.core import CloudEvent
 
+import watching
 from astra import callables
 from astra.platform import Platform
 from astra.settings import BreachSettings
@@ -39,3 +42,15 @@ def notify(request: https_fn.CallableRequest[Any]) -> None:
 @callables.guarded
 def tick(_event: scheduler_fn.ScheduledEvent) -> None:
     """To come."""
+
+
+@pubsub_fn.on_message_published(
+    topic="audit-logs",
+    retry=True,  # what was not counted comes again
+    region=REGION,
+    secrets=SECRETS,
+    service_account=ACCOUNT,
+)
+@callables.guarded
+def watch(event: CloudEvent[pubsub_fn.MessagePublishedData[Any]]) -> None:
+    watching.watch(PLATFORM, [base64.b64decode(event.data.message.data)])

@@ -16,6 +16,16 @@ def name_of(store: Store, path: str) -> str:
     return entry.name if (entry := claimant(store, path)) else f"unmapped-{store}"
 
 
+def owner(store: Store, path: str) -> tuple[Entry, str] | None:
+    """The entry that `path` belongs to and the account id in it, if it names one."""
+    entry = claimant(store, path)
+    if entry is None or "{uid}" not in entry.where:
+        return None
+    segment = next(number for number, part in enumerate(entry.where.split("/")) if "{uid}" in part)
+    # Only a key of Redis has more in that part than the id alone.
+    return entry, path.split("/")[segment]
+
+
 def lives(name: str) -> timedelta:
     """How long one of the entry called `name` lives, which must be fixed."""
     [life] = [entry.lives for entry in DATA_MAP if entry.name == name and entry.lives]

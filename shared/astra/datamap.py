@@ -11,6 +11,7 @@ from typing import Final
 
 import rfc8785
 
+from astra.breach_map import BREACH, EXPOSED
 from astra.entries import Entry, Store
 from astra.governance_map import GOVERNANCE, RECORDS, TOLD
 
@@ -214,6 +215,7 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         residual="backup",
     ),
     *TOLD,
+    *EXPOSED,
     Entry(
         name="profile",
         store=Store.FIRESTORE,
@@ -274,6 +276,7 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         export_note="without the password hash",
     ),
     *RECORDS,
+    *BREACH,
 )
 
 NOT_PERSONAL: Final = {
@@ -282,6 +285,9 @@ NOT_PERSONAL: Final = {
     "processors/{item}": "companies, and the agreements with them",
     "reviews/{item}": "the security policy's reviews; who signed one did so as an officer, under a keyed pseudonym",
     "findings/{item}": "what staff must see to: of agreements and processors",
+    "incidents/{item}": "breaches: detectors, times, numbers by jurisdiction, and staff under keyed pseudonyms",
+    "controls/{item}": "what is frozen while a breach is contained",
+    "watch:{item}": "how much each principal of the audit log did, under a keyed pseudonym",
     "rounds/{item}": "how far a round through all stores is",
     "log/{item}": "tiles and checkpoint of the transparency log: hashes, times, and staff under keyed pseudonyms",
     "rate:{item}": "how many requests somebody made in this minute: whose they are nobody can tell",

@@ -19,6 +19,8 @@ from astra.settings import Settings
 class Kind(enum.StrEnum):
     """What a notice is about."""
 
+    BREACH = "breach"
+    """That some of somebody's data got into the wrong hands."""
     DISCLOSURE = "disclosure"
     LEGAL_HOLD = "legal-hold"
     STAFF = "staff"

@@ -31,6 +31,15 @@ PERMISSIONS: Final[Mapping[Action, Permission]] = MappingProxyType(
         Action.HOLD_RELEASED: Permission(_CARE),
         Action.DISCLOSURE_RECORDED: Permission(_CARE),
         Action.PROCESSOR_REGISTERED: Permission(_DATA),
+        # At 3 a.m. one person is enough for all but what people are told.
+        Action.INCIDENT_OPENED: Permission(_CARE),
+        Action.INCIDENT_CONFIRMED: Permission(_LEAD),
+        Action.INCIDENT_CONTAINED: Permission(_LEAD),
+        Action.INCIDENT_DESCRIBED: Permission(_CARE),
+        Action.REGULATOR_TOLD: Permission(_CARE),
+        Action.NOTICE_DELAYED: Permission(_LEAD),
+        Action.NOTICE_APPROVED: Permission(_LEAD, confirm=frozenset({Role.PRIVACY})),
+        Action.INCIDENT_CLOSED: Permission(_LEAD),
         # Whoever reads the parents' letters may say that there is one; who confirms it looks at it again.
         Action.CHILD_REMOVED: Permission(_CARE | {Role.SUPPORT}),
     }

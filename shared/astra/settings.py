@@ -11,7 +11,17 @@ import re
 from datetime import timedelta
 from typing import Annotated, Self, TypeVar
 
-from pydantic import AnyUrl, BeforeValidator, HttpUrl, RedisDsn, Secret, ValidationError, model_validator
+from pydantic import (
+    AnyUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    HttpUrl,
+    RedisDsn,
+    Secret,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -98,11 +108,56 @@ class RetentionSettings(RedisSettings):
         return timedelta(seconds=self.retry_delay_seconds)
 
 
+class Thresholds(BaseModel):
+    """From how much on a detector calls. Each says why ordinary days stay below; `factor` times what one and the same
+    principal did in its busiest ordinary hours is ordinary too."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    factor: int = 5
+    """Days are alike: hour for hour no function's work grew fivefold within two weeks without a launch."""
+    service_reads: int = 500
+    """Different people that a service account reads of in an hour before it has any past."""
+    staff_reads: int = 20
+    """Different people that a person reads of in an hour: support looks at one ticket at a time."""
+    decrypts: int = 2000
+    """Uses of the key service in an hour: user keys are kept unwrapped for a minute, so that a user costs few."""
+    exports: int = 25
+    """Exports of people's data in an hour: each of them asked for it, and may once a day."""
+    deletions: int = 2000
+    """Documents, objects or accounts that one principal deletes in an hour."""
+    denials: int = 20
+    """Refusals to one caller in an hour: our clients ask for nothing that is another's."""
+    refused_sign_ins: int = 300
+    """Refused sign-ins in an hour, of all."""
+    images_opened: int = 2000
+    """Images that one person opens in an hour: a gallery shows some dozens, small, at a time."""
+
+
 class BreachSettings(MailSettings):
     """What breach alerts, and the notices of all campaigns, need."""
 
+    thresholds: Thresholds = Thresholds()
+    """As JSON."""
+    deployers: tuple[str, ...] = ()
+    """Service accounts that may change IAM, rules and keys, as JSON, while a deployment is announced."""
+    silent_minutes: float = 15
+    """After this long without any entry of the audit log it is silent: our own schedules alone make several a minute.
+    0 where there is none, as in the emulators."""
+    logging_url: HttpUrl = HttpUrl("https://logging.googleapis.com")
+    """Where the audit log is asked for evidence; https outside the emulators."""
+    iam_url: HttpUrl = HttpUrl("https://iam.googleapis.com")
+    """Where keys of service accounts are turned off."""
+
     retry_delay_seconds: int = 30
     """The first delay after a failure; it doubles from there."""
+
+    @model_validator(mode="after")
+    def _google_over_tls(self) -> Self:
+        for name in ("logging_url", "iam_url"):
+            if not emulated() and getattr(self, name).scheme != "https":
+                raise ValueError(f"ASTRA_{name.upper()} must start with https:// outside the emulators")
+        return self
 
     @property
     def retry_delay(self) -> timedelta:
