@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 import psutil  # type: ignore[import-untyped]
 
-from local import commands, ports, readiness, run_folder, toolchain
+from local import commands, ports, readiness, run_folder, toolchain, webhooks
 from local.mail import MailServer
 from local.paths import LOGS, MAIL, ROOT, shown
 from local.replicate import ReplicateStandIn
@@ -194,6 +194,7 @@ class Stack:
             raise StackError(busy)
         self.log_dir.mkdir(parents=True, exist_ok=True)
         services = {
+            "ASTRA_BOUNCE_SECRET": webhooks.new_secret(),
             "ASTRA_REDIS_URL": self.redis_url,
             "ASTRA_REPLICATE_TOKEN": self.replicate.token,
             "ASTRA_SMTP_URL": f"smtp://127.0.0.1:{self.ports['smtp']}",

@@ -89,8 +89,9 @@ def test_a_deployed_folder_installs_lists_its_functions_and_names_the_settings_i
 def test_governance_lists_what_staff_may_do() -> None:
     python, folder = Path(sys.executable), ROOT / CODEBASES["governance"]
     listed = run(python, folder, LIST, ADMIN_PORT="8081")
-    names = ["accept_security_policy", "grant_role", "place_hold", "record_disclosure", "register_processor"]
-    names += ["release_hold", "remove_child", "review", "revoke_role", "sequence", "sign_review"]
+    names = ["accept_security_policy", "grant_role", "place_hold", "preview_campaign", "record_disclosure"]
+    names += ["register_processor", "release_hold", "remove_child", "resume_campaign", "review", "revoke_role"]
+    names += ["send_campaign", "sequence", "sign_review", "stop_campaign"]
     assert listed.stdout.strip() == str(names), listed.stderr
     started = run(python, folder, LIST)
     for name in ("ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL", "ASTRA_LOG_KEY"):

@@ -29,9 +29,13 @@ OWN_BUSINESS = {
     "log_event": "the caller's own events",
     "generate_image": "the caller's own images",
     "request_export": "the caller's own data",
+    "see_notice": "the caller's own notice",
 }
 #: Plain HTTP functions, which have no form that could be looked at: whose each is, and by what it knows them.
-BY_REQUEST = {"open_image": "the caller's own image, by their token"}
+BY_REQUEST = {
+    "open_image": "the caller's own image, by their token",
+    "bounced": "nobody's: the mail server's report, by its signature",
+}
 #: What starts a function without anybody asking for it.
 STARTED = {
     "on_schedule",

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from firebase_functions import options, scheduler_fn
 
+import campaigning
 import children
 import disclosing
 import holding
@@ -77,6 +78,28 @@ def register_processor(call: Call[processing.RegisterProcessor]) -> Answer:
 @callables.on_call(PLATFORM, children.RemoveChild, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
 def remove_child(call: Call[children.RemoveChild]) -> Answer:
     return children.remove_child(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, campaigning.SendCampaign, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def send_campaign(call: Call[campaigning.SendCampaign]) -> Answer:
+    return campaigning.send_campaign(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, campaigning.StopCampaign, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def stop_campaign(call: Call[campaigning.StopCampaign]) -> Answer:
+    return campaigning.stop_campaign(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, campaigning.ResumeCampaign, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def resume_campaign(call: Call[campaigning.ResumeCampaign]) -> Answer:
+    return campaigning.resume_campaign(PLATFORM, call)
+
+
+@callables.on_call(
+    PLATFORM, campaigning.PreviewCampaign, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT
+)
+def preview_campaign(call: Call[campaigning.PreviewCampaign]) -> Answer:
+    return campaigning.preview_campaign(PLATFORM, call)
 
 
 @scheduler_fn.on_schedule(

@@ -288,6 +288,8 @@ NOT_PERSONAL: Final = {
     "incidents/{item}": "breaches: detectors, times, numbers by jurisdiction, and staff under keyed pseudonyms",
     "controls/{item}": "what is frozen while a breach is contained",
     "watch:{item}": "how much each principal of the audit log did, under a keyed pseudonym",
+    "campaigns/{item}": "what is told to whom as a group, how many they are and how far it is; a separator between two "
+    "account ids, which is nobody's",
     "rounds/{item}": "how far a round through all stores is",
     "log/{item}": "tiles and checkpoint of the transparency log: hashes, times, and staff under keyed pseudonyms",
     "rate:{item}": "how many requests somebody made in this minute: whose they are nobody can tell",

@@ -27,6 +27,18 @@ TOLD: Final[tuple[Entry, ...]] = (
         owner_may=("get", "list"),
     ),
     Entry(
+        name="deliveries",
+        store=Store.FIRESTORE,
+        where="users/{uid}/deliveries/{item}",
+        category="that a notice was sent to somebody by e-mail, what became of it, and the facts that it is about",
+        purpose="tell people what concerns them, once, and show that they were told",
+        lawful_basis=_OBLIGATION,
+        retention=_ACTIVE,
+        export=True,
+        export_note="whole",
+        residual="backup",
+    ),
+    Entry(
         name="untold-disclosures",
         store=Store.FIRESTORE,
         where="users/{uid}/gags/{item}",

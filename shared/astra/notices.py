@@ -1,6 +1,6 @@
 """What we tell somebody in the application.
 
-users/{uid}/notices/{id}   {kind, title, body, createdAt}; its owner may read it
+users/{uid}/notices/{id}   {kind, title, body, createdAt, campaign?, seenAt?}; its owner may read it
 """
 
 import enum
@@ -20,11 +20,19 @@ class Kind(enum.StrEnum):
     """What a notice is about."""
 
     BREACH = "breach"
-    """That some of somebody's data got into the wrong hands."""
+    """Some of somebody's data got into the wrong hands. Facts: see `breach_notice` in the breach codebase."""
     DISCLOSURE = "disclosure"
     LEGAL_HOLD = "legal-hold"
     STAFF = "staff"
     """Something that somebody has to see to in their role."""
+    POLICY_CHANGE = "policy-change"
+    """The policy changes materially. Facts: version, effectiveAt, summary, url."""
+    TRANSFER = "transfer"
+    """The service, and with it everybody's data, goes to somebody else. Facts: recipient, plannedAt, url, policyUrl."""
+    INACTIVITY = "inactivity"
+    """An account that nobody uses is erased soon. Facts: erasesAt, lastActiveAt."""
+    ERASURE = "erasure"
+    """The person's erasure has begun. Facts: receipt, url."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +60,20 @@ def is_reachable(transaction: firestore.Transaction, platform: Platform[Settings
     return reachable(*fetch(platform.db, *reads(platform, uid), transaction=transaction))
 
 
+def reference(db: firestore.Client, uid: str, name: str) -> firestore.DocumentReference:
+    """Where somebody's notice of that name is."""
+    return db.document("users", uid, "notices", name)
+
+
 def write(
-    batch: firestore.WriteBatch, db: firestore.Client, uid: str, name: str, notice: Notice, now: datetime
+    batch: firestore.WriteBatch,
+    db: firestore.Client,
+    uid: str,
+    name: str,
+    notice: Notice,
+    now: datetime,
+    campaign: str | None = None,
 ) -> None:
     """Tell somebody, as part of `batch`, which may be a transaction. Of one `name` there is one notice."""
     fields = {"kind": notice.kind.value, "title": notice.title, "body": notice.body, "createdAt": now}
-    batch.set(db.document("users", uid, "notices", name), fields)
+    batch.set(reference(db, uid, name), fields | ({"campaign": campaign} if campaign else {}))

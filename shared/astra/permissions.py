@@ -40,6 +40,10 @@ PERMISSIONS: Final[Mapping[Action, Permission]] = MappingProxyType(
         Action.NOTICE_DELAYED: Permission(_LEAD),
         Action.NOTICE_APPROVED: Permission(_LEAD, confirm=frozenset({Role.PRIVACY})),
         Action.INCIDENT_CLOSED: Permission(_LEAD),
+        Action.CAMPAIGN_SENT: Permission(_CARE),
+        Action.CAMPAIGN_STOPPED: Permission(_CARE | {Role.SUPPORT}),
+        Action.CAMPAIGN_RESUMED: Permission(_CARE),
+        Action.CAMPAIGN_PREVIEWED: Permission(_CARE | {Role.SUPPORT}),
         # Whoever reads the parents' letters may say that there is one; who confirms it looks at it again.
         Action.CHILD_REMOVED: Permission(_CARE | {Role.SUPPORT}),
     }

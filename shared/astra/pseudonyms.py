@@ -57,6 +57,10 @@ class Pseudonyms:
         """What makes an account id one that nobody has; see `honey`."""
         return self._mac("honey", seed)
 
+    def of_delivery(self, uid: str, name: str) -> Pseudonym:
+        """The Message-ID of a letter: the same whenever it is sent again, and another one for everybody else's."""
+        return self._mac("delivery", f"{uid}\0{name}")
+
     def receipt(self, request_id: str) -> str:
         """The secret that shows who asked for an erasure: the same for the same request, known to nobody else."""
         return f"{request_id}.{self._mac('receipt', request_id)}"

@@ -24,6 +24,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from astra import webhooks
+
 
 class SettingsError(RuntimeError):
     """The environment does not hold what this codebase needs. The message names the variables."""
@@ -151,6 +153,18 @@ class BreachSettings(MailSettings):
 
     retry_delay_seconds: int = 30
     """The first delay after a failure; it doubles from there."""
+    letters_a_minute: int = 600
+    """To the mailboxes of one domain: more are taken for spam there."""
+    bounce_secret: Secret[str]
+    """`whsec_…`: what the mail server signs with when it reports what became of a letter."""
+
+    @model_validator(mode="after")
+    def _signing(self) -> Self:
+        try:
+            webhooks.key_of(self.bounce_secret.get_secret_value())
+        except ValueError as wrong:
+            raise ValueError(f"ASTRA_BOUNCE_SECRET {wrong}") from None
+        return self
 
     @model_validator(mode="after")
     def _google_over_tls(self) -> Self:

@@ -9,25 +9,29 @@ from astra.platform import Platform
 from astra.settings import BreachSettings
 from tests.colleagues import Team
 from tests.conftest import WholeSettings
+from tests.functions.breach.crowd import Crowd
 from tests.people import settle
 
 
 class Everything(WholeSettings, BreachSettings):
-    """What a test may need beside what the codebase has."""
+    """What a test may look at beside what the codebase has."""
 
 
 @pytest.fixture
 def platform(platform: Platform[Any]) -> Iterator[Platform[Any]]:
-    """Over a project of its own, and keys of Redis that no other test has: its pseudonyms are its own."""
+    """Over a project of its own: the deployed functions are not at it. Its pseudonyms, and so its keys of Redis, are
+    its own too."""
     settle(platform, f"demo-{secrets.token_hex(6)}")
-    mine = {
-        "pseudonym_key": secrets.token_bytes(32),
-        "deployers": (f"deploy@{secrets.token_hex(4)}.gserviceaccount.com",),
-    }
-    values = Everything().model_dump() | mine
-    platform.__dict__["settings"] = Everything.model_validate(values)
+    deployer = f"deploy@{secrets.token_hex(4)}.gserviceaccount.com"
+    mine = {"pseudonym_key": secrets.token_bytes(32), "deployers": (deployer,)}
+    platform.__dict__["settings"] = Everything.model_validate(Everything().model_dump() | mine)
     yield platform
     firebase_admin.delete_app(platform.app)
+
+
+@pytest.fixture
+def crowd(platform: Platform[Any]) -> Crowd:
+    return Crowd(platform)
 
 
 @pytest.fixture

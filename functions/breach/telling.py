@@ -1,0 +1,216 @@
+"""A campaign's members, range by range: who is in the cohort, what each is told, and when all are.
+
+See `astra.campaigns` for the documents, and for why everybody is told once.
+"""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from google.cloud import firestore
+
+from astra import cohorts, documents, letters, notices, tlog
+from astra.campaigns import Audience, Channel, State
+from astra.cohorts import DELIVERIES, OPENING, SHARDS
+from astra.jobs import Atomic
+from astra.notices import Kind
+from astra.platform import Platform
+from astra.settings import Settings
+
+_PAGE: Final = 400
+_CANARY: Final = 100
+ENDED: Final = {"state": "ended", "nextRunAt": None}
+PARKED: Final = {"nextRunAt": None}
+"""It goes on when somebody says so."""
+_ERASING: Final = "erasing"
+_ACTIVE: Final = "active"
+
+Changes = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Member:
+    """Somebody of the cohort. `row` is theirs on a list."""
+
+    uid: str
+    profile: dict[str, Any]
+    row: "firestore.DocumentSnapshot[Any] | None" = None
+
+
+class Telling:
+    """The pages of one job of one campaign."""
+
+    def __init__(self, platform: Platform[Settings], campaign: firestore.DocumentReference, job: str) -> None:
+        self._platform = platform
+        self._db = platform.db
+        self._campaign = campaign
+        self._job = job
+
+    def page(self, job: dict[str, Any]) -> Changes | Atomic:
+        """Freeze the cohort, or tell the next members of a range."""
+        if self._job == OPENING and "left" not in job:
+            return self._freeze()
+        return Atomic(lambda transaction, read: self._tell(transaction, read[0], job), (self._campaign,))
+
+    def _freeze(self) -> Atomic:
+        """Count the cohort: whoever is there by now. Later ones were told when they came; see `campaigns.pending`."""
+        fields, now = self._campaign.get().to_dict() or {}, self._platform.clock()
+        members: firestore.Query = self._db.collection("users").where(
+            filter=firestore.FieldFilter("createdAt", "<=", now)
+        )
+        if fields["audience"] == Audience.LISTED:
+            on_list = firestore.FieldFilter("campaign", "==", self._campaign.id)
+            members = self._db.collection_group(DELIVERIES).where(filter=on_list)
+        count = documents.count(members)
+
+        def write(transaction: firestore.Transaction, _: object) -> Changes:
+            transaction.update(self._campaign, {"frozenAt": now, "count": count})
+            return {"left": max(1, math.ceil(count / _CANARY)) if fields["canary"] else cohorts.RANGE}
+
+        return Atomic(write)
+
+    def _tell(
+        self, transaction: firestore.Transaction, stored: "firestore.DocumentSnapshot[Any]", job: dict[str, Any]
+    ) -> Changes:
+        campaign = stored.to_dict() or {}
+        if campaign["state"] not in (State.CANARY, State.RUNNING):
+            return PARKED
+        most = min(_PAGE, job.get("left", _PAGE))
+        found = self._members(transaction, campaign, job, most + 1)
+        taken, cursor = _cut([member.uid for member in found], most)
+        siblings = stored.reference.collection(SHARDS)
+        jobs_ = list(siblings.stream(transaction=transaction)) if cursor is None else []
+        # From here on it only writes.
+        counts = Counter(job["counts"])
+        told = self._write(transaction, campaign, found[:taken], counts)
+        root = _chained(job["root"], map(self._platform.pseudonyms.of_uid, told))
+        changes: Changes = {"cursor": cursor, "root": root, "counts": dict(counts)}
+        if "left" in job:
+            changes["left"] = job["left"] - taken
+        if cursor is None:
+            changes |= ENDED
+            complete(transaction, stored, jobs_, self._job, changes, self._platform.clock())
+        elif changes.get("left") == 0:
+            changes |= ENDED
+            self._open_the_rest(transaction, campaign, cursor)
+        return changes
+
+    def _open_the_rest(self, transaction: firestore.Transaction, campaign: dict[str, Any], after: str) -> None:
+        """The first members are told: ask two people, or go on."""
+        if campaign["state"] == State.CANARY:
+            transaction.update(self._campaign, {"state": State.WAITING.value})
+        else:
+            now = self._platform.clock()
+            cohorts.open_ranges(transaction, self._campaign, campaign["count"], after, now)
+
+    def _members(
+        self, transaction: firestore.Transaction, campaign: dict[str, Any], job: dict[str, Any], most: int
+    ) -> list[Member]:
+        users, listed = self._db.collection("users"), campaign["audience"] == Audience.LISTED
+        query: firestore.Query = users.select(["createdAt", "state"])
+        if listed:
+            on_list = firestore.FieldFilter("campaign", "==", self._campaign.id)
+            query = self._db.collection_group(DELIVERIES).where(filter=on_list)
+        for sign, bound in ((">=", job["cursor"]), ("<", job["end"])):
+            if bound:
+                place = cohorts.row_of(self._db, bound, self._campaign.id) if listed else users.document(bound)
+                query = query.where(filter=firestore.FieldFilter("__name__", sign, place))
+        found = list(query.order_by("__name__").limit(most).stream(transaction=transaction))
+        if not listed:
+            return [Member(stored.id, stored.to_dict() or {}) for stored in found]
+        rows = {stored.reference.path.split("/")[1]: stored for stored in found}
+        if not rows:
+            return []
+        profiles = self._db.get_all([users.document(uid) for uid in rows], ["state"], transaction=transaction)
+        known = {profile.id: profile.to_dict() or {} for profile in profiles}
+        return [Member(uid, known[uid], stored) for uid, stored in rows.items()]
+
+    def _write(
+        self,
+        transaction: firestore.Transaction,
+        campaign: dict[str, Any],
+        members: list[Member],
+        counts: "Counter[str]",
+    ) -> list[str]:
+        """Tell them, or have a letter sent to them, and count that. Answers the account ids of those."""
+        now, name, kind, reached = self._platform.clock(), self._campaign.id, Kind(campaign["kind"]), []
+        common = letters.render(kind, campaign["facts"]).notice if campaign["audience"] != Audience.LISTED else None
+        for member in members:
+            state = member.profile.get("state", _ACTIVE)
+            if member.row is None and member.profile.get("createdAt", now) > campaign["frozenAt"]:
+                continue
+            if not member.profile or state == _ERASING:
+                counts["gone"] += 1
+                if member.row:
+                    transaction.update(member.row.reference, {"state": "gone", "nextRunAt": None})
+                continue
+            in_app, by_mail = Channel.IN_APP in campaign["channels"], Channel.EMAIL in campaign["channels"]
+            by_mail = by_mail and state == _ACTIVE  # not to who is frozen: they find the notice if they come back
+            if in_app or not by_mail:
+                facts = campaign["facts"] | (member.row.get("facts") if member.row else {})
+                notice = common or letters.render(kind, facts).notice
+                notices.write(transaction, self._db, member.uid, name, notice, now, campaign=name)
+            counts["told" if in_app or not by_mail else "queued"] += 1
+            reached.append(member.uid)
+            if member.row:
+                changes = {"nextRunAt": now} if by_mail else {"state": "delivered"}
+                transaction.update(member.row.reference, changes)
+            elif by_mail:
+                row = cohorts.row(self._platform, member.uid, name, {}, now, due=now, campaign=name)
+                transaction.set(cohorts.row_of(self._db, member.uid, name), row)
+        return reached
+
+
+def complete(
+    transaction: firestore.Transaction,
+    stored: "firestore.DocumentSnapshot[Any]",
+    siblings: "list[firestore.DocumentSnapshot[Any]]",
+    own: str,
+    changes: Changes,
+    now: datetime,
+) -> None:
+    """The job `own` ends with `changes`: if it is the last of its campaign, every member is terminal, and that is
+    written and logged in the same transaction. `siblings` are all of its jobs, as read there."""
+    jobs_ = {sibling.id: sibling.to_dict() or {} for sibling in siblings}
+    jobs_[own] = jobs_.get(own, {}) | changes
+    if any(job["state"] != "ended" for job in jobs_.values()):
+        if own == OPENING:  # there was nobody left for a second part: letters are still to be sent
+            transaction.update(stored.reference, {"state": State.RUNNING.value})
+        return
+    counts = sum((Counter(job["counts"]) for job in jobs_.values()), Counter[str]())
+    members, count = ("told", "queued", "gone"), stored.get("count")
+    # Whoever was counted and never met has been erased since.
+    counts["gone"] += max(0, count - sum(counts[name] for name in members))
+    in_order = sorted(jobs_.items(), key=lambda job: (job[0] != OPENING, job[0]))
+    roots = b"".join(bytes.fromhex(job["root"]) for _, job in in_order if "root" in job)
+    root = hashlib.sha256(roots).hexdigest()
+    found = {"counts": dict(counts), "root": root}
+    transaction.update(stored.reference, found | {"state": State.COMPLETE.value, "completedAt": now})
+    record = {"campaign": stored.id, "count": count} | found
+    db: Any = stored.reference._client
+    tlog.append(transaction, db, tlog.Entry(tlog.Action.CAMPAIGN_COMPLETED, record, now))
+
+
+def _chained(root: str, names: Iterable[str]) -> str:
+    for name in names:
+        root = hashlib.sha256(bytes.fromhex(root + name)).hexdigest()
+    return root
+
+
+def _cut(uids: list[str], most: int) -> tuple[int, str | None]:
+    """How many of these ids, in their order, make a page, and where the next one begins: None after the last page.
+
+    That is a text between two ids which is none, so that no job knows one; of ids that leave room for none, the next.
+    """
+    if len(uids) <= most:
+        return len(uids), None
+    for taken in range(most, 0, -1):
+        last, following = uids[taken - 1 : taken + 1]
+        between = next(text for text in (following[:length] for length in range(1, len(following) + 1)) if text > last)
+        if between != following:
+            return taken, between
+    return most, uids[most]
