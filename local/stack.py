@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 import psutil  # type: ignore[import-untyped]
 
 from local import commands, ports, readiness, run_folder, toolchain, webhooks
+from local.google import TOPIC, GoogleStandIn
 from local.mail import MailServer
 from local.paths import LOGS, MAIL, ROOT, shown
 from local.replicate import ReplicateStandIn
@@ -89,7 +90,10 @@ class Stack:
         self.failure: str | None = None
         self._only, self._offset, self._timer, self._say = only, offset, timer, say
         self.witness_url = self._url("witness")
+        topic = f"{self._url('pubsub')}/v1/projects/{self.project}/topics/{TOPIC}:publish" if "pubsub" in only else None
+        self.google = GoogleStandIn(self.ports["google"], topic)
         urls = {"ASTRA_REPLICATE_URL": self.replicate.url, "ASTRA_WITNESS_URL": self.witness_url}
+        urls |= {"ASTRA_LOGGING_URL": self.google.url, "ASTRA_IAM_URL": self.google.url}
         self._settings = {**SETTINGS, **urls, **(settings or {})}
         self._folder: run_folder.RunFolder | None = None
         self._processes: Supervised | None = None
@@ -163,6 +167,7 @@ class Stack:
             self.schedules.close()
         self.mail.stop()
         self.replicate.stop()
+        self.google.stop()
         self._ended.set()
 
     def check(self) -> None:
@@ -204,6 +209,7 @@ class Stack:
         self._folder = folder = run_folder.make(self.project, self._offset, services)
         self.mail.start()
         self.replicate.start()
+        self.google.start()
         redis = commands.redis(self.ports["redis"], folder)
         if redis is None:
             raise StackError("there is no redis-server: install it (apt install redis-server)")

@@ -33,6 +33,7 @@ OWN_BUSINESS = {
 }
 #: Plain HTTP functions, which have no form that could be looked at: whose each is, and by what it knows them.
 BY_REQUEST = {
+    "notice_page": "everybody's: a notice that two people approved, and nothing else",
     "open_image": "the caller's own image, by their token",
     "bounced": "nobody's: the mail server's report, by its signature",
 }

@@ -15,7 +15,7 @@ from typing import Final
 
 from astra import log
 from astra.claims import owner
-from astra.settings import Thresholds
+from astra.thresholds import Thresholds
 from detectors import Watch
 from signals import AuditLog, Detector, LogEntry, Mark, Severity, Signal, hour_of, is_service, places, principal_of
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from astra import log
 from astra.claims import name_of
+from astra.entries import Store
 from astra.honey import is_honey
 from astra.pseudonyms import Pseudonyms
 from signals import AuditLog, Detector, LogEntry, Severity, Signal, places, principal_of
@@ -44,11 +45,14 @@ _ROTATED_BY: Final = "cloudkms.googleapis.com"
 
 def honey(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[Signal]:
     """A honey account's document, object or key is named. Nothing of ours names one: whatever goes through everybody
-    leaves them out, and a listing or a backup names nobody. Planting one does, which shows that this works."""
+    leaves them out, and a listing or a backup names nobody. To wrap all keys anew names them all, and is announced as a
+    deployment. Planting one names it too, which shows that this works."""
     for store, path in places(audit):
-        # Accounts have the second part of a path, wherever the data map puts them.
-        if any(is_honey(watch.names, part) for part in path.split("/", 2)[1:2]):
+        # Accounts have one of the first two parts of a path, wherever the data map puts them.
+        if any(is_honey(watch.names, part) for part in path.split("/", 2)[:2]):
             who = principal_of(audit, watch.names)
+            if store is Store.VAULT and who in watch.deployers and watch.is_deploying():
+                return
             what = name_of(store, path)
             yield Signal(Detector.HONEY, Severity.GETS_SOMEBODY_UP, who, entry.timestamp, entry.insertId, what)
             return

@@ -9,11 +9,18 @@ from firebase_functions import https_fn, options, pubsub_fn, scheduler_fn, tasks
 from firebase_functions.core import CloudEvent
 from flask import Request, Response
 
+import alarms
+import breach_notice
 import cases
+import containing
+import deciding
 import fanout
 import feedback
+import filing
+import gathering
+import page
 import watching
-from astra import callables
+from astra import callables, log
 from astra.callables import Answer, Call
 from astra.limits import Limit
 from astra.platform import Platform
@@ -26,6 +33,8 @@ ACCOUNT = "breach-functions@"
 SECRETS = ["ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL", "ASTRA_SMTP_URL", "ASTRA_BOUNCE_SECRET"]
 TASK_TIMEOUT = 1800
 TICK_TIMEOUT = 240
+#: No person works faster.
+STAFF = Limit(30)
 
 
 @cache
@@ -43,7 +52,11 @@ def queue() -> Queue:
 )
 @callables.guarded
 def notify(request: https_fn.CallableRequest[Any]) -> None:
-    fanout.notify(PLATFORM, queue(), request.data["job"], budget=timedelta(seconds=TASK_TIMEOUT * 0.7))
+    budget, (kind, _, name) = timedelta(seconds=TASK_TIMEOUT * 0.7), request.data["job"].partition("/")
+    if kind == gathering.HINT:
+        gathering.work(PLATFORM, queue(), name, budget)
+    else:
+        fanout.notify(PLATFORM, queue(), request.data["job"], budget)
 
 
 @callables.on_call(PLATFORM, feedback.SeeNotice, Limit(120), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
@@ -65,9 +78,19 @@ def bounced(request: Request) -> Response:
 )
 @callables.guarded
 def tick(_event: scheduler_fn.ScheduledEvent) -> None:
-    fanout.tick(PLATFORM, queue())
-    watching.listen(PLATFORM)
-    cases.alert_again(PLATFORM)
+    parts = (
+        lambda: fanout.tick(PLATFORM, queue()),
+        lambda: gathering.work_again(PLATFORM, queue()),
+        lambda: watching.listen(PLATFORM),
+        lambda: alarms.sound(PLATFORM),
+        lambda: containing.settle_again(PLATFORM),
+        lambda: cases.alert_again(PLATFORM),
+    )
+    for part in parts:
+        try:
+            part()
+        except Exception as error:  # noqa: BLE001  (one part's failure must not cost another its time)
+            log.failure(log.Event.FAILED, error)
 
 
 @pubsub_fn.on_message_published(
@@ -80,3 +103,50 @@ def tick(_event: scheduler_fn.ScheduledEvent) -> None:
 @callables.guarded
 def watch(event: CloudEvent[pubsub_fn.MessagePublishedData[Any]]) -> None:
     watching.watch(PLATFORM, [base64.b64decode(event.data.message.data)])
+
+
+@callables.on_call(PLATFORM, deciding.ReportIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def report_incident(call: Call[deciding.ReportIncident]) -> Answer:
+    return deciding.report_incident(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, deciding.ConfirmIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def confirm_incident(call: Call[deciding.ConfirmIncident]) -> Answer:
+    return deciding.confirm_incident(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, containing.ContainIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def contain_incident(call: Call[containing.ContainIncident]) -> Answer:
+    return containing.contain_incident(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, deciding.DescribeIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def describe_incident(call: Call[deciding.DescribeIncident]) -> Answer:
+    return deciding.describe_incident(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, filing.TellRegulator, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def tell_regulator(call: Call[filing.TellRegulator]) -> Answer:
+    return filing.tell_regulator(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, deciding.DelayNotice, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def delay_notice(call: Call[deciding.DelayNotice]) -> Answer:
+    return deciding.delay_notice(PLATFORM, call)
+
+
+@callables.on_call(
+    PLATFORM, breach_notice.ApproveNotice, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT
+)
+def approve_notice(call: Call[breach_notice.ApproveNotice]) -> Answer:
+    return breach_notice.approve_notice(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, deciding.CloseIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def close_incident(call: Call[deciding.CloseIncident]) -> Answer:
+    return deciding.close_incident(PLATFORM, call)
+
+
+@https_fn.on_request(region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def notice_page(request: Request) -> Response:
+    return page.notice_page(PLATFORM, request)

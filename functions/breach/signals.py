@@ -158,6 +158,7 @@ def principal_of(audit: AuditLog, names: Pseudonyms) -> str:
 
 
 _FIRESTORE: Final = "firestore.googleapis.com"
+_AUTH: Final = "identitytoolkit.googleapis.com"
 _STORAGE: Final = "storage.googleapis.com"
 
 
@@ -166,9 +167,12 @@ def places(audit: AuditLog) -> list[Place]:
     if audit.serviceName == _STORAGE:
         _, found, name = audit.resourceName.partition("/objects/")
         return [(Store.STORAGE, unquote(name))] if found else []
+    request = audit.request
+    if audit.serviceName == _AUTH:
+        accounts = request.get("localId") or ()
+        return [(Store.AUTH, uid) for uid in ([accounts] if isinstance(accounts, str) else accounts)]
     if audit.serviceName != _FIRESTORE:
         return []
-    request = audit.request
     named: list[Any] = [audit.resourceName, request.get("name")]
     named += request.get("documents") or ()
     named += audit.metadata.get("keys") or ()

@@ -19,13 +19,13 @@ import redis
 import cases
 import counting
 from astra import log
+from astra.breach import DEPLOYING
 from astra.platform import Platform
 from astra.settings import BreachSettings
 from detectors import Watch, instant
 from signals import Detector, LogEntry, Mark, Severity, Signal, Unreadable, decode
 
 HEARD: Final = "watch:heard"
-DEPLOYING: Final = "watch:deploying"
 _KEPT: Final = timedelta(hours=3)
 
 

@@ -52,3 +52,10 @@ BREACH: Final[tuple[Entry, ...]] = (
     ),
 )
 """Collections of their own."""
+
+NOBODYS: Final = {
+    "incidents/{item}": "breaches: detectors, times, numbers by jurisdiction, and staff under keyed pseudonyms",
+    "controls/{item}": "what is frozen while a breach is contained",
+    "watch:{item}": "how much each principal of the audit log did, under a keyed pseudonym",
+}
+"""What holds nothing about anybody."""

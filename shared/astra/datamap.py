@@ -11,7 +11,7 @@ from typing import Final
 
 import rfc8785
 
-from astra.breach_map import BREACH, EXPOSED
+from astra.breach_map import BREACH, EXPOSED, NOBODYS
 from astra.entries import Entry, Store
 from astra.governance_map import GOVERNANCE, RECORDS, TOLD
 
@@ -285,9 +285,7 @@ NOT_PERSONAL: Final = {
     "processors/{item}": "companies, and the agreements with them",
     "reviews/{item}": "the security policy's reviews; who signed one did so as an officer, under a keyed pseudonym",
     "findings/{item}": "what staff must see to: of agreements and processors",
-    "incidents/{item}": "breaches: detectors, times, numbers by jurisdiction, and staff under keyed pseudonyms",
-    "controls/{item}": "what is frozen while a breach is contained",
-    "watch:{item}": "how much each principal of the audit log did, under a keyed pseudonym",
+    **NOBODYS,
     "campaigns/{item}": "what is told to whom as a group, how many they are and how far it is; a separator between two "
     "account ids, which is nobody's",
     "rounds/{item}": "how far a round through all stores is",

@@ -1,7 +1,12 @@
 """Incidents: from the first signal to the last notice.
 
-    incidents/{id}   {state, severity, detector, about, detectedAt, firstSignalAt, lastSignalAt, closedAt,
-                      signals: {id: {…}}, alertDue, measures, alarms, …} and, once a person knows what it is, what `confirmed` lists
+    incidents/{id}              {state, severity, detector, about, detectedAt, firstSignalAt, lastSignalAt, closedAt,
+                                 signals: {id: {at, what, insertId, severity, count?, threshold?}}, alertDue,
+                                 measures: {name: {measure, at, by, undoneAt}}, alarms: {clock: [per cent]}, said: {…}}
+        once confirmed          awareAt, occurredFrom, occurredUntil, keysExposed, credentialsExposed, highRisk, cohort
+        once counted            affected {jurisdiction: people}, exposed [entry], numbers {people, sealed, gone, …}
+        as it goes on           met {clock: {at}}, filings {clock: {n: …}}, delay, notice, peopleToldAt
+    incidents/{id}/filings/{n}  what regulators were told, word for word
 
 `state` is suspected, confirmed or closed; what was done to contain it is in `measures`. Nothing in here says whose data
 it is: people are in their own documents (`users/{uid}/exposures/{id}`), and staff under keyed pseudonyms.
@@ -55,7 +60,15 @@ def reference(db: firestore.Client, name: str) -> firestore.DocumentReference:
 
 def opened(**fields: Any) -> dict[str, Any]:
     """The fields of a new one: detector, about, severity, detectedAt, signals."""
-    return {"state": State.SUSPECTED.value, "alertDue": True, "closedAt": None, "measures": {}, "alarms": {}, **fields}
+    return {
+        "state": State.SUSPECTED.value,
+        "alertDue": True,
+        "closedAt": None,
+        "measures": {},
+        "alarms": {},
+        "said": {},
+        **fields,
+    }
 
 
 def open_ones(db: firestore.Client) -> "list[firestore.DocumentSnapshot[Any]]":

@@ -7,9 +7,11 @@ import pytest
 
 from astra.platform import Platform
 from astra.settings import BreachSettings
+from local.stack import Stack
 from tests.colleagues import Team
 from tests.conftest import WholeSettings
 from tests.functions.breach.crowd import Crowd
+from tests.functions.breach.office import Office
 from tests.people import settle
 
 
@@ -37,3 +39,8 @@ def crowd(platform: Platform[Any]) -> Crowd:
 @pytest.fixture
 def team(platform: Platform[Any]) -> Team:
     return Team(platform)
+
+
+@pytest.fixture
+def office(platform: Platform[Any], team: Team, stack: Stack) -> Office:
+    return Office(platform, team, stack)

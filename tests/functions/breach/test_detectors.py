@@ -11,7 +11,7 @@ from google.events.cloud.audit_v1 import LogEntryData
 from astra import honey
 from astra.entries import Store
 from astra.pseudonyms import Pseudonyms
-from astra.settings import Thresholds
+from astra.thresholds import Thresholds
 from counting import judge, marks
 from detectors import Watch, instant
 from signals import Detector, Mark, Severity, Signal, Unreadable, decode, places

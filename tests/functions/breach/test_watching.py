@@ -12,6 +12,7 @@ import redis
 import cases
 import watching
 from astra import honey, incidents, tlog
+from astra.breach import DEPLOYING
 from astra.limits import connect
 from astra.platform import Platform
 from astra.staff import Role
@@ -133,12 +134,12 @@ def ordinary(platform: Platform[Any], start: datetime, days: int) -> None:
             entries.append(audit_log.activity(at, "", "firestore.googleapis.com", backup))
             entries.append(audit_log.activity(at, "", "cloudkms.googleapis.com", "CreateCryptoKeyVersion"))
         if at.weekday() == 2 and at.hour == 14:
-            platform.redis.set(watching.DEPLOYING, 1, ex=60)
+            platform.redis.set(DEPLOYING, 1, ex=60)
             entries.append(audit_log.policy_set(at, deployer))
         platform.clock.now = at  # type: ignore[attr-defined]
         dice.shuffle(entries)
         watch(platform, audit_log.wire(*entries, *dice.sample(entries, 3)))
-        platform.redis.delete(watching.DEPLOYING)
+        platform.redis.delete(DEPLOYING)
 
 
 def test_thirty_ordinary_days_call_nobody(platform: Platform[Any]) -> None:
