@@ -17,7 +17,7 @@ from typing import Any, Final
 from google.cloud import firestore
 
 import outcomes
-from astra import log, mail
+from astra import log, mail, notices
 from astra.campaigns import State
 from astra.cohorts import DELIVERIES, LANE, LETTER_STATES, SHARDS
 from astra.documents import count, fetch
@@ -97,12 +97,14 @@ class Mailing:
     def _send(self, smtp: smtplib.SMTP, claimed: _Claimed) -> None:
         """Send one letter, and record what became of it. Raises _Stopped, and mail.FAILURES."""
         row, settings = claimed.row, self._platform.settings
-        who = self._db.document("users", outcomes.person_of(row))
-        profile, *campaign = fetch(self._db, who, *([self._campaign] if self._campaign else []))
+        person_and_tombstone = notices.reads(self._platform, outcomes.person_of(row))
+        profile, tombstone, *campaign = fetch(
+            self._db, *person_and_tombstone, *([self._campaign] if self._campaign else [])
+        )
         told, person = (campaign[0].to_dict() or {} if campaign else {}), profile.to_dict() or {}
         if (campaign and told["state"] not in _OPEN) or self._platform.clock() >= claimed.until:
             raise _Stopped
-        if not person or person["state"] == "erasing":
+        if not notices.reachable(profile, tombstone):
             outcomes.settle(self._platform, row, "gone")
             return
         to = person.get("email") or ""

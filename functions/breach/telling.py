@@ -7,7 +7,6 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -20,25 +19,15 @@ from astra.jobs import Atomic
 from astra.notices import Kind
 from astra.platform import Platform
 from astra.settings import Settings
+from members import Everybody, Listed, Member, Members
 
 _PAGE: Final = 400
 _CANARY: Final = 100
 ENDED: Final = {"state": "ended", "nextRunAt": None}
 PARKED: Final = {"nextRunAt": None}
 """It goes on when somebody says so."""
-_ERASING: Final = "erasing"
-_ACTIVE: Final = "active"
 
 Changes = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Member:
-    """Somebody of the cohort. `row` is theirs on a list."""
-
-    uid: str
-    profile: dict[str, Any]
-    row: "firestore.DocumentSnapshot[Any] | None" = None
 
 
 class Telling:
@@ -49,12 +38,21 @@ class Telling:
         self._db = platform.db
         self._campaign = campaign
         self._job = job
+        self._members: Members | None = None
 
     def page(self, job: dict[str, Any]) -> Changes | Atomic:
         """Freeze the cohort, or tell the next members of a range."""
         if self._job == OPENING and "left" not in job:
             return self._freeze()
-        return Atomic(lambda transaction, read: self._tell(transaction, read[0], job), (self._campaign,))
+        members = self._members = self._members or self._cohort()
+        members.prepare(job)
+        return Atomic(lambda transaction, read: self._tell(transaction, read[0], job, members), (self._campaign,))
+
+    def _cohort(self) -> Members:
+        fields = self._campaign.get(["audience", "frozenAt"]).to_dict() or {}
+        if fields["audience"] == Audience.LISTED:
+            return Listed(self._platform, self._campaign.id)
+        return Everybody(self._platform, fields["frozenAt"])
 
     def _freeze(self) -> Atomic:
         """Count the cohort: whoever is there by now. Later ones were told when they came; see `campaigns.pending`."""
@@ -69,28 +67,30 @@ class Telling:
 
         def write(transaction: firestore.Transaction, _: object) -> Changes:
             transaction.update(self._campaign, {"frozenAt": now, "count": count})
-            return {"left": max(1, math.ceil(count / _CANARY)) if fields["canary"] else cohorts.RANGE}
+            return {"left": max(1, math.ceil(count / _CANARY)) if fields["canary"] else cohorts.FEW}
 
         return Atomic(write)
 
     def _tell(
-        self, transaction: firestore.Transaction, stored: "firestore.DocumentSnapshot[Any]", job: dict[str, Any]
+        self,
+        transaction: firestore.Transaction,
+        stored: "firestore.DocumentSnapshot[Any]",
+        job: dict[str, Any],
+        members: Members,
     ) -> Changes:
         campaign = stored.to_dict() or {}
         if campaign["state"] not in (State.CANARY, State.RUNNING):
             return PARKED
-        most = min(_PAGE, job.get("left", _PAGE))
-        found = self._members(transaction, campaign, job, most + 1)
-        taken, cursor = _cut([member.uid for member in found], most)
+        found, cursor = members.page(transaction, job, min(_PAGE, job.get("left", _PAGE)))
         siblings = stored.reference.collection(SHARDS)
         jobs_ = list(siblings.stream(transaction=transaction)) if cursor is None else []
         # From here on it only writes.
         counts = Counter(job["counts"])
-        told = self._write(transaction, campaign, found[:taken], counts)
+        told = self._write(transaction, campaign, found, counts)
         root = _chained(job["root"], map(self._platform.pseudonyms.of_uid, told))
         changes: Changes = {"cursor": cursor, "root": root, "counts": dict(counts)}
         if "left" in job:
-            changes["left"] = job["left"] - taken
+            changes["left"] = job["left"] - len(found)
         if cursor is None:
             changes |= ENDED
             complete(transaction, stored, jobs_, self._job, changes, self._platform.clock())
@@ -107,28 +107,6 @@ class Telling:
             now = self._platform.clock()
             cohorts.open_ranges(transaction, self._campaign, campaign["count"], after, now)
 
-    def _members(
-        self, transaction: firestore.Transaction, campaign: dict[str, Any], job: dict[str, Any], most: int
-    ) -> list[Member]:
-        users, listed = self._db.collection("users"), campaign["audience"] == Audience.LISTED
-        query: firestore.Query = users.select(["createdAt", "state"])
-        if listed:
-            on_list = firestore.FieldFilter("campaign", "==", self._campaign.id)
-            query = self._db.collection_group(DELIVERIES).where(filter=on_list)
-        for sign, bound in ((">=", job["cursor"]), ("<", job["end"])):
-            if bound:
-                place = cohorts.row_of(self._db, bound, self._campaign.id) if listed else users.document(bound)
-                query = query.where(filter=firestore.FieldFilter("__name__", sign, place))
-        found = list(query.order_by("__name__").limit(most).stream(transaction=transaction))
-        if not listed:
-            return [Member(stored.id, stored.to_dict() or {}) for stored in found]
-        rows = {stored.reference.path.split("/")[1]: stored for stored in found}
-        if not rows:
-            return []
-        profiles = self._db.get_all([users.document(uid) for uid in rows], ["state"], transaction=transaction)
-        known = {profile.id: profile.to_dict() or {} for profile in profiles}
-        return [Member(uid, known[uid], stored) for uid, stored in rows.items()]
-
     def _write(
         self,
         transaction: firestore.Transaction,
@@ -140,16 +118,15 @@ class Telling:
         now, name, kind, reached = self._platform.clock(), self._campaign.id, Kind(campaign["kind"]), []
         common = letters.render(kind, campaign["facts"]).notice if campaign["audience"] != Audience.LISTED else None
         for member in members:
-            state = member.profile.get("state", _ACTIVE)
-            if member.row is None and member.profile.get("createdAt", now) > campaign["frozenAt"]:
+            if member.is_late:
                 continue
-            if not member.profile or state == _ERASING:
+            if member.is_gone:
                 counts["gone"] += 1
                 if member.row:
-                    transaction.update(member.row.reference, {"state": "gone", "nextRunAt": None})
+                    transaction.update(member.row.reference, {"state": "gone"})
                 continue
             in_app, by_mail = Channel.IN_APP in campaign["channels"], Channel.EMAIL in campaign["channels"]
-            by_mail = by_mail and state == _ACTIVE  # not to who is frozen: they find the notice if they come back
+            by_mail = by_mail and member.is_active  # not to who is frozen: they find the notice if they come back
             if in_app or not by_mail:
                 facts = campaign["facts"] | (member.row.get("facts") if member.row else {})
                 notice = common or letters.render(kind, facts).notice
@@ -199,18 +176,3 @@ def _chained(root: str, names: Iterable[str]) -> str:
     for name in names:
         root = hashlib.sha256(bytes.fromhex(root + name)).hexdigest()
     return root
-
-
-def _cut(uids: list[str], most: int) -> tuple[int, str | None]:
-    """How many of these ids, in their order, make a page, and where the next one begins: None after the last page.
-
-    That is a text between two ids which is none, so that no job knows one; of ids that leave room for none, the next.
-    """
-    if len(uids) <= most:
-        return len(uids), None
-    for taken in range(most, 0, -1):
-        last, following = uids[taken - 1 : taken + 1]
-        between = next(text for text in (following[:length] for length in range(1, len(following) + 1)) if text > last)
-        if between != following:
-            return taken, between
-    return most, uids[most]

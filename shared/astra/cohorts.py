@@ -26,8 +26,10 @@ application instead; gone: erased meanwhile."""
 LANES: Final = 4
 """How many workers send a campaign's letters at a time."""
 _MOST_RANGES: Final = 16
-RANGE: Final = 2_000
-"""Fewer members than this need no range of their own."""
+FEW: Final = 2_000
+"""So many members need no second job."""
+_RANGE: Final = 20_000
+"""So many members a job has, if it can be."""
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """What account ids are made of, at random, in the database's order."""
 
@@ -55,7 +57,7 @@ def open_ranges(
     batch: firestore.WriteBatch, campaign: firestore.DocumentReference, count: int, after: str, now: datetime
 ) -> None:
     """Have everybody from `after` on told: by as many jobs as so many members need."""
-    ranges = min(_MOST_RANGES, 1 + count // RANGE)
+    ranges = min(_MOST_RANGES, 1 + count // _RANGE)
     bounds = [_ALPHABET[number * len(_ALPHABET) // ranges] for number in range(1, ranges)]
     for number, (first, end) in enumerate(zip(["", *bounds], [*bounds, None], strict=True)):
         if end is None or end > after:
