@@ -27,7 +27,7 @@ _LARGEST: Final = 65536
 class SeeNotice(Shape):
     """Which of the caller's own notices they have seen."""
 
-    id: Annotated[str, StringConstraints(pattern=r"^(?!\.{1,2}$)(?!__.*__$)[^/\s]{1,200}$")]
+    id: Annotated[str, StringConstraints(pattern=re.compile(r"^(?!\.{1,2}$)(?!__.*__$)[^/\s]{1,200}$"))]
 
 
 class Report(Shape):

@@ -15,6 +15,7 @@ from google.cloud import firestore
 from astra import cohorts, documents, letters, notices, tlog
 from astra.campaigns import Audience, Channel, State
 from astra.cohorts import DELIVERIES, OPENING, SHARDS
+from astra.honey import is_honey
 from astra.jobs import Atomic
 from astra.notices import Kind
 from astra.platform import Platform
@@ -118,7 +119,7 @@ class Telling:
         now, name, kind, reached = self._platform.clock(), self._campaign.id, Kind(campaign["kind"]), []
         common = letters.render(kind, campaign["facts"]).notice if campaign["audience"] != Audience.LISTED else None
         for member in members:
-            if member.is_late:
+            if member.is_late or is_honey(self._platform.pseudonyms, member.uid):
                 continue
             if member.is_gone:
                 counts["gone"] += 1

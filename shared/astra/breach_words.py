@@ -19,7 +19,8 @@ from astra.datamap import DATA_MAP
 from astra.notices import Kind
 
 PHASES: Final = ("initial", "update", "final")
-_CATEGORY: Final = {entry.name: entry.category for entry in DATA_MAP}
+# Of what was opened nobody is to be told that it was encrypted.
+_CATEGORY: Final = {entry.name: entry.category.partition(", encrypted")[0] for entry in DATA_MAP}
 _PEOPLE_NEED: Final = ("whatHappened", "weAreDoing", "youCanDo", "contact")
 _AT_ONCE: Final = ("nature", "measures", "contact")
 _IN_THE_END: Final = (*_AT_ONCE, "consequences", "exposed", "affected")

@@ -92,7 +92,7 @@ def page(name: str, incident: dict[str, Any], now: datetime) -> str:
         ("Seen by", incident["detector"].replace("-", " ")),
         ("From signal to knowing", duration(aware - incident["firstSignalAt"]) if aware else ""),
         ("Affected", ", ".join(f"{k}: {v}" for k, v in sorted((incident.get("affected") or {}).items()))),
-        *((label.capitalize(), str(number)) for label, number in sorted((incident.get("numbers") or {}).items())),
+        *((label, str((incident.get("numbers") or {}).get(key, ""))) for key, label in _NUMBERS),
         ("Lawful delay", (incident.get("delay") or {}).get("basis", "")),
     ]
     said = incident.get("said") or {}
@@ -101,6 +101,13 @@ def page(name: str, incident: dict[str, Any], now: datetime) -> str:
     return breach_words.page("incident-report.html", {**context, "picture": svg(moments(incident))})
 
 
+_NUMBERS: Final = (
+    ("records", "Records touched"),
+    ("people", "People in the evidence"),
+    ("sealed", "of whom stayed sealed"),
+    ("gone", "of whom are erased"),
+    ("unnamed", "Reads that name nobody"),
+)
 _SAID: Final = (
     ("whatHappened", "What happened"),
     ("consequences", "Likely consequences"),
