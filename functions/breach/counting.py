@@ -17,7 +17,7 @@ from astra import log
 from astra.claims import owner
 from astra.thresholds import Thresholds
 from detectors import Watch
-from signals import AuditLog, Detector, LogEntry, Mark, Severity, Signal, hour_of, is_service, places, principal_of
+from signals import AuditLog, Detector, LogEntry, Mark, Severity, Signal, hour_of, is_service, principal_of
 
 READS: Final = {
     *(f"google.firestore.v1.Firestore.{verb}" for verb in ("GetDocument", "BatchGetDocuments", "RunQuery", "Listen")),
@@ -85,18 +85,18 @@ def _of_audit(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[tuple[
 
 
 def _people(audit: AuditLog, _name: str) -> Iterator[str]:
-    for place in places(audit):
+    for place in audit.places:
         if owned := owner(*place):
             yield owned[1]
 
 
 def _things(audit: AuditLog, name: str) -> Iterator[str]:
-    found = places(audit)
+    found = audit.places
     yield from (path for _, path in found) if found else (name,)
 
 
 def _deleted(audit: AuditLog, _name: str) -> Iterator[str]:
-    for write in audit.request.get("writes") or ():
+    for write in (audit.request or {}).get("writes") or ():
         if isinstance(write, dict) and isinstance(write.get("delete"), str):
             yield write["delete"]
 
@@ -147,7 +147,7 @@ def is_busy(mark: Mark, count: int, thresholds: Thresholds) -> bool:
     return is_whole(mark) or count * thresholds.factor > floor(mark.detector, mark.about, thresholds)
 
 
-def judge(mark: Mark, count: int, past: Mapping[str, int], thresholds: Thresholds) -> Signal | None:
+def judge(mark: Mark, count: int, past: Mapping[int, int], thresholds: Thresholds) -> Signal | None:
     """What an hour's count says, beside the `past` hours of the same principal.
 
     The past is its third busiest hour: two spikes in two weeks do not make a third one ordinary.

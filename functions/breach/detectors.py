@@ -12,7 +12,7 @@ from astra.claims import name_of
 from astra.entries import Store
 from astra.honey import is_honey
 from astra.pseudonyms import Pseudonyms
-from signals import AuditLog, Detector, LogEntry, Severity, Signal, places, principal_of
+from signals import AuditLog, Detector, LogEntry, Severity, Signal, principal_of
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def honey(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[Signal]:
     """A honey account's document, object or key is named. Nothing of ours names one: whatever goes through everybody
     leaves them out, and a listing or a backup names nobody. To wrap all keys anew names them all, and is announced as a
     deployment. Planting one names it too, which shows that this works."""
-    for store, path in places(audit):
+    for store, path in audit.places:
         # Accounts have one of the first two parts of a path, wherever the data map puts them.
         if any(is_honey(watch.names, part) for part in path.split("/", 2)[:2]):
             who = principal_of(audit, watch.names)
@@ -68,7 +68,7 @@ def key_created(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[Sign
 def audit_off(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[Signal]:
     """The audit log was cut off: its sink, bucket or exclusions were changed, or a policy lost its audit settings.
     Made once by hand, before there is a sink; a deployment changes none of it."""
-    deltas = (audit.serviceData.get("policyDelta") or {}).get("auditConfigDeltas") or ()
+    deltas = ((audit.serviceData or {}).get("policyDelta") or {}).get("auditConfigDeltas") or ()
     removed = any(isinstance(delta, dict) and delta.get("action") == "REMOVE" for delta in deltas)
     if (audit.methodName in _LOGGING_OFF or removed) and not audit.status.code:
         yield _of(Detector.AUDIT_OFF, Severity.GETS_SOMEBODY_UP, audit, entry, watch)

@@ -20,7 +20,7 @@ from astra.honey import is_honey
 from astra.platform import Platform
 from astra.settings import BreachSettings
 from google_api import session
-from signals import LogEntry, places
+from signals import LogEntry
 
 _PAGE: Final = 200
 _TIMEOUT: Final = 60
@@ -89,7 +89,7 @@ def findings(platform: Platform[BreachSettings], entries: Iterable[LogEntry]) ->
         if audit.serviceName == _KEY_SERVICE:
             found.decrypts += audit.methodName == "Decrypt"
             continue
-        named = places(audit)
+        named = audit.places
         found.unnamed += not named
         for store, path in named:
             person = _person(store, path)

@@ -9,7 +9,8 @@ https://cloud.google.com/logging/docs/audit/understanding-audit-logs
 import enum
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from functools import cached_property
+from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -33,12 +34,6 @@ class Authentication(_Part):
     principalSubject: str = ""
 
 
-class Authorization(_Part):
-    """What was asked for."""
-
-    resource: str = ""
-
-
 class Status(_Part):
     """How it ended: 0 is well."""
 
@@ -52,11 +47,15 @@ class AuditLog(_Part):
     methodName: str = ""
     resourceName: str = ""
     authenticationInfo: Authentication = Authentication()
-    authorizationInfo: list[Authorization] = []
     status: Status = Status()
-    request: dict[str, Any] = {}
-    metadata: dict[str, Any] = {}
-    serviceData: dict[str, Any] = {}
+    request: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    serviceData: dict[str, Any] | None = None
+
+    @cached_property
+    def places(self) -> "list[Place]":
+        """Every single document, object or account that it names. A query or a listing names none."""
+        return _places(self)
 
 
 class OwnLine(_Part):
@@ -124,13 +123,12 @@ class Signal:
     threshold: int = 0
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(NamedTuple):
     """One more for a count: of different `element`s that one `about` has in one `hour`."""
 
     detector: Detector
     about: str
-    hour: str
+    hour: int
     element: str
     at: datetime
     insert_id: str
@@ -162,23 +160,21 @@ _AUTH: Final = "identitytoolkit.googleapis.com"
 _STORAGE: Final = "storage.googleapis.com"
 
 
-def places(audit: AuditLog) -> list[Place]:
-    """Every single document or object that an entry names. A query or a listing names none."""
+def _places(audit: AuditLog) -> list[Place]:
     if audit.serviceName == _STORAGE:
         _, found, name = audit.resourceName.partition("/objects/")
         return [(Store.STORAGE, unquote(name))] if found else []
-    request = audit.request
+    request = audit.request or {}
     if audit.serviceName == _AUTH:
         accounts = request.get("localId") or ()
         return [(Store.AUTH, uid) for uid in ([accounts] if isinstance(accounts, str) else accounts)]
     if audit.serviceName != _FIRESTORE:
         return []
-    named: list[Any] = [audit.resourceName, request.get("name")]
-    named += request.get("documents") or ()
-    named += audit.metadata.get("keys") or ()
-    named += (_written(write) for write in request.get("writes") or ())
-    documents = (_document(name) for name in named if isinstance(name, str))
-    return list(dict.fromkeys(place for place in documents if place))
+    named: list[Any] = [audit.resourceName, request.get("name"), *(request.get("documents") or ())]
+    named += (audit.metadata or {}).get("keys") or ()
+    named += [_written(write) for write in request.get("writes") or ()]
+    documents = [_document(name) for name in named if isinstance(name, str)]
+    return list(dict.fromkeys([place for place in documents if place]))
 
 
 def _written(write: dict[str, Any]) -> Any:
@@ -194,6 +190,6 @@ def _document(name: str) -> Place | None:
     return Store.VAULT if head.endswith("/databases/vault") else Store.FIRESTORE, path
 
 
-def hour_of(at: datetime) -> str:
+def hour_of(at: datetime) -> int:
     """The hour that something is counted in: when it happened, so that what comes late is counted where it belongs."""
-    return f"{at:%Y%m%d%H}"
+    return int(at.timestamp()) // 3600

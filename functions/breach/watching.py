@@ -23,7 +23,7 @@ from astra.breach import DEPLOYING
 from astra.platform import Platform
 from astra.settings import BreachSettings
 from detectors import Watch, instant
-from signals import Detector, LogEntry, Mark, Severity, Signal, Unreadable, decode
+from signals import Detector, LogEntry, Mark, Severity, Signal, Unreadable, decode, hour_of
 
 HEARD: Final = "watch:heard"
 _KEPT: Final = timedelta(hours=3)
@@ -79,8 +79,8 @@ def _count(platform: Platform[BreachSettings], marks: list[Mark]) -> list[Signal
     pasts = pipe.execute()[::3]
     found = []
     for (mark, count), past in zip(busy, pasts, strict=True):
-        oldest = f"{mark.at - counting.PAST:%Y%m%d%H}"
-        recent = {hour: int(number) for hour, number in past.items() if hour >= oldest}
+        oldest = hour_of(mark.at - counting.PAST)
+        recent = {int(hour): int(number) for hour, number in past.items() if int(hour) >= oldest}
         if signal := counting.judge(mark, count, recent, thresholds):
             found.append(signal)
     return found

@@ -15,7 +15,7 @@ import containing
 import deciding
 import filing
 import gathering
-from astra import breach_words, clocks, incidents
+from astra import breach_words, campaigns, clocks, incidents
 from astra.callables import parse
 from astra.platform import Platform
 from astra.staff import Role
@@ -122,4 +122,15 @@ class Office:
         self.approve(name, self.ada)
         self.approve(name, self.bob)
         self.gather(name)
-        crowd.work()
+        self.fan_out(name, crowd)
+
+    def fan_out(self, name: str, crowd: Crowd) -> None:
+        """What tasks do, until everybody was told; letters wait for their turn."""
+        while campaigns.completed_at(self.db, breach_words.campaign_of(name)) is None:
+            crowd.work()
+            self.clock.step(minutes=1)
+
+    def told(self, name: str) -> list[str]:
+        """Who has been told of a breach, in order; each once for each notice."""
+        found = self.db.collection_group("notices").stream()
+        return sorted(one.reference.path.split("/")[1] for one in found if one.id == breach_words.campaign_of(name))

@@ -76,7 +76,7 @@ def test_each_is_told_exactly_what_was_theirs_in_the_application_and_by_letter(
 
 def test_two_people_approve_the_very_text_and_nobody_is_told_before(office: Office, crowd: Crowd, counted: str) -> None:
     crowd.work()
-    assert crowd.told() == []
+    assert office.told(counted) == []
     with refused("something else"):
         office.approve(counted, office.ada, sha256="0" * 64)
     with refused("role"):
@@ -92,7 +92,7 @@ def test_two_people_approve_the_very_text_and_nobody_is_told_before(office: Offi
     )
     office.gather(counted)
     crowd.work()
-    assert crowd.told() == []
+    assert office.told(counted) == []
     assert office.approve(counted, office.ada)["state"] == "done"
     with refused("people are told this"):
         office.describe(counted, whatHappened="Nothing happened.")
@@ -100,7 +100,7 @@ def test_two_people_approve_the_very_text_and_nobody_is_told_before(office: Offi
         office.approve(counted, office.ada)
     office.gather(counted)
     crowd.work()
-    assert crowd.told() == crowd.uids
+    assert office.told(counted) == crowd.uids
     [entry] = [one for one in logged(office.platform, tlog.Action.NOTICE_APPROVED) if one["record"]["state"] == "done"]
     assert sorted(entry["record"]["approvers"]) == sorted([office.ada.subject, office.bob.subject])
 
@@ -206,15 +206,10 @@ def test_from_the_signal_to_the_last_notice_though_workers_die(office: Office, c
     with killing(dice, 0.05) as more:
         through(office, gather)
 
-    def tell() -> None:
-        while campaigns.completed_at(office.db, breach_words.campaign_of(name)) is None:
-            crowd.work()
-            office.clock.step(minutes=1)
-
     with killing(dice, 0.02) as even_more:
-        through(office, tell)
+        through(office, lambda: office.fan_out(name, crowd))
     assert sum((deaths + more + even_more).values()) > 0
-    assert crowd.told() == crowd.uids
+    assert office.told(name) == crowd.uids
     assert Counter(to for one in stack.mail.messages[sent:] for to in one.recipients).keys() >= {
         f"{uid}@example.com" for uid in crowd.uids
     }
@@ -242,7 +237,7 @@ def test_one_that_spans_erasures_holds_and_a_change_of_policy(office: Office, cr
     office.approve(name, office.bob)
     crowd.leave(approved)
     office.gather(name)
-    crowd.work()
+    office.fan_out(name, crowd)
     told = {uid: {notice["kind"] for notice in crowd.notices(uid)} for uid in crowd.uids}
     assert told[held] == told[plain] == {"breach", "policy-change"}
     assert "breach" not in told[before] | told[gathering_] | told[approved]

@@ -14,12 +14,13 @@ from astra.pseudonyms import Pseudonyms
 from astra.thresholds import Thresholds
 from counting import judge, marks
 from detectors import Watch, instant
-from signals import Detector, Mark, Severity, Signal, Unreadable, decode, places
+from signals import Detector, Mark, Severity, Signal, Unreadable, decode, hour_of
 from tests.functions.breach import audit_log
 
 NAMES = Pseudonyms(bytes(range(32)))
 WATCH = Watch(NAMES, frozenset({"deploy@p.gserviceaccount.com"}), lambda: True)
 AT = datetime(2026, 3, 4, 3, 0, 7, tzinfo=UTC)
+NOW = hour_of(AT)
 THIEF = "thief@example.com"
 FUNCTION = "uploads-functions@demo-astra.iam.gserviceaccount.com"
 HONEY = honey.new_uid(NAMES)
@@ -74,7 +75,7 @@ def test_what_is_no_entry_is_said_to_be_none(data: bytes) -> None:
 
 def test_an_entry_names_its_documents_and_objects() -> None:
     def named(entry: dict[str, Any]) -> Any:
-        return places(decode(json.dumps(entry)).protoPayload)  # type: ignore[arg-type]
+        return decode(json.dumps(entry)).protoPayload.places  # type: ignore[union-attr]
 
     assert named(audit_log.read(AT, THIEF, "users/a", "users/b")) == [
         (Store.FIRESTORE, "users/a"),
@@ -195,8 +196,8 @@ def test_what_is_counted_is_people_and_things_and_not_entries() -> None:
     assert counted(audit_log.own(AT, "policy.accepted")) == []
 
 
-def judged(count: int, past: dict[str, int], who: str = FUNCTION, detector: Detector = Detector.READS) -> Signal | None:
-    return judge(Mark(detector, who, "2026030403", "x", AT, "n"), count, past, Thresholds())
+def judged(count: int, past: dict[int, int], who: str = FUNCTION, detector: Detector = Detector.READS) -> Signal | None:
+    return judge(Mark(detector, who, NOW, "x", AT, "n"), count, past, Thresholds())
 
 
 def test_a_spike_is_told_from_a_busy_service() -> None:
@@ -207,13 +208,11 @@ def test_a_spike_is_told_from_a_busy_service() -> None:
     loud = judged(1501, {})
     assert loud
     assert loud.severity is Severity.GETS_SOMEBODY_UP
-    busy = {f"20260303{hour:02}": 900 for hour in range(24)}
+    busy = {NOW - hour: 900 for hour in range(1, 25)}
     assert judged(4000, busy) is None
     assert judged(4501, busy)
-    assert judged(501, {"2026030401": 9000, "2026030402": 9000}), "two spikes don't make a third ordinary"
-    assert judged(501, {"2026030403": 9000, "2026030404": 9000, "2026030405": 9000}), (
-        "nor does the same hour, or a later"
-    )
+    assert judged(501, {NOW - 2: 9000, NOW - 1: 9000}), "two spikes don't make a third ordinary"
+    assert judged(501, {NOW: 9000, NOW + 1: 9000, NOW + 2: 9000}), "nor does the same hour, or a later"
     assert judged(21, {}, who=NAMES.of_principal(THIEF)), "a person is held to less"
 
 
@@ -233,4 +232,4 @@ def test_one_wholesale_act_is_one_too_many() -> None:
 def test_what_comes_late_is_counted_in_its_own_hour() -> None:
     [early] = marks(decode(json.dumps(audit_log.decrypted(AT - timedelta(hours=2), FUNCTION))), WATCH)
     [late] = marks(decode(json.dumps(audit_log.decrypted(AT, FUNCTION))), WATCH)
-    assert (early.hour, late.hour) == ("2026030401", "2026030403")
+    assert (early.hour, late.hour) == (NOW - 2, NOW)
