@@ -14,7 +14,7 @@ import orphans
 from astra import breach_words, honey, planting
 from astra.cobblestone import Unopenable
 from astra.platform import Platform
-from local.story import PHOTOGRAPH
+from local.life import PHOTOGRAPH
 from tests.functions.breach.crowd import Crowd
 
 
