@@ -18,6 +18,7 @@ import gathering
 from astra import breach_words, campaigns, incidents, tlog
 from astra.callables import Shape
 from astra.campaigns import Campaign, Channel
+from astra.clock import iso
 from astra.incidents import Cohort, State
 from astra.notices import Kind
 from astra.privileged import Act, Decision, privileged
@@ -45,6 +46,8 @@ def approve_notice(act: Act, form: ApproveNotice) -> Decision:
             FunctionsErrorCode.FAILED_PRECONDITION,
             "It must be confirmed, and counted who is affected, and not told yet.",
         )
+    if (delay := incident.get("delay")) and delay["until"] > act.now:
+        raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, f"The law has us wait until {iso(delay['until'])}.")
     try:
         notice = breach_words.notice(form.incidentId, incident)
     except breach_words.Missing as missing:

@@ -83,11 +83,11 @@ class DescribeIncident(Shape):
 
 
 class DelayNotice(Shape):
-    """On what basis the law lets us wait with telling people, and until when."""
+    """On what basis the law lets us wait with telling people, and until when; null: not any longer."""
 
     incidentId: IncidentId
     basis: Text
-    until: Moment
+    until: Moment | None
 
 
 class CloseIncident(Shape):
@@ -183,16 +183,21 @@ def describe_incident(act: Act, form: DescribeIncident) -> Decision:
 
 @privileged(tlog.Action.NOTICE_DELAYED)
 def delay_notice(act: Act, form: DelayNotice) -> Decision:
-    """Record that the law lets us wait with telling people. Regulators are told in time all the same."""
+    """Record that the law lets us wait with telling people, and until then nobody approves that they are told.
+    Regulators are told in time all the same."""
     confirmed_one(act, form.incidentId)
-    if not act.now < form.until <= act.now + _LONGEST_DELAY:
+    if form.until and not act.now < form.until <= act.now + _LONGEST_DELAY:
         raise _wrong("until: must lie in the future, at most 90 days ahead; a longer delay is renewed")
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
-        delay = {"basis": form.basis, "until": form.until, "at": act.now, "by": approvers[0]}
+        delay = {"basis": form.basis, "until": form.until, "at": act.now, "by": approvers[0]} if form.until else None
         transaction.update(incidents.reference(act.db, form.incidentId), {"delay": delay})
 
-    record = {"incident": form.incidentId, "until": iso(form.until), "basisSha256": sha256_of(form.basis)}
+    record = {
+        "incident": form.incidentId,
+        "until": form.until and iso(form.until),
+        "basisSha256": sha256_of(form.basis),
+    }
     return Decision(write, record)
 
 

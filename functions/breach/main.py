@@ -9,18 +9,15 @@ from firebase_functions import https_fn, options, pubsub_fn, scheduler_fn, tasks
 from firebase_functions.core import CloudEvent
 from flask import Request, Response
 
-import alarms
 import breach_notice
-import cases
 import containing
 import deciding
-import fanout
 import feedback
 import filing
-import gathering
 import page
+import ticking
 import watching
-from astra import callables, log
+from astra import callables
 from astra.callables import Answer, Call
 from astra.limits import Limit
 from astra.platform import Platform
@@ -52,11 +49,7 @@ def queue() -> Queue:
 )
 @callables.guarded
 def notify(request: https_fn.CallableRequest[Any]) -> None:
-    budget, (kind, _, name) = timedelta(seconds=TASK_TIMEOUT * 0.7), request.data["job"].partition("/")
-    if kind == gathering.HINT:
-        gathering.work(PLATFORM, queue(), name, budget)
-    else:
-        fanout.notify(PLATFORM, queue(), request.data["job"], budget)
+    ticking.notify(PLATFORM, queue(), request.data["job"], budget=timedelta(seconds=TASK_TIMEOUT * 0.7))
 
 
 @callables.on_call(PLATFORM, feedback.SeeNotice, Limit(120), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
@@ -78,19 +71,7 @@ def bounced(request: Request) -> Response:
 )
 @callables.guarded
 def tick(_event: scheduler_fn.ScheduledEvent) -> None:
-    parts = (
-        lambda: fanout.tick(PLATFORM, queue()),
-        lambda: gathering.work_again(PLATFORM, queue()),
-        lambda: watching.listen(PLATFORM),
-        lambda: alarms.sound(PLATFORM),
-        lambda: containing.settle_again(PLATFORM),
-        lambda: cases.alert_again(PLATFORM),
-    )
-    for part in parts:
-        try:
-            part()
-        except Exception as error:  # noqa: BLE001  (one part's failure must not cost another its time)
-            log.failure(log.Event.FAILED, error)
+    ticking.tick(PLATFORM, queue())
 
 
 @pubsub_fn.on_message_published(

@@ -112,6 +112,13 @@ def test_a_letter_that_may_wait_moves_its_alarms(office: Office) -> None:
     overdue = {clock for clock, percent in called(office) if percent == 100}
     assert "gdpr-authority" in overdue
     assert "own-people" not in overdue
+    with refused("The law has us wait until"):
+        office.gather(name)
+        office.db.document(f"incidents/{name}").update({"cohort": "frozen"})
+        office.approve(name, office.ada, sha256="0" * 64)
+    lifted = parse(deciding.DelayNotice, {**form, "until": None})
+    deciding.delay_notice(office.platform, office.ada.call(lifted))
+    assert office.incident(name)["delay"] is None
     too_long = {**form, "until": (office.clock() + timedelta(days=91)).isoformat()}
     with refused("90 days"):
         deciding.delay_notice(office.platform, office.ada.call(parse(deciding.DelayNotice, too_long)))
