@@ -22,7 +22,7 @@ from astra.settings import BreachSettings
 from google_api import session
 from signals import LogEntry
 
-_PAGE: Final = 200
+_PAGE: Final = 1000
 _TIMEOUT: Final = 60
 _KEY_SERVICE: Final = "cloudkms.googleapis.com"
 

@@ -30,10 +30,10 @@ from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.queue import Queue
 from astra.settings import BreachSettings
-from evidence import Trail
+from evidence import Findings, Trail
 
 HINT: Final = "incident"
-_PEOPLE: Final = 100
+_PEOPLE: Final = 200
 _KEYS: Final = frozenset({"object-keys", "user-key"})
 _SEALED_BY: Final = {entry.name: _KEYS & set(entry.opened_by) for entry in DATA_MAP if _KEYS & set(entry.opened_by)}
 """What is noise without a key, and with which keys it is not."""
@@ -85,6 +85,7 @@ class Gathering:
         self._platform, self._db, self._name = platform, platform.db, name
         self._incident = incidents.reference(platform.db, name)
         self._trail: Trail | None = None
+        self._read: tuple[str, tuple[Findings, str]] | None = None
         self._steps: dict[str, Callable[[dict[str, Any]], Changes | Atomic]] = {
             "gather": self._gather,
             "sort": self._sort,
@@ -98,9 +99,7 @@ class Gathering:
         return self._steps[job["step"]](job)
 
     def _gather(self, job: dict[str, Any]) -> Atomic:
-        if self._trail is None:
-            self._trail = Trail(self._platform, self._incident.get().to_dict() or {})
-        found, following = self._trail.page(job["token"])
+        found, following = self._evidence(job["token"])
         people = sorted(found.touched)
         page = people[job["offset"] : job["offset"] + _PEOPLE]
         whole = job["offset"] + _PEOPLE >= len(people)
@@ -120,6 +119,14 @@ class Gathering:
             return {"counts": dict(counts), "offset": 0, "token": following, **ended}
 
         return Atomic(write, tuple(reads))
+
+    def _evidence(self, token: str) -> tuple[Findings, str]:
+        """A page of the log, which is asked for once though its people take several pages of work."""
+        if self._trail is None:
+            self._trail = Trail(self._platform, self._incident.get().to_dict() or {})
+        if self._read is None or self._read[0] != token:
+            self._read = (token, self._trail.page(token))
+        return self._read[1]
 
     def _of(self, uid: str) -> tuple[firestore.DocumentReference, ...]:
         subject = self._platform.pseudonyms.of_uid(uid)

@@ -70,7 +70,7 @@ def test_the_callers_address_is_left_out_at_once() -> None:
 def test_what_is_no_entry_is_said_to_be_none(data: bytes) -> None:
     with pytest.raises(Unreadable) as refused:
         decode(data)
-    assert refused.value.__cause__ is None
+    assert refused.value.__suppress_context__
 
 
 def test_an_entry_names_its_documents_and_objects() -> None:
