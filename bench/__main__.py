@@ -3,7 +3,7 @@
 import sys
 
 from bench import callable as callables
-from bench import cohort, cold_start, detect, erase, images, ledger, seal_stream
+from bench import campaign, cohort, cold_start, detect, erase, images, ledger, seal_stream, sweep
 
 BENCHES = {
     "seal-stream": seal_stream.run,
@@ -13,6 +13,8 @@ BENCHES = {
     "tlog": ledger.run,
     "detect": detect.run,
     "cohort": cohort.run,
+    "campaign": campaign.run,
+    "sweep": sweep.run,
     "cold-start": cold_start.run,
 }
 

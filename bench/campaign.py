@@ -19,6 +19,7 @@ _MEMBERS = int(os.environ.get("M", "100000"))
 _BATCH = 400
 _THREADS = int(os.environ.get("T", "4"))
 _OPERATIONS = 3
+_LETTERS, _KILLS = 1_000, 20
 _ALPHABET = string.digits + string.ascii_letters
 _NAME = "policy-2027-01-01"
 _FACTS = {
@@ -41,22 +42,17 @@ def run() -> Iterator[str]:
         assert measuring.returncode == 0
 
 
-class NoQueue:
-    """Keeps what is hinted: a worker of its own takes it."""
-
-    def __init__(self) -> None:
-        self.jobs: list[str] = []
-
-    def hint(self, job: str, *_: object) -> bool:
-        self.jobs.append(job)
-        return True
-
-
 def platform() -> Any:
-    from astra.platform import Platform  # noqa: PLC0415  (the child's imports: the environment is the stack's)
+    """Over a project of its own: in the emulator a query costs as much as there is, whatever it finds."""
+    import firebase_admin  # noqa: PLC0415  (the child's imports: the environment is the stack's)
+
+    from astra.platform import Platform  # noqa: PLC0415
     from astra.settings import BreachSettings  # noqa: PLC0415
 
-    return Platform(BreachSettings)
+    found = Platform(BreachSettings)
+    name = secrets.token_hex(6)
+    found.__dict__["app"] = firebase_admin.initialize_app(options={"projectId": f"demo-{name}"}, name=name)
+    return found
 
 
 def plant(db: Any, many: int, now: Any) -> list[str]:
@@ -89,10 +85,12 @@ def bare(db: Any, uids: list[str], now: Any) -> None:
         batch.commit()
 
 
-def announce(platform: Any) -> None:
+def announce(platform: Any, *channels: str) -> None:
+    """Open a campaign for everybody, in the application unless other channels are named."""
     from astra import campaigns, notices  # noqa: PLC0415
 
-    batch, campaign = platform.db.batch(), campaigns.Campaign(notices.Kind.POLICY_CHANGE, _FACTS)
+    through = tuple(campaigns.Channel(channel) for channel in channels or ["in-app"])
+    batch, campaign = platform.db.batch(), campaigns.Campaign(notices.Kind.POLICY_CHANGE, _FACTS, through)
     campaigns.announce(batch, platform.db, _NAME, campaign, platform.clock(), _STAFF, canary=False)
     batch.commit()
 
@@ -100,8 +98,9 @@ def announce(platform: Any) -> None:
 def work(platform: Any) -> None:
     """What one instance does that serves as many tasks at a time as it has threads, until there is nothing to do."""
     import fanout  # noqa: PLC0415
+    from bench.letters import Hints  # noqa: PLC0415
 
-    queue: Any = NoQueue()
+    queue: Any = Hints()
     with ThreadPoolExecutor(_THREADS) as instance:
         while fanout.tick(platform, queue):
             due, queue.jobs = dict.fromkeys(queue.jobs), []
@@ -113,20 +112,37 @@ def in_app() -> Iterator[str]:
     """Notices in the application."""
     from bench.wire import Meter  # noqa: PLC0415
 
-    meter, at = Meter(), platform()
-    db = at.db
-    uids = plant(db, _MEMBERS, at.clock())
-    base = _MEMBERS / seconds(lambda: bare(db, uids, at.clock()))
+    meter, at, elsewhere = Meter(), platform(), platform()
+    for over in (at, elsewhere):
+        uids = plant(over.db, _MEMBERS, over.clock())
+    base = _MEMBERS / seconds(lambda: bare(elsewhere.db, uids, elsewhere.clock()))
     announce(at)
     before = meter.reads + meter.writes
     rate = _MEMBERS / seconds(lambda: work(at))
     each = (meter.reads + meter.writes - before) / _MEMBERS
-    done = db.document(f"campaigns/{_NAME}").get().to_dict()
+    done = at.db.document(f"campaigns/{_NAME}").get().to_dict()
     assert (done["state"], done["counts"]) == ("complete", {"told": _MEMBERS, "gone": 0}), done
     yield f"campaign-in-app-100k: {rate:.0f} members/s (baseline {base:.0f} documents/s bare, ratio {rate / base:.2f})"
     yield (
         f"campaign-operations: {each:.3f} Firestore operations a member"
         f" (baseline {_OPERATIONS} at most, ratio {each / _OPERATIONS:.2f})"
+    )
+
+
+def letters() -> Iterator[str]:
+    """Letters, by a worker that is killed twenty times."""
+    from bench.letters import killed  # noqa: PLC0415
+
+    at = platform()
+    plant(at.db, _LETTERS, at.clock())
+    announce(at, "email")
+    outcome = killed(at, _NAME, _LETTERS, _KILLS, os.environ)
+    done = at.db.document(f"campaigns/{_NAME}").get().to_dict()
+    assert done["counts"] == {"queued": _LETTERS, "gone": 0, "accepted": _LETTERS}, done
+    assert outcome.letters == _LETTERS
+    yield (
+        f"campaign-killed-{_KILLS}: {outcome.outside} of {_LETTERS} letters twice outside the crash window"
+        f" (baseline {_KILLS} at most inside it, {outcome.inside} were, ratio {outcome.inside / _KILLS:.2f})"
     )
 
 
@@ -138,6 +154,6 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 if __name__ == "__main__":
-    for part in (in_app,):
+    for part in (in_app, letters):
         for line in part():
             print(f"> {line}", flush=True)  # the engine logs between them

@@ -6,13 +6,16 @@ For the tests, the demo and `up`.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import psutil  # type: ignore[import-untyped]
@@ -27,9 +30,11 @@ from local.supervised import Supervised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from datetime import datetime
 
 EMULATORS = ("auth", "functions", "firestore", "storage", "pubsub", "tasks", "eventarc")
+#: Locked by the one stack of this machine that is starting.
+_STARTING = Path(tempfile.gettempdir()) / f"astra-stack-{os.getuid()}.lock"
 #: Seconds the emulators may take to start; between two looks.
 START_DEADLINE, POLL = 180.0, 0.25
 #: Seconds between two lines of progress.
@@ -43,6 +48,8 @@ SETTINGS = {
     "ASTRA_UNSEALED_AFTER_SECONDS": "10",
     "ASTRA_CHECKPOINT_SECONDS": "1",
     "ASTRA_SILENT_MINUTES": "0",  # the emulators write no audit log
+    "ASTRA_POLICY_NOTICE_DAYS": "0.0001",
+    "ASTRA_TRANSFER_WAITING_DAYS": "0.0001",
     "ASTRA_WITNESS_BUCKET": ports.WITNESS_BUCKET,
 }
 
@@ -112,11 +119,11 @@ class Stack:
         """Where an HTTPS or callable function answers."""
         return f"{self.functions_url}/{self.project}/{self.region}/{name}"
 
-    def fire(self, name: str) -> None:
-        """Run one schedule to its end. Raises ScheduleError."""
+    def fire(self, name: str, at: datetime | None = None) -> None:
+        """Run one schedule to its end; `at`, as if it had been due then. Raises ScheduleError."""
         if self.schedules is None:
             raise StackError("this stack runs no functions")
-        self.schedules.fire(name)
+        self.schedules.fire(name, at)
 
     def environment(self) -> dict[str, str]:
         """What a process needs so that the admin clients and the project's own settings find this stack."""
@@ -149,7 +156,11 @@ class Stack:
             StackError: a port is taken, set-up has not been run, or something did not start; nothing is left running.
         """
         try:
-            self._start()
+            # firebase-tools asks each codebase what is in it at the first port from 8081 on that looks free: two that
+            # start at once ask each other's.
+            with _STARTING.open("w") as turn:
+                fcntl.flock(turn, fcntl.LOCK_EX)
+                self._start()
         except BaseException:
             self.stop()
             raise

@@ -89,9 +89,10 @@ def test_a_deployed_folder_installs_lists_its_functions_and_names_the_settings_i
 def test_governance_lists_what_staff_may_do() -> None:
     python, folder = Path(sys.executable), ROOT / CODEBASES["governance"]
     listed = run(python, folder, LIST, ADMIN_PORT="8081")
-    names = ["accept_security_policy", "grant_role", "place_hold", "preview_campaign", "record_disclosure"]
-    names += ["register_processor", "release_hold", "remove_child", "resume_campaign", "review", "revoke_role"]
-    names += ["send_campaign", "sequence", "sign_review", "stop_campaign"]
+    names = ["accept_security_policy", "cancel_transfer", "grant_role", "place_hold", "plan_transfer", "policy_page"]
+    names += ["preview_campaign", "publish_policy", "record_disclosure", "register_processor", "release_hold"]
+    names += ["remove_child", "resume_campaign", "review", "revoke_role", "send_campaign", "sequence", "sign_review"]
+    names += ["stop_campaign", "withdraw_policy"]
     assert listed.stdout.strip() == str(names), listed.stderr
     started = run(python, folder, LIST)
     for name in ("ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL", "ASTRA_LOG_KEY"):

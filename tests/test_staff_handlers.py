@@ -35,6 +35,7 @@ OWN_BUSINESS = {
 BY_REQUEST = {
     "notice_page": "everybody's: a notice that two people approved, and nothing else",
     "open_image": "the caller's own image, by their token",
+    "policy_page": "the published policy, for everybody",
     "bounced": "nobody's: the mail server's report, by its signature",
 }
 #: What starts a function without anybody asking for it.
@@ -129,6 +130,7 @@ def test_there_are_staff_handlers_to_find() -> None:
     found = {handler.name for handler in handlers(ROOT / CODEBASES["governance"]) if handler.is_privileged()}
     assert {"grant_role", "revoke_role", "sign_review", "place_hold", "release_hold"} <= found
     assert {"record_disclosure", "register_processor", "remove_child"} <= found
+    assert {"publish_policy", "withdraw_policy", "plan_transfer", "cancel_transfer"} <= found
 
 
 MAIN = """

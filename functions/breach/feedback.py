@@ -8,11 +8,11 @@ from typing import Annotated, Any, Final
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from flask import Request, Response
 from google.cloud import firestore
-from pydantic import StringConstraints, ValidationError
+from pydantic import AfterValidator, StringConstraints, ValidationError
 
 import outcomes
 from astra import cohorts, log, notices, tombstones, webhooks
-from astra.callables import Answer, Call, Shape
+from astra.callables import UID, Answer, Call, Shape
 from astra.cohorts import DELIVERIES
 from astra.documents import fetch
 from astra.platform import Platform
@@ -24,10 +24,16 @@ _BY_CLASS: Final = {"2": "delivered", "5": "bounced"}
 _LARGEST: Final = 65536
 
 
+def _name(value: str) -> str:
+    if not UID.fullmatch(value):
+        raise ValueError("is no notice's name")
+    return value
+
+
 class SeeNotice(Shape):
     """Which of the caller's own notices they have seen."""
 
-    id: Annotated[str, StringConstraints(pattern=re.compile(r"^(?!\.{1,2}$)(?!__.*__$)[^/\s]{1,200}$"))]
+    id: Annotated[str, AfterValidator(_name)]
 
 
 class Report(Shape):

@@ -9,8 +9,9 @@ A list: its rows, and the profiles of whoever is on it, in the transaction itsel
 """
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from google.cloud import firestore
@@ -21,7 +22,7 @@ from astra.cohorts import DELIVERIES
 from astra.platform import Platform
 from astra.settings import Settings
 
-_AHEAD: Final = 20_000
+_AHEAD: Final = 50_000
 _STALE: Final = timedelta(minutes=2)
 _MEANWHILE: Final = timedelta(minutes=5)
 """Longer than from when an erasure takes the time until its tombstone is there, and than clocks differ."""
@@ -32,12 +33,13 @@ _ACTIVE: Final = "active"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Somebody of the cohort. `row` is theirs on a list."""
+    """Somebody of the cohort."""
 
     uid: str
     state: str
     """Of their profile; "erasing" too if it has gone, and "later" if it was not there yet."""
-    row: "firestore.DocumentSnapshot[Any] | None" = None
+    facts: Mapping[str, str] | None = None
+    """What is told to them alone, of somebody on a list."""
 
     @property
     def is_gone(self) -> bool:
@@ -111,13 +113,14 @@ class Everybody:
         query = _between(users, first, end, self._place).limit(most)
         request = {"parent": f"{self._db._database_string}/documents", "structured_query": query._to_protobuf()}
         answers = self._db._firestore_api.run_query(request=request, metadata=self._db._rpc_metadata)
-        found = []
+        found, frozen_at = [], (int(self._frozen_at.timestamp()), self._frozen_at.microsecond * 1000)
         for answer in answers:
             # The plain message: wrapping each of thousands costs more than reading it.
             document = RunQueryResponse.pb(answer).document
             fields, uid = document.fields, document.name.rpartition("/")[2]
             if uid:  # the last answer may hold no document
-                late = fields["createdAt"].timestamp_value.ToDatetime(UTC) > self._frozen_at
+                created = fields["createdAt"].timestamp_value
+                late = (created.seconds, created.nanos) > frozen_at
                 found.append(Member(uid, _LATER if late else fields["state"].string_value or _ACTIVE))
         return found
 
@@ -148,7 +151,7 @@ class Listed:
             profile.id: (profile.to_dict() or {"state": _ERASING}).get("state", _ACTIVE)
             for profile in (self._db.get_all(profiles, ["state"], transaction=transaction) if profiles else ())
         }
-        return [Member(profile.id, states[profile.id], found[profile.id]) for profile in profiles], cursor
+        return [Member(one.id, states[one.id], found[one.id].get("facts")) for one in profiles], cursor
 
     def _place(self, uid: str) -> firestore.DocumentReference:
         return cohorts.row_of(self._db, uid, self._name)

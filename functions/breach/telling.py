@@ -22,7 +22,12 @@ from astra.platform import Platform
 from astra.settings import Settings
 from members import Everybody, Listed, Member, Members
 
-_PAGE: Final = 400
+_PAGE: Final = 1_000
+_OF_TWO: Final = 400
+"""Members of a page that writes more than a notice for each."""
+_BYTES: Final = 4 * 1024 * 1024
+"""Of a page's notices with their index entries: less than half of what a transaction may weigh."""
+_ENTRIES: Final = 1_500
 _CANARY: Final = 100
 ENDED: Final = {"state": "ended", "nextRunAt": None}
 PARKED: Final = {"nextRunAt": None}
@@ -68,7 +73,10 @@ class Telling:
 
         def write(transaction: firestore.Transaction, _: object) -> Changes:
             transaction.update(self._campaign, {"frozenAt": now, "count": count})
-            return {"left": max(1, math.ceil(count / _CANARY)) if fields["canary"] else cohorts.FEW}
+            if fields["canary"] or count <= cohorts.FEW:
+                return {"left": max(1, math.ceil(count / _CANARY)) if fields["canary"] else count + 1}
+            cohorts.open_ranges(transaction, self._campaign, count, "", now)
+            return {"left": 0, **ENDED}
 
         return Atomic(write)
 
@@ -82,7 +90,7 @@ class Telling:
         campaign = stored.to_dict() or {}
         if campaign["state"] not in (State.CANARY, State.RUNNING):
             return PARKED
-        found, cursor = members.page(transaction, job, min(_PAGE, job.get("left", _PAGE)))
+        found, cursor = members.page(transaction, job, min(_size(campaign), job.get("left", _PAGE)))
         siblings = stored.reference.collection(SHARDS)
         jobs_ = list(siblings.stream(transaction=transaction)) if cursor is None else []
         # From here on it only writes.
@@ -116,31 +124,31 @@ class Telling:
         counts: "Counter[str]",
     ) -> list[str]:
         """Tell them, or have a letter sent to them, and count that. Answers the account ids of those."""
-        now, name, kind, reached = self._platform.clock(), self._campaign.id, Kind(campaign["kind"]), []
-        common = letters.render(kind, campaign["facts"]).notice if campaign["audience"] != Audience.LISTED else None
+        now, name, kind = self._platform.clock(), self._campaign.id, Kind(campaign["kind"])
+        in_app, by_mail = (channel in campaign["channels"] for channel in (Channel.IN_APP, Channel.EMAIL))
+        members = [member for member in members if not is_honey(self._platform.pseudonyms, member.uid)]
+        reached = [member for member in members if not (member.is_gone or member.is_late)]
+        counts["gone"] += sum(member.is_gone for member in members)
+        # No letter to who is frozen: they find the notice if they come back.
+        told = [member for member in reached if in_app or not member.is_active]
+        counts["told"] += len(told)
+        counts["queued"] += len(reached) - len(told)
+        if campaign["audience"] == Audience.EVERYBODY:
+            notice, uids = letters.render(kind, campaign["facts"]).notice, (member.uid for member in told)
+            notices.write_to_all(transaction, self._db, uids, name, notice, now, campaign=name)
+            for member in reached if by_mail else ():
+                if member.is_active:
+                    row = cohorts.row(self._platform, member.uid, name, {}, now, due=now, campaign=name)
+                    transaction.set(cohorts.row_of(self._db, member.uid, name), row)
+            return [member.uid for member in reached]
+        for member in told:
+            notice = letters.render(kind, campaign["facts"] | (member.facts or {})).notice
+            notices.write(transaction, self._db, member.uid, name, notice, now, campaign=name)
         for member in members:
-            if member.is_late or is_honey(self._platform.pseudonyms, member.uid):
-                continue
-            if member.is_gone:
-                counts["gone"] += 1
-                if member.row:
-                    transaction.update(member.row.reference, {"state": "gone"})
-                continue
-            in_app, by_mail = Channel.IN_APP in campaign["channels"], Channel.EMAIL in campaign["channels"]
-            by_mail = by_mail and member.is_active  # not to who is frozen: they find the notice if they come back
-            if in_app or not by_mail:
-                facts = campaign["facts"] | (member.row.get("facts") if member.row else {})
-                notice = common or letters.render(kind, facts).notice
-                notices.write(transaction, self._db, member.uid, name, notice, now, campaign=name)
-            counts["told" if in_app or not by_mail else "queued"] += 1
-            reached.append(member.uid)
-            if member.row:
-                changes = {"nextRunAt": now} if by_mail else {"state": "delivered"}
-                transaction.update(member.row.reference, changes)
-            elif by_mail:
-                row = cohorts.row(self._platform, member.uid, name, {}, now, due=now, campaign=name)
-                transaction.set(cohorts.row_of(self._db, member.uid, name), row)
-        return reached
+            gone, letter = {"state": "gone"}, {"nextRunAt": now}
+            done = gone if member.is_gone else letter if by_mail and member.is_active else {"state": "delivered"}
+            transaction.update(cohorts.row_of(self._db, member.uid, name), done)
+        return [member.uid for member in reached]
 
 
 def complete(
@@ -171,6 +179,14 @@ def complete(
     record = {"campaign": stored.id, "count": count} | found
     db: Any = stored.reference._client
     tlog.append(transaction, db, tlog.Entry(tlog.Action.CAMPAIGN_COMPLETED, record, now))
+
+
+def _size(campaign: dict[str, Any]) -> int:
+    """How many members a page has."""
+    if campaign["audience"] == Audience.LISTED or Channel.EMAIL in campaign["channels"]:
+        return min(_PAGE, _OF_TWO)
+    body = letters.render(Kind(campaign["kind"]), campaign["facts"]).notice.body.encode()
+    return min(_PAGE, max(1, _BYTES // (len(body) + _ENTRIES)))
 
 
 def _chained(root: str, names: Iterable[str]) -> str:

@@ -36,6 +36,7 @@ _BATCH: Final = 400
 """Entries of one transaction: it may write 500 documents."""
 _MOST: Final = 16_384
 """So many entries may wait for a checkpoint while others still come."""
+_RESTORED: Final = "if Firestore was restored from a backup, `python -m astra.audit recover`"
 _LEAF: Final = ("action", "at", "actor", "commitment", "index")
 
 
@@ -130,10 +131,16 @@ class Sequencer:
             raise Refused("the witness's checkpoint is of another log")
         # Beyond `published` it may be: then a run broke off after the witness had answered.
         if not published <= last.size <= size:
-            raise Refused("the witness remembers a longer log, or a shorter one, than is here")
+            raise Refused(f"the witness remembers a longer log, or a shorter one, than is here: {_RESTORED}")
+        if last.size > published and self._assigned(published, last.size) != self._in_tree(published, last.size):
+            raise Refused(f"the witness remembers other entries than have their places here: {_RESTORED}")
         if signer != self._signer.verifier:
             self._refuse_unannounced(last)
         return last
+
+    def _in_tree(self, first: int, size: int) -> list[bytes]:
+        entries = Tiles(self._platform.bucket).entries(first, size)
+        return list(itertools.islice(entries, first % merkle.WIDTH, None))
 
     def _refuse_unannounced(self, last: Checkpoint) -> None:
         """Raise Refused unless the key in use was announced in the tree that an earlier key signed last."""

@@ -209,6 +209,11 @@ def pending(
     ]
 
 
+def tell_newcomers(batch: firestore.WriteBatch, db: firestore.Client, name: str, until: datetime | None) -> None:
+    """Have who signs up told until then, and nobody any more if it is None, as part of `batch`."""
+    batch.update(reference(db, name), {"newcomersUntil": until})
+
+
 def are_two(approvers: Collection[str]) -> bool:
     """Whether these are enough to send something to many."""
     return len(set(approvers)) >= _APPROVERS

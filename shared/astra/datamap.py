@@ -11,7 +11,7 @@ from typing import Final
 
 import rfc8785
 
-from astra.breach_map import BREACH, EXPOSED, NOBODYS
+from astra.breach_map import NOBODYS
 from astra.entries import Entry, Store
 from astra.governance_map import GOVERNANCE, RECORDS, TOLD
 
@@ -41,11 +41,12 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         category="images as uploaded",
         purpose="hand an image over to be sealed",
         lawful_basis=_CONTRACT,
-        retention="seconds: until sealed or rejected",
+        retention="seconds: until sealed or rejected; removed by the sweep if both failed",
         export=False,
         export_note="the sealed image is exported",
         residual="soft-delete",
         item="image",
+        lives=timedelta(days=2),
         passing=True,
         owner_may=("create",),
     ),
@@ -97,7 +98,7 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         category="name and choices of somebody about to sign up",
         purpose="let only consenting people of age make an account",
         lawful_basis=_CONTRACT,
-        retention="15 minutes; refused from then on, removed by the database's time-to-live",
+        retention="15 minutes; refused from then on, removed by the sweep; the database's time-to-live is a backstop",
         export=False,
         export_note="becomes the profile, which is exported",
         residual="backup",
@@ -111,7 +112,7 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         category="that somebody asked for a code to sign in with, and its keyed hash",
         purpose="let in who is locked out by a new network or a new policy",
         lawful_basis=_CONTRACT,
-        retention="10 minutes; refused from then on, removed by the database's time-to-live",
+        retention="10 minutes; refused from then on, removed by the sweep; the database's time-to-live is a backstop",
         export=False,
         export_note="gone before an export is made",
         residual="backup",
@@ -138,10 +139,11 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         category="size, type and state of images",
         purpose="list a user's images",
         lawful_basis=_CONTRACT,
-        retention=_ACTIVE,
+        retention="while the account is active; at its own end, if it has one, removed by the sweep with its image",
         export=True,
         export_note="whole",
         residual="backup",
+        may_expire=True,
         item="image",
         owner_may=("get", "list"),
     ),
@@ -180,12 +182,13 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         category="what was done in the application, with which kind of device and which version of a browser",
         purpose="improve the service",
         lawful_basis="legitimate interest, GDPR art. 6(1)(f)",
-        retention="90 days from when it happened; then removed by the database's time-to-live",
+        retention="90 days from when it happened; then hidden, and removed by the sweep",
         export=True,
         export_note="whole",
         residual="backup",
         item="event",
         lives=timedelta(days=90),
+        since=("at", "events.at"),
         owner_may=("get", "list"),
     ),
     Entry(
@@ -195,7 +198,7 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         category="what was asked for under the law, and when it was done",
         purpose="answer requests in time, and show that they were",
         lawful_basis=_OBLIGATION,
-        retention="24 months",
+        retention="24 months; then hidden, and removed by the sweep",
         export=True,
         export_note="whole",
         residual="backup",
@@ -215,15 +218,14 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         residual="backup",
     ),
     *TOLD,
-    *EXPOSED,
     Entry(
         name="profile",
         store=Store.FIRESTORE,
         where="users/{uid}",
-        category="name, e-mail address, settings",
+        category="name, e-mail address, settings, when they were last here",
         purpose="run the account",
         lawful_basis=_CONTRACT,
-        retention=_ACTIVE,
+        retention="while the account is active; unused for two years it is warned of 30 and 7 days before, then erased",
         export=True,
         export_note="whole",
         residual="backup",
@@ -276,19 +278,19 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         export_note="without the password hash",
     ),
     *RECORDS,
-    *BREACH,
 )
 
 NOT_PERSONAL: Final = {
     "policies/{item}": "the published policy: the same for everybody",
     "securityPolicies/{item}": "the security policy: the same for all who work here",
+    "transfers/{item}": "business transfers: to which company, and when",
     "processors/{item}": "companies, and the agreements with them",
     "reviews/{item}": "the security policy's reviews; who signed one did so as an officer, under a keyed pseudonym",
     "findings/{item}": "what staff must see to: of agreements and processors",
     **NOBODYS,
+    "rounds/{item}": "how far a round through all stores is, and what it did",
     "campaigns/{item}": "what is told to whom as a group, how many they are and how far it is; a separator between two "
     "account ids, which is nobody's",
-    "rounds/{item}": "how far a round through all stores is",
     "log/{item}": "tiles and checkpoint of the transparency log: hashes, times, and staff under keyed pseudonyms",
     "rate:{item}": "how many requests somebody made in this minute: whose they are nobody can tell",
 }

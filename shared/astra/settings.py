@@ -11,15 +11,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Self, TypeVar
 
-from pydantic import (
-    AnyUrl,
-    BeforeValidator,
-    HttpUrl,
-    RedisDsn,
-    Secret,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AnyUrl, BeforeValidator, Field, HttpUrl, RedisDsn, Secret, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from astra import webhooks
@@ -90,14 +82,26 @@ class MailSettings(RedisSettings):
         return self
 
 
-class SignupSettings(MailSettings):
+class InactivitySettings(Settings):
+    """What it takes to know who has not been here for long."""
+
+    inactive_days: float = Field(default=730, ge=60)
+    """After so long without a sign-in an account is erased: long enough for both warnings."""
+
+    @property
+    def inactive(self) -> timedelta:
+        """`inactive_days` as a duration."""
+        return timedelta(days=self.inactive_days)
+
+
+class SignupSettings(MailSettings, InactivitySettings):
     """What sign-up and sign-in need."""
 
     policy_grace_days: float = 30
     """How long after a policy has come into force somebody may sign in who has not accepted it."""
 
 
-class RetentionSettings(RedisSettings):
+class RetentionSettings(RedisSettings, InactivitySettings):
     """What the retention sweep needs."""
 
     retry_delay_seconds: int = 30
@@ -263,7 +267,12 @@ class LogSettings(Settings):
 
 
 class GovernanceSettings(RedisSettings, LogSettings):
-    """What governance needs: to count requests, and to keep the log."""
+    """What governance needs: to count requests, to keep the log, and to give people their time."""
+
+    policy_notice_days: float = 30
+    """From the announcement of a policy's material change to the moment at which it takes effect, at least."""
+    transfer_waiting_days: float = 30
+    """From the moment at which everybody has been told of a transfer to the first data that is transferred."""
 
 
 def load(kind: type[S]) -> S:

@@ -68,6 +68,7 @@ def test_from_the_first_cto_to_a_revoked_token(stack: Stack, client: Client) -> 
         *("record_disclosure", "register_processor", "remove_child"),
         *("report_incident", "confirm_incident", "contain_incident", "describe_incident", "tell_regulator"),
         *("delay_notice", "approve_notice", "close_incident"),
+        *("publish_policy", "withdraw_policy", "plan_transfer", "cancel_transfer"),
     ],
 )
 def test_a_stranger_a_customer_and_a_bad_request_get_nowhere(client: Client, function: str) -> None:
@@ -102,6 +103,21 @@ VALID: dict[str, dict[str, Any]] = {
         "agreementExpiresAt": SOON,
         "dataShared": ["prompts", "replicate-artefacts"],
     },
+    "publish_policy": {
+        "version": "2026-01-01",
+        "text": "A policy. " * 30,
+        "effectiveAt": SOON,
+        "material": True,
+        "summary": "We do other things.",
+    },
+    "withdraw_policy": {"version": POLICY, "reason": "We do nothing else."},
+    "plan_transfer": {
+        "recipient": "Acme, Inc.",
+        "plannedAt": SOON,
+        "policyUrl": "https://acme.example/privacy",
+        "summary": "Acme, Inc. buys us.",
+    },
+    "cancel_transfer": {"transfer": "0" * 16},
     "remove_child": {"uid": "somebody", "step": "freeze", "reference": "TICKET-1"},
     "report_incident": {"what": "A laptop is gone", "severity": 1, "noticedAt": SOON},
     "confirm_incident": {"incidentId": "0" * 20, "awareAt": SOON, "occurredFrom": SOON, "occurredUntil": SOON},

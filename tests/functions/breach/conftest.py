@@ -4,6 +4,7 @@ from typing import Any
 
 import firebase_admin
 import pytest
+from pydantic import AnyUrl, Secret
 
 from astra.platform import Platform
 from astra.settings import BreachSettings
@@ -11,7 +12,8 @@ from local.stack import Stack
 from tests.colleagues import Team
 from tests.conftest import WholeSettings
 from tests.functions.breach.crowd import Crowd
-from tests.functions.breach.office import Office
+from tests.functions.breach.desk import Desk
+from tests.functions.breach.post_office import PostOffice
 from tests.people import settle
 
 
@@ -42,5 +44,16 @@ def team(platform: Platform[Any]) -> Team:
 
 
 @pytest.fixture
-def office(platform: Platform[Any], team: Team, stack: Stack) -> Office:
-    return Office(platform, team, stack)
+def desk(platform: Platform[Any], team: Team, stack: Stack) -> Desk:
+    return Desk(platform, team, stack)
+
+
+@pytest.fixture
+def office(platform: Platform[Any]) -> Iterator[PostOffice]:
+    """The mail server that the platform's settings name."""
+    office = PostOffice()
+    office.open()
+    changes = {"smtp_url": Secret(AnyUrl(office.url)), "letters_a_minute": 10_000}
+    platform.__dict__["settings"] = platform.settings.model_copy(update=changes)
+    yield office
+    office.shut()

@@ -81,6 +81,20 @@ class Crowd:
             for job in due:
                 fanout.notify(self.platform, self.hints, job, BUDGET)  # type: ignore[arg-type]
 
+    def task(self, job: str) -> None:
+        """What one task does."""
+        fanout.notify(self.platform, self.hints, f"{self.name}/{job}", BUDGET)  # type: ignore[arg-type]
+
+    def finish(self) -> None:
+        """Work until it is complete, or waits for people; with the waiting for time skipped."""
+        for _ in range(200):
+            self.work()
+            due = [job["nextRunAt"] for job in self.jobs().values() if job["nextRunAt"]]
+            if not due:
+                return
+            self.platform.clock.now = max(min(due), self.platform.clock())  # type: ignore[attr-defined]
+        raise AssertionError(f"it goes on and on: {self.jobs()}")
+
     def notices(self, uid: str) -> list[dict[str, Any]]:
         found = self.db.collection("users", uid, "notices").stream()
         return [{"name": notice.id, **(notice.to_dict() or {})} for notice in found]
@@ -94,6 +108,13 @@ class Crowd:
         """The ledger's rows, by account id."""
         found = self.db.collection_group("deliveries").stream()
         return {row.reference.path.split("/")[1]: row.to_dict() or {} for row in found}
+
+    def is_terminal(self) -> bool:
+        """Whether everybody who is still there was told, or has a letter that a server took."""
+        told, rows = {*self.told()}, self.rows()
+        taken = {uid for uid, row in rows.items() if row["state"] in ("accepted", "delivered")}
+        leaving = {uid for uid in self.uids if self.profile(uid).get(["state"]).get("state") == "erasing"}
+        return set(self.uids) <= told | taken | leaving
 
     def leave(self, uid: str) -> None:
         """Ask to be erased."""

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from astra import breach, incident_report
 from astra.clocks import running
-from tests.functions.breach.office import SAID, Office
+from tests.functions.breach.desk import SAID, Desk
 
 AT = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
 
@@ -26,49 +26,49 @@ class Screen:
         return self._shown.getvalue()
 
 
-def command(office: Office, *words: str) -> str:
+def command(desk: Desk, *words: str) -> str:
     screen = Screen()
-    breach.run(office.platform, screen.console, breach.parser().parse_args(words))
+    breach.run(desk.platform, screen.console, breach.parser().parse_args(words))
     return screen.text()
 
 
-def test_at_three_in_the_morning(office: Office) -> None:
-    assert command(office) == "nothing is open\n"
-    name = office.report()
-    assert "then confirm_incident" in command(office)
-    office.confirm(name)
-    office.clock.step(hours=13)
-    shown = command(office)
+def test_at_three_in_the_morning(desk: Desk) -> None:
+    assert command(desk) == "nothing is open\n"
+    name = desk.report()
+    assert "then confirm_incident" in command(desk)
+    desk.confirm(name)
+    desk.clock.step(hours=13)
+    shown = command(desk)
     assert "own-draft" in shown
     assert "█" * 10 in shown
     assert "11 h left" in shown
     assert "describe_incident" in shown
-    office.clock.step(hours=12)
-    assert "1 h late" in command(office)
-    office.describe(name)
-    office.gather(name)
-    assert "close_incident" in command(office)
-    assert "1 open" in command(office)
+    desk.clock.step(hours=12)
+    assert "1 h late" in command(desk)
+    desk.describe(name)
+    desk.gather(name)
+    assert "close_incident" in command(desk)
+    assert "1 open" in command(desk)
 
 
-def test_it_shows_what_is_sent_and_its_hash(office: Office, tmp_path: Path) -> None:
-    name = office.report()
-    office.confirm(name)
+def test_it_shows_what_is_sent_and_its_hash(desk: Desk, tmp_path: Path) -> None:
+    name = desk.report()
+    desk.confirm(name)
     with pytest.raises(ValueError, match="missing"):
-        command(office, "notice", name)
-    office.describe(name)
-    draft = command(office, "draft", name, "gdpr-authority", "initial")
+        command(desk, "notice", name)
+    desk.describe(name)
+    draft = command(desk, "draft", name, "gdpr-authority", "initial")
     assert f"Nature: {SAID['nature']}" in draft
     assert "sha256 " in draft
-    assert "Notice of Data Breach" in command(office, "notice", name)
-    office.contain(name, "freeze-exports")
-    command(office, "report", name, str(tmp_path / "report.html"))
+    assert "Notice of Data Breach" in command(desk, "notice", name)
+    desk.contain(name, "freeze-exports")
+    command(desk, "report", name, str(tmp_path / "report.html"))
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<svg" in page
     assert "Contained: freeze exports" in page
-    assert "freeze-exports" in command(office, "show", name)
+    assert "freeze-exports" in command(desk, "show", name)
     with pytest.raises(LookupError):
-        command(office, "show", "f" * 20)
+        command(desk, "show", "f" * 20)
 
 
 def incident(**fields: Any) -> dict[str, Any]:

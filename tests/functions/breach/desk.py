@@ -43,7 +43,7 @@ def refused(words: str) -> Iterator[None]:
     assert re.search(words, refusal.value.message), refusal.value.message
 
 
-class Office:
+class Desk:
     """`ada` and `bob` answer for security; `carol` does not."""
 
     def __init__(self, platform: Platform[Any], team: Team, stack: Stack) -> None:
