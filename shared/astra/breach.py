@@ -19,7 +19,7 @@ from astra.clock import iso
 from astra.clocks import BY_NAME, Running
 from astra.incidents import State
 from astra.platform import Platform
-from astra.settings import RedisSettings
+from astra.settings import RetentionSettings
 from astra.timeline import duration
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def main() -> int:
 
     chosen = parser().parse_args()
     try:
-        run(Platform.at_start(RedisSettings), Console(soft_wrap=True), chosen)
+        run(Platform.at_start(RetentionSettings), Console(soft_wrap=True), chosen)
     except (LookupError, ValueError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

@@ -19,11 +19,8 @@ def name_of(store: Store, path: str) -> str:
 def owner(store: Store, path: str) -> tuple[Entry, str] | None:
     """The entry that `path` belongs to and the account id in it, if it names one."""
     entry = claimant(store, path)
-    if entry is None or "{uid}" not in entry.where:
-        return None
-    segment = next(number for number, part in enumerate(entry.where.split("/")) if "{uid}" in part)
-    # Only a key of Redis has more in that part than the id alone.
-    return entry, path.split("/")[segment]
+    uid = entry.owner(path) if entry else None
+    return (entry, uid) if entry and uid else None
 
 
 def lives(name: str) -> timedelta:

@@ -8,12 +8,12 @@ import secrets
 
 from firebase_admin import auth
 
-from astra import honey, policy
+from astra import honey, policy, presence
 from astra.platform import Platform
-from astra.settings import Settings
+from astra.settings import InactivitySettings
 
 
-def plant(platform: Platform[Settings], name: str, email: str, photograph: bytes) -> str:
+def plant(platform: Platform[InactivitySettings], name: str, email: str, photograph: bytes) -> str:
     """Make a honey account of that name and address, which nobody may have or read. Answers its id.
 
     Raises ValueError, or auth.EmailAlreadyExistsError.
@@ -23,7 +23,8 @@ def plant(platform: Platform[Settings], name: str, email: str, photograph: bytes
     auth.create_user(uid=uid, email=email, password=secrets.token_urlsafe(24), app=platform.app)
     batch, profile = db.batch(), db.document("users", uid)
     fields = {"name": name, "email": email, "createdAt": now, "policyVersion": required.version}
-    batch.create(profile, {**fields, "ipLock": False, "jurisdiction": None, "state": "active"})
+    fields |= {"ipLock": False, "jurisdiction": None, "state": "active"}
+    batch.create(profile, fields | {presence.FIELD: presence.seen(platform.settings, now)})
     consent = {"policyVersion": required.version, "policySha256": required.sha256, "givenAt": now}
     batch.create(profile.collection("consents").document("terms"), consent)
     batch.commit()
