@@ -54,8 +54,10 @@ BREACH: Final[tuple[Entry, ...]] = (
 """Collections of their own."""
 
 NOBODYS: Final = {
+    "campaigns/{item}": "what is told to whom as a group, how many they are and how far it is; a separator between two "
+    "account ids, which is nobody's",
     "incidents/{item}": "breaches: detectors, times, numbers by jurisdiction, and staff under keyed pseudonyms",
     "controls/{item}": "what is frozen while a breach is contained",
     "watch:{item}": "how much each principal of the audit log did, under a keyed pseudonym",
 }
-"""What holds nothing about anybody."""
+"""What the breach codebase keeps that holds nothing about anybody."""

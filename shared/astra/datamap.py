@@ -289,8 +289,6 @@ NOT_PERSONAL: Final = {
     "findings/{item}": "what staff must see to: of agreements and processors",
     **NOBODYS,
     "rounds/{item}": "how far a round through all stores is, and what it did",
-    "campaigns/{item}": "what is told to whom as a group, how many they are and how far it is; a separator between two "
-    "account ids, which is nobody's",
     "log/{item}": "tiles and checkpoint of the transparency log: hashes, times, and staff under keyed pseudonyms",
     "rate:{item}": "how many requests somebody made in this minute: whose they are nobody can tell",
 }
