@@ -38,7 +38,7 @@ def uid_of(number: int) -> str:
 
 
 def _evidence() -> list[dict[str, Any]]:
-    from tests.functions.breach import audit_log  # noqa: PLC0415
+    from local import audit_log  # noqa: PLC0415
 
     at = datetime.now(UTC) - timedelta(hours=1)
     every = _FEW // _AFFECTED

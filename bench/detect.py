@@ -31,7 +31,7 @@ def run() -> Iterator[str]:
 
 def entries() -> list[bytes]:
     """What an ordinary hour is made of: lookups, objects, uses of the key service, listings, and our own lines."""
-    from tests.functions.breach import audit_log  # noqa: PLC0415
+    from local import audit_log  # noqa: PLC0415
 
     dice, at = random.Random(5), datetime.now(UTC).replace(minute=0, second=0, microsecond=0)  # noqa: S311
     accounts = [f"{name}-functions@demo-astra.iam.gserviceaccount.com" for name in ("signup", "uploads", "usage")]

@@ -17,9 +17,9 @@ import alarms
 import page
 from astra import breach_words, campaigns, erasure, holds, honey, tlog
 from astra.campaigns import State
+from local import audit_log
 from local.stack import Stack
 from tests.colleagues import logged
-from tests.functions.breach import audit_log
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.desk import SAID, THIEF, Desk, refused
 from watching import watch

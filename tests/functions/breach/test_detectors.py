@@ -14,8 +14,8 @@ from astra.pseudonyms import Pseudonyms
 from astra.thresholds import Thresholds
 from counting import judge, marks
 from detectors import Watch, instant
+from local import audit_log
 from signals import Detector, Mark, Severity, Signal, Unreadable, decode, hour_of
-from tests.functions.breach import audit_log
 
 NAMES = Pseudonyms(bytes(range(32)))
 WATCH = Watch(NAMES, frozenset({"deploy@p.gserviceaccount.com"}), lambda: True)

@@ -9,8 +9,8 @@ from google.cloud import firestore
 import evidence
 from astra import breach_words, holds, tlog
 from astra.platform import Platform
+from local import audit_log
 from tests.colleagues import logged
-from tests.functions.breach import audit_log
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.desk import THIEF, Desk
 

@@ -16,10 +16,10 @@ from astra.breach import DEPLOYING
 from astra.limits import connect
 from astra.platform import Platform
 from astra.staff import Role
+from local import audit_log
 from local.stack import Stack
 from signals import Detector
 from tests.colleagues import Team, logged
-from tests.functions.breach import audit_log
 from watching import listen, watch
 
 THIEF = "thief@example.com"

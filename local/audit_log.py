@@ -1,4 +1,7 @@
-"""Entries of Cloud Audit Logs as Cloud Logging writes them, whole: also what the watch must leave out at once."""
+"""Entries of Cloud Audit Logs as Cloud Logging writes them, whole: also what the watch must leave out at once.
+
+For tests, benchmarks and the demo, which give them to the stand-in for Cloud Logging: the emulators write none.
+"""
 
 import itertools
 import json
