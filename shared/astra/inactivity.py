@@ -27,6 +27,7 @@ from astra.campaigns import Channel
 from astra.clock import Clock, iso
 from astra.documents import fetch
 from astra.entries import ACCOUNT_ID
+from astra.honey import is_honey
 from astra.notices import Kind
 from astra.platform import Platform
 from astra.presence import DAY, FIELD, FIRST, LAST, seen
@@ -84,7 +85,10 @@ class Inactive(Round):
         self._platform = platform
 
     def work(self, rows: Snapshots) -> "Counter[str]":
-        """One step of each."""
+        """One step of each, but for an account that nobody has and nobody may touch."""
+        honey = {row.id for row in rows if is_honey(self._platform.pseudonyms, row.id)}
+        self._skipped |= {row.reference.path for row in rows if row.id in honey}
+        rows = [row for row in rows if row.id not in honey]
         known = at_auth(self._platform, [row.id for row in rows])
         counts: Counter[str] = Counter()
         for row in rows:
