@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Container
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -57,6 +58,7 @@ class Cascade:
         self._holds = holds.reference(platform.db, subject)
         self._artefacts = Artefacts(platform.settings)
         self._trees: dict[Store, Trees] = {}
+        self._held_now: dict[str, Any] | None = None
         self._steps: dict[str, Callable[[dict[str, Any]], Changes | Pause | Atomic]] = {
             FIRST: self._freeze,
             Store.REPLICATE: self._delete_artefacts,
@@ -72,6 +74,9 @@ class Cascade:
     def page(self, job: dict[str, Any]) -> Changes | Pause | Atomic:
         """Do one bounded piece of work: of the current step, or of the next one that finds anything to delete."""
         changes: Changes = {}
+        self._held_now = None
+        if job["step"] == Store.REPLICATE:
+            self._trees_of(Store.FIRESTORE, self._platform.db, job)  # looks ahead while the other stores are asked
         while True:
             try:
                 outcome = self._steps[job["step"]](job)
@@ -84,13 +89,17 @@ class Cascade:
             changes |= outcome
             closed, went_on = job["step"] == FIRST, outcome.get("step", job["step"]) == job["step"]
             if closed or went_on or outcome.get("counts", job["counts"]) != job["counts"]:
+                if job["step"] not in self._trees:
+                    self._trees.clear()  # what has been looked ahead at is old by now
                 return changes
             # Nothing was deleted: to go on without a checkpoint repeats nothing but looking.
             job = {**job, **outcome}
 
     def _held(self) -> dict[str, Any]:
         """The entries that no page may delete from, asked anew for each page: a hold counts from when it is placed."""
-        return holds.held(self._holds.get(), self._platform.clock())
+        if self._held_now is None:
+            self._held_now = holds.held(self._holds.get(), self._platform.clock())
+        return self._held_now
 
     def _entries(self, store: Store, held: Container[str]) -> list[Entry]:
         """What of the data map a step deletes."""
@@ -103,7 +112,6 @@ class Cascade:
     def _freeze(self, job: dict[str, Any]) -> Changes:
         """Close every door: no sign-in, no new token, no new key. Note what the person's data is found by."""
         uid, now = job["uid"], self._platform.clock()
-        self._trees.clear()
         email, enrolled_until = None, job["createdAt"]
         try:
             # Disabled, and every token from before this second revoked, in one request.
@@ -159,16 +167,19 @@ class Cascade:
         return {**noted, **self._went_on(job, +deleted, page[-1].id)}
 
     def _delete_objects(self, job: dict[str, Any]) -> Changes:
-        person, deleted = person_of(job, self._subject), Counter[str]()
-        for entry in self._entries(Store.STORAGE, self._held()):
+        person, deleted, bucket = person_of(job, self._subject), Counter[str](), self._platform.bucket
+        entries = self._entries(Store.STORAGE, self._held())
+
+        def listed(entry: Entry) -> list[Blob]:
             # Every generation: on a bucket with versioning, the old ones too.
-            most = _PAGE - deleted.total()
-            blobs = self._platform.bucket.list_blobs(prefix=person.place(entry), versions=True, max_results=most)
-            listed = list(blobs)
-            with ThreadPoolExecutor(_HANDS) as hands:
-                deleted[entry.name] += sum(hands.map(_delete_object, listed))
-            if len(listed) >= most:
-                return self._went_on(job, +deleted, None)
+            return list(bucket.list_blobs(prefix=person.place(entry), versions=True, max_results=_PAGE))
+
+        with ThreadPoolExecutor(_HANDS) as hands:
+            listings = list(hands.map(listed, entries))
+            for entry, blobs in zip(entries, listings, strict=True):
+                deleted[entry.name] += sum(hands.map(_delete_object, blobs))
+        if any(len(blobs) == _PAGE for blobs in listings):
+            return self._went_on(job, +deleted, None)
         return self._ended(job, +deleted)
 
     def _delete_keys(self, job: dict[str, Any]) -> Changes:
@@ -187,12 +198,12 @@ class Cascade:
         trees = self._trees_of(Store.FIRESTORE, self._platform.db, job)
         page = trees.page(job["cursor"])
 
-        def write(transaction: firestore.Transaction, read: Snapshots) -> Changes:
+        def write(batch: firestore.WriteBatch, read: Snapshots) -> Changes:
             held = self._with_keys(job, holds.held(read[0], self._platform.clock()))
-            deleted = trees.delete(transaction, page, read[1:], held)
+            deleted = trees.delete(batch, page, read[1:], held)
             return self._went_on(job, deleted, page.cursor) if page.cursor else self._ended(job, deleted)
 
-        return Atomic(write, (self._holds, *page.roots))
+        return Atomic(write, (self._holds, *page.roots), rare=not page.roots)
 
     def _delete_wrapped_keys(self, job: dict[str, Any]) -> Changes:
         """A page of the other database, where the job is not: a crash before the checkpoint repeats it."""
@@ -201,12 +212,16 @@ class Cascade:
         page, batch = trees.page(job["cursor"]), db.batch()
         held = self._with_keys(job, self._held())
         deleted = trees.delete(batch, page, fetch(db, *page.roots), held)
-        batch.commit()
+        if deleted:
+            batch.commit()
         return self._went_on(job, deleted, page.cursor) if page.cursor else self._ended(job, deleted)
 
     def _trees_of(self, store: Store, db: firestore.Client, job: dict[str, Any]) -> Trees:
         # Kept from page to page: it has looked ahead.
-        return self._trees.setdefault(store, Trees(db, store, person_of(job, self._subject)))
+        if store not in self._trees:
+            everywhere = job["reopened"] > 0
+            self._trees[store] = Trees(db, store, person_of(job, self._subject), everywhere=everywhere)
+        return self._trees[store]
 
     def _with_keys(self, job: dict[str, Any], held: dict[str, Any]) -> dict[str, Any]:
         """What is held, with what it takes to find and to read it."""
@@ -272,10 +287,10 @@ class Cascade:
             ending = {**forgotten, "state": "verified", "certificate": certificate, "nextRunAt": None}
         entry = tlog.Entry(tlog.Action.ERASURE_CERTIFIED, certificate, now, self._subject)
 
-        def unless_holds_changed(transaction: firestore.Transaction, read: Snapshots) -> Changes:
+        def unless_holds_changed(batch: firestore.WriteBatch, read: Snapshots) -> Changes:
             if read[0].update_time != stored.update_time:
                 return {"cursor": None}  # placed or released meanwhile, a hold makes the certificate untrue: look again
-            return {**ending, "logged": tlog.append(transaction, self._platform.db, entry)}
+            return {**ending, "logged": tlog.append(batch, self._platform.db, entry)}
 
         return Atomic(unless_holds_changed, (self._holds,))
 
@@ -288,8 +303,8 @@ def person_of(job: dict[str, Any], subject: Pseudonym) -> Subject:
 def _after(changes: Changes, outcome: Pause | Atomic) -> Pause | Atomic:
     """`outcome`, with the changes of the steps before it."""
     if isinstance(outcome, Pause):
-        return Pause({**changes, **outcome.changes}, outcome.until)
-    return Atomic(lambda *given: {**changes, **outcome.write(*given)}, outcome.reads)
+        return replace(outcome, changes={**changes, **outcome.changes})
+    return replace(outcome, write=lambda *given: {**changes, **outcome.write(*given)})
 
 
 def _delete_object(blob: Blob) -> int:

@@ -89,9 +89,9 @@ class Sequencer:
     def _assign(self, pending: "list[firestore.DocumentSnapshot[Any]]", size: int) -> Atomic:
         ordered = sorted(pending, key=lambda entry: (entry.get("at"), entry.id))
 
-        def write(transaction: firestore.Transaction, _: object) -> dict[str, Any]:
+        def write(batch: firestore.WriteBatch, _: object) -> dict[str, Any]:
             for index, entry in enumerate(ordered, size):
-                transaction.update(entry.reference, {"index": index})
+                batch.update(entry.reference, {"index": index})
                 self._leaves[index] = tlog.leaf(entry.to_dict() or {})
             return {"size": size + len(ordered)}
 
