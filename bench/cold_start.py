@@ -23,7 +23,11 @@ _BARE = {
     "erasure": f"{_FUNCTIONS}; from firebase_functions import tasks_fn, scheduler_fn; from firebase_admin import auth,"
     " functions; import redis, rfc8785; from google.cloud import storage",
     "governance": f"{_FUNCTIONS}; from firebase_functions import scheduler_fn; import rfc8785;"
-    " from cryptography.hazmat.primitives.asymmetric import ed25519",
+    " from cryptography.hazmat.primitives.asymmetric import ed25519; import redis",
+    "retention": f"{_FUNCTIONS}; from firebase_functions import scheduler_fn; from firebase_admin import auth;"
+    " import redis, rfc8785",
+    "breach": f"{_FUNCTIONS}; from firebase_functions import tasks_fn, scheduler_fn, pubsub_fn;"
+    " from firebase_admin import auth, functions; import redis, rfc8785, smtplib, ssl, jinja2",
 }
 
 

@@ -76,7 +76,7 @@ def photograph(megapixels: int) -> bytes:
     """A JPEG as a phone makes it: detail everywhere, 4:2:0, quality 90."""
     from PIL import Image  # noqa: PLC0415
 
-    from local.story import PHOTOGRAPH  # noqa: PLC0415
+    from local.life import PHOTOGRAPH  # noqa: PLC0415
 
     width = int((megapixels * 1e6 * 4 / 3) ** 0.5)
     size = (width, width * 3 // 4)

@@ -10,6 +10,7 @@ from rich.table import Table
 from local import story
 from local.client import CallError
 from local.stack import Stack, StackError
+from local.telling import Broken
 
 
 class Narrator:
@@ -58,7 +59,7 @@ def main() -> int:
             os.environ.update(stack.environment())
             try:
                 story.tell(stack, narrator)
-            except (story.Broken, CallError) as failure:
+            except (Broken, CallError) as failure:
                 narrator.check(f"the story goes on: {failure}", held=False)
             except Exception:
                 stack.check()  # a dead emulator says so in one line; anything else is a fault of ours

@@ -6,13 +6,16 @@ For the tests, the demo and `up`.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import psutil  # type: ignore[import-untyped]
@@ -26,9 +29,10 @@ from local.supervised import Supervised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 EMULATORS = ("auth", "functions", "firestore", "storage", "pubsub", "tasks", "eventarc")
+#: Locked by the one stack of this machine that is starting.
+_STARTING = Path(tempfile.gettempdir()) / f"astra-stack-{os.getuid()}.lock"
 #: Seconds the emulators may take to start; between two looks.
 START_DEADLINE, POLL = 180.0, 0.25
 #: Seconds between two lines of progress.
@@ -144,7 +148,11 @@ class Stack:
             StackError: a port is taken, set-up has not been run, or something did not start; nothing is left running.
         """
         try:
-            self._start()
+            # firebase-tools asks each codebase what is in it at the first port from 8081 on that looks free: two that
+            # start at once ask each other's.
+            with _STARTING.open("w") as turn:
+                fcntl.flock(turn, fcntl.LOCK_EX)
+                self._start()
         except BaseException:
             self.stop()
             raise

@@ -10,8 +10,8 @@ from astra.datamap import NOT_PERSONAL
 from astra.entries import Store
 from astra.platform import Platform
 from local.client import Client
+from local.life import PHOTOGRAPH, wait_sealed
 from local.stack import Stack
-from local.story import PHOTOGRAPH, wait_sealed
 
 # Tests put data where no code of ours would, to see it found there: all of it below a collection of this name.
 _PLANTED = "planted"

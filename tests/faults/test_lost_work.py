@@ -13,9 +13,10 @@ from PIL import Image
 from astra import erasure
 from astra.platform import Platform
 from local.client import Client
+from local.life import PHOTOGRAPH, wait_sealed
 from local.scan import scan
 from local.stack import Stack
-from local.story import PHOTOGRAPH, wait_for, wait_sealed
+from local.telling import wait_for
 
 
 def workers(function: str) -> list[psutil.Process]:

@@ -14,9 +14,10 @@ from astra.platform import Platform
 from astra.tombstones import Erased
 from astra.transactions import transact
 from local.client import CallError, Client, Person
+from local.life import develop, needles
 from local.scan import scan
 from local.stack import Stack
-from local.story import develop, needles, wait_for
+from local.telling import wait_for
 
 UPLOADS, WRITES = 4, 20
 

@@ -12,9 +12,10 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore, storage
 
 from local.client import CallError, Client, Person
+from local.life import PHOTOGRAPH, wait_sealed
 from local.scan import scan
 from local.stack import Stack
-from local.story import PHOTOGRAPH, wait_for, wait_sealed
+from local.telling import wait_for
 
 PHOTO = PHOTOGRAPH.read_bytes()
 

@@ -21,9 +21,10 @@ from astra import tombstones
 from astra.platform import Platform
 from local.client import CallError, Client, Person
 from local.http_stand_in import Fault
+from local.life import PHOTOGRAPH, needles, wait_sealed
 from local.scan import scan
 from local.stack import Stack
-from local.story import PHOTOGRAPH, needles, wait_for, wait_sealed
+from local.telling import wait_for
 from tests.people import Somebody, generate, settle
 
 CROWD = 2000

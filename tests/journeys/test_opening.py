@@ -9,8 +9,8 @@ from PIL import Image
 
 from astra.platform import Platform
 from local.client import Client, Person
+from local.life import PHOTOGRAPH, wait_sealed
 from local.stack import Stack
-from local.story import PHOTOGRAPH, wait_sealed
 
 
 class Gallery:

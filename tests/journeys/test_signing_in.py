@@ -13,7 +13,7 @@ from astra.platform import Platform
 from local.client import CallError, Client, Person
 from local.scan import scan
 from local.stack import Stack
-from local.story import wait_for
+from local.telling import wait_for
 from tests.journeys.test_bad_input import refusal
 
 CANARY = "203.0.113.77"

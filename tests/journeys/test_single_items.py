@@ -7,9 +7,10 @@ import pytest
 from astra import erasure
 from astra.platform import Platform
 from local.client import CallError, Client
+from local.life import PHOTOGRAPH, wait_sealed
 from local.scan import scan
 from local.stack import Stack
-from local.story import PHOTOGRAPH, wait_for, wait_sealed
+from local.telling import wait_for
 
 
 def test_an_image_is_deleted_for_good_and_only_by_its_owner(

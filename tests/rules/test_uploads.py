@@ -7,8 +7,8 @@ import pytest
 
 from astra.platform import Platform
 from local.client import Client
+from local.life import PHOTOGRAPH, wait_sealed
 from local.stack import Stack
-from local.story import PHOTOGRAPH, wait_sealed
 from tests.rules.cast import OWNERS, Cast
 from tests.rules.objects import Objects
 from tests.rules.uploads import HOSTILE, MOST, Hostile

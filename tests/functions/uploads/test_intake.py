@@ -8,7 +8,7 @@ from PIL import Image, ImageChops, ImageCms, ImageStat, JpegImagePlugin
 from PIL.ExifTags import IFD, Base
 
 import intake
-from local.story import PHOTOGRAPH
+from local.life import PHOTOGRAPH
 
 ORIENTATION = Base.Orientation
 

@@ -21,7 +21,7 @@ import intake
 import sealing
 from astra import cobblestone, tombstones
 from astra.platform import Platform
-from local.story import PHOTOGRAPH
+from local.life import PHOTOGRAPH
 
 PHOTO = PHOTOGRAPH.read_bytes()
 SEALED = ["images", "thumbs"]
