@@ -8,18 +8,16 @@ after the quiet period and reopens the cascade if anything is left that no legal
 import logging
 from collections import Counter
 from collections.abc import Callable, Container
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
 from firebase_admin import auth
-from google.api_core.exceptions import NotFound
 from google.cloud import firestore
-from google.cloud.storage import Blob
 
 import certificates
 import copies
+import objects
 import verifier
 from artefacts import Artefacts, Prediction
 from astra import holds, limits, log, policy, tlog, tombstones
@@ -34,9 +32,7 @@ from astra.pseudonyms import Pseudonym
 from astra.settings import ErasureSettings
 from trees import Trees
 
-_PAGE: Final = 400
 _PREDICTIONS: Final = 20
-_HANDS: Final = 8
 _MOST_REOPENINGS: Final = 10
 _LONG: Final = timedelta(minutes=1)
 """After this the verification makes a checkpoint: well within a worker's lease."""
@@ -167,20 +163,9 @@ class Cascade:
         return {**noted, **self._went_on(job, +deleted, page[-1].id)}
 
     def _delete_objects(self, job: dict[str, Any]) -> Changes:
-        person, deleted, bucket = person_of(job, self._subject), Counter[str](), self._platform.bucket
-        entries = self._entries(Store.STORAGE, self._held())
-
-        def listed(entry: Entry) -> list[Blob]:
-            # Every generation: on a bucket with versioning, the old ones too.
-            return list(bucket.list_blobs(prefix=person.place(entry), versions=True, max_results=_PAGE))
-
-        with ThreadPoolExecutor(_HANDS) as hands:
-            listings = list(hands.map(listed, entries))
-            for entry, blobs in zip(entries, listings, strict=True):
-                deleted[entry.name] += sum(hands.map(_delete_object, blobs))
-        if any(len(blobs) == _PAGE for blobs in listings):
-            return self._went_on(job, +deleted, None)
-        return self._ended(job, +deleted)
+        person, entries = person_of(job, self._subject), self._entries(Store.STORAGE, self._held())
+        deleted, more = objects.delete_page(self._platform.bucket, person, entries)
+        return self._went_on(job, deleted, None) if more else self._ended(job, deleted)
 
     def _delete_keys(self, job: dict[str, Any]) -> Changes:
         index, redis = limits.index_of(job["uid"]), self._platform.redis
@@ -305,11 +290,3 @@ def _after(changes: Changes, outcome: Pause | Atomic) -> Pause | Atomic:
     if isinstance(outcome, Pause):
         return replace(outcome, changes={**changes, **outcome.changes})
     return replace(outcome, write=lambda *given: {**changes, **outcome.write(*given)})
-
-
-def _delete_object(blob: Blob) -> int:
-    try:
-        blob.delete(if_generation_match=blob.generation)
-    except NotFound:
-        return 0
-    return 1

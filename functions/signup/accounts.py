@@ -1,6 +1,5 @@
 """What Firebase Auth asks us before it makes an account or lets somebody in."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -9,6 +8,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 
 import receipts
+import revisions
 from astra import log, network, policy, tlog, tombstones
 from astra.documents import fetch
 from astra.platform import Platform
@@ -16,7 +16,7 @@ from astra.policy import Policy
 from astra.settings import SignupSettings
 from astra.transactions import transact
 from enrolment import ENROLMENTS
-from revisions import Inactive, Revision, lock
+from revisions import lock
 
 _CODE: Final = "Ask for a code by e-mail: it lets you in."
 
@@ -60,8 +60,7 @@ def before_create(platform: Platform[SignupSettings], asked: Asked) -> None:
             transaction.create(profile.collection("consents").document(purpose), receipt)
             tlog.append(transaction, db, receipts.logged(subject, purpose, receipt, form["createdAt"]))
         if locked:
-            kept = {"network": platform.pseudonyms.of_network(asked.uid, str(at)), "since": now}
-            transaction.create(lock(platform, asked.uid), kept)
+            transaction.create(lock(platform, asked.uid), revisions.locked(platform, asked.uid, str(at), now))
         transaction.delete(enrolment)
         return True
 
@@ -98,10 +97,11 @@ def before_sign_in(platform: Platform[SignupSettings], asked: Asked) -> None:
     if fields["ipLock"] and not _is_home(platform, asked, locked.to_dict() or {}):
         raise _refused(FunctionsErrorCode.PERMISSION_DENIED, "Sign-in is locked to another network.")
     if fields["ipLock"] and locked.get("network") is None:
-        _revise(platform, uid, lambda revision: revision.lock(str(network.masked(asked.address or ""))))
+        at = str(network.masked(asked.address or ""))
+        revisions.revise(platform, uid, lambda revision: revision.lock(at), platform.clock())
     if asked.email and fields["email"] != asked.email:
         address = asked.email
-        _revise(platform, uid, lambda revision: revision.rectify({"email": address}))
+        revisions.revise(platform, uid, lambda revision: revision.rectify({"email": address}), platform.clock())
 
 
 def _profile(form: dict[str, Any], email: str | None, now: datetime, *, locked: bool) -> dict[str, Any]:
@@ -134,14 +134,6 @@ def _is_home(platform: Platform[SignupSettings], asked: Asked, locked: dict[str,
     if opened is not None:  # by a code: the first who comes in time, and knows the password, says where home is
         return bool(opened > platform.clock())
     return locked.get("network") == platform.pseudonyms.of_network(asked.uid, at)
-
-
-def _revise(platform: Platform[SignupSettings], uid: str, change: Callable[[Revision], None]) -> None:
-    """Change a profile on the way in. Who begins to be erased just then does not come in."""
-    try:
-        transact(platform.db, lambda transaction: change(Revision(platform, transaction, uid, platform.clock())))
-    except Inactive:
-        raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is being deleted.") from None
 
 
 def _refused(code: FunctionsErrorCode, why: str) -> HttpsError:

@@ -12,6 +12,7 @@ import pytest
 from google.api_core.exceptions import GoogleAPICallError
 
 import cascade
+import objects
 from astra import jobs
 from astra.entries import Store
 from astra.platform import Platform
@@ -29,7 +30,7 @@ _processes.set_forkserver_preload(["firebase_admin.auth", "google.cloud.storage"
 
 @pytest.fixture
 def ada(platform: Platform[Any], monkeypatch: pytest.MonkeyPatch) -> Somebody:
-    monkeypatch.setattr(cascade, "_PAGE", PAGE)
+    monkeypatch.setattr(objects, "_PAGE", PAGE)
     settle(platform, f"demo-{secrets.token_hex(6)}")
     ada = Somebody(platform)
     generate(platform, ada.uid)
