@@ -30,6 +30,7 @@ UID: Final = re.compile(r"(?!\.{1,2}$)(?!__.*__$)[^/\s\ud800-\udfff]{1,128}")
 """An account id: part of paths, so nothing that leads elsewhere there or can't be written."""
 _YEAR_10000: Final = 253_402_300_800
 _DEEPEST: Final = 20
+_UNREADABLE: Final = 'The body must be JSON of the form {"data": {…}}.'
 _REFUSALS: Final = Limit(600)
 """How often a network may send what is not even a request, or no valid token with it."""
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
@@ -110,12 +111,12 @@ def on_call(
                 body = request.get_json(silent=True)
             except RecursionError:
                 body = None
+            readable = request.method != "POST" or (
+                isinstance(body, dict) and set(body) == {"data"} and not _is_deep(body)
+            )
             # What else stands in it the SDK would log.
-            if request.method == "POST" and (not isinstance(body, dict) or set(body) != {"data"} or _is_deep(body)):
-                message = 'The body must be JSON of the form {"data": {…}}.'
-                return _counted(platform, request, _error(400, "INVALID_ARGUMENT", message))
-            response = inner(request)
-            if response.status_code == HTTPStatus.UNAUTHORIZED:
+            response = inner(request) if readable else _error(400, "INVALID_ARGUMENT", _UNREADABLE)
+            if not readable or response.status_code == HTTPStatus.UNAUTHORIZED:
                 response = _counted(platform, request, response)
             if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                 response.headers["Retry-After"] = str(response.get_json()["error"]["details"]["retryAfterSeconds"])
