@@ -71,8 +71,6 @@ class Cascade:
         """Do one bounded piece of work: of the current step, or of the next one that finds anything to delete."""
         changes: Changes = {}
         self._held_now = None
-        if job["step"] == Store.REPLICATE:
-            self._trees_of(Store.FIRESTORE, self._platform.db, job)  # looks ahead while the other stores are asked
         while True:
             try:
                 outcome = self._steps[job["step"]](job)
@@ -85,8 +83,6 @@ class Cascade:
             changes |= outcome
             closed, went_on = job["step"] == FIRST, outcome.get("step", job["step"]) == job["step"]
             if closed or went_on or outcome.get("counts", job["counts"]) != job["counts"]:
-                if job["step"] not in self._trees:
-                    self._trees.clear()  # what has been looked ahead at is old by now
                 return changes
             # Nothing was deleted: to go on without a checkpoint repeats nothing but looking.
             job = {**job, **outcome}
@@ -108,6 +104,7 @@ class Cascade:
     def _freeze(self, job: dict[str, Any]) -> Changes:
         """Close every door: no sign-in, no new token, no new key. Note what the person's data is found by."""
         uid, now = job["uid"], self._platform.clock()
+        self._trees.clear()
         email, enrolled_until = None, job["createdAt"]
         try:
             # Disabled, and every token from before this second revoked, in one request.

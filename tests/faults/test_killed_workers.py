@@ -74,8 +74,8 @@ def undisturbed() -> dict[str, Any]:
 def test_a_whole_run_goes_through_every_step(ada: Somebody, diary: Path, undisturbed: dict[str, Any]) -> None:
     assert run(ada, diary, 0) == 0
     assert ada.fields()["state"] == "verified"
-    # The last page of wrapped keys finds none, and goes on to the account.
-    steps = [step for step in cascade._STEPS if step != Store.AUTH]
+    # The last page of objects finds none, and goes on to the counters.
+    steps = [step for step in cascade._STEPS if step != Store.REDIS]
     assert list(dict.fromkeys(lines(diary, "page"))) == [f"page {step}" for step in steps]
     moments = len(lines(diary, "moment"))
     assert moments > 2 * POINTS

@@ -35,7 +35,7 @@ def test_who_opens_too_many_images_is_told_when_to_come_back(
 def test_outside_the_emulators_only_our_own_apps_are_answered(
     platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, token: str | None
 ) -> None:
-    monkeypatch.delenv("FUNCTIONS_EMULATOR", raising=False)
+    monkeypatch.setattr(opening, "emulated", lambda: False)
     headers = {"Authorization": "Bearer anything"} | ({} if token is None else {"X-Firebase-AppCheck": token})
     with Flask("test").test_request_context("/?id=ring-0001", headers=headers) as context:
         answer = opening.open_image(platform, context.request)
@@ -46,7 +46,7 @@ def test_outside_the_emulators_only_our_own_apps_are_answered(
 def test_a_verified_app_goes_on_to_be_asked_who_its_user_is(
     platform: Platform[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("FUNCTIONS_EMULATOR", raising=False)
+    monkeypatch.setattr(opening, "emulated", lambda: False)
     seen = []
     # Google's signature can't be made here.
     monkeypatch.setattr(app_check, "verify_token", lambda token, **_: seen.append(token))
