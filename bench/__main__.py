@@ -3,7 +3,7 @@
 import sys
 
 from bench import callable as callables
-from bench import cold_start, erase, images, ledger, seal_stream
+from bench import campaign, cold_start, erase, images, ledger, seal_stream, sweep
 
 BENCHES = {
     "seal-stream": seal_stream.run,
@@ -11,6 +11,8 @@ BENCHES = {
     "erase": erase.run,
     "callable": callables.run,
     "tlog": ledger.run,
+    "campaign": campaign.run,
+    "sweep": sweep.run,
     "cold-start": cold_start.run,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
@@ -27,6 +28,7 @@ def main() -> int:
     up.add_argument("--only", default=",".join(EMULATORS), help="the emulators to start (default: %(default)s)")
     fire = verbs.add_parser("fire", help="fire one schedule of the running stack")
     fire.add_argument("name", help="the scheduled function's name")
+    fire.add_argument("--at", type=_moment, help="as if it had been due then, such as 2031-01-01: a drill of the sweep")
     for verb in (up, fire):
         verb.add_argument("--offset", type=int, default=0, help="added to every port, for a second stack")
     chosen = parser.parse_args()
@@ -34,7 +36,7 @@ def main() -> int:
         if chosen.verb == "up":
             keep_up(tuple(chosen.only.split(",")), chosen.offset)
         else:
-            Stack(offset=chosen.offset).fire(chosen.name)
+            Stack(offset=chosen.offset).fire(chosen.name, chosen.at)
             print(f"fired {chosen.name}")
     except (StackError, ScheduleError, httpx.HTTPError) as failure:
         print(f"local stack: {failure}", file=sys.stderr)
@@ -65,6 +67,11 @@ def overview(stack: Stack) -> Table:
         table.add_row("a function", stack.function_url("NAME"))
         table.add_row("schedules", ", ".join(stack.schedules.names()) or "none")
     return table
+
+
+def _moment(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

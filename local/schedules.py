@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
 import httpx
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 #: Seconds a schedule may run before its client gives up on it.
 PATIENCE = 60.0
@@ -34,15 +38,16 @@ class Schedules:
         backends = self._client.get(f"{self._functions}/backends").raise_for_status().json()["backends"]
         return sorted(t["name"] for backend in backends for t in backend["functionTriggers"] if t.get("schedule"))
 
-    def fire(self, name: str) -> None:
-        """Run one schedule to its end, after any run of it that is under way.
+    def fire(self, name: str, at: datetime | None = None) -> None:
+        """Run one schedule to its end, after any run of it that is under way; `at`, as if it had been due then.
 
         Raises:
             ScheduleError: there is none of that name, it failed, or it took longer than PATIENCE.
         """
         with self._turns[name]:
             try:
-                answer = self._client.post(f"{self._prefix}/{name}-0", json={})
+                due = {"X-CloudScheduler-ScheduleTime": at.isoformat()} if at else {}
+                answer = self._client.post(f"{self._prefix}/{name}-0", json={}, headers=due)
             except httpx.HTTPError as failure:
                 raise ScheduleError(f"schedule {name}: {failure or type(failure).__name__}") from failure
         if answer.status_code == httpx.codes.NOT_FOUND:

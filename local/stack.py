@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Self
 
 import psutil  # type: ignore[import-untyped]
 
-from local import commands, ports, readiness, run_folder, toolchain
+from local import commands, ports, readiness, run_folder, toolchain, webhooks
 from local.mail import MailServer
 from local.paths import LOGS, MAIL, ROOT, shown
 from local.replicate import ReplicateStandIn
@@ -29,6 +29,7 @@ from local.supervised import Supervised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
 EMULATORS = ("auth", "functions", "firestore", "storage", "pubsub", "tasks", "eventarc")
 #: Locked by the one stack of this machine that is starting.
@@ -45,6 +46,8 @@ SETTINGS = {
     "ASTRA_RETRY_DELAY_SECONDS": "1",
     "ASTRA_UNSEALED_AFTER_SECONDS": "10",
     "ASTRA_CHECKPOINT_SECONDS": "1",
+    "ASTRA_POLICY_NOTICE_DAYS": "0.0001",
+    "ASTRA_TRANSFER_WAITING_DAYS": "0.0001",
     "ASTRA_WITNESS_BUCKET": ports.WITNESS_BUCKET,
 }
 
@@ -111,11 +114,11 @@ class Stack:
         """Where an HTTPS or callable function answers."""
         return f"{self.functions_url}/{self.project}/{self.region}/{name}"
 
-    def fire(self, name: str) -> None:
-        """Run one schedule to its end. Raises ScheduleError."""
+    def fire(self, name: str, at: datetime | None = None) -> None:
+        """Run one schedule to its end; `at`, as if it had been due then. Raises ScheduleError."""
         if self.schedules is None:
             raise StackError("this stack runs no functions")
-        self.schedules.fire(name)
+        self.schedules.fire(name, at)
 
     def environment(self) -> dict[str, str]:
         """What a process needs so that the admin clients and the project's own settings find this stack."""
@@ -201,6 +204,7 @@ class Stack:
             raise StackError(busy)
         self.log_dir.mkdir(parents=True, exist_ok=True)
         services = {
+            "ASTRA_BOUNCE_SECRET": webhooks.new_secret(),
             "ASTRA_REDIS_URL": self.redis_url,
             "ASTRA_REPLICATE_TOKEN": self.replicate.token,
             "ASTRA_SMTP_URL": f"smtp://127.0.0.1:{self.ports['smtp']}",

@@ -60,7 +60,15 @@ class Team:
         uid = secrets.token_hex(10)
         auth.create_user(uid=uid, email=f"{uid}@example.com", app=self.platform.app)
         person = Person(self.platform, uid)
-        person.profile.set({"name": uid, "state": "active", "createdAt": self.platform.clock(), "ipLock": False})
+        person.profile.set(
+            {
+                "name": uid,
+                "email": f"{uid}@example.com",
+                "state": "active",
+                "createdAt": self.platform.clock(),
+                "ipLock": False,
+            }
+        )
         # Auth dates a new account's tokens by its own clock, in whole seconds.
         self.platform.clock.now += timedelta(seconds=2)  # type: ignore[attr-defined]
         return person

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from astra.platform import Platform
-from astra.settings import ErasureSettings, LogSettings, SealingSettings, SignupSettings
+from astra.settings import BreachSettings, ErasureSettings, GovernanceSettings, SealingSettings, SignupSettings
 from local.client import Client
 from local.stack import Stack
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _shared: list[Stack] = []
 
 
-class WholeSettings(SealingSettings, ErasureSettings, SignupSettings, LogSettings):
+class WholeSettings(SealingSettings, ErasureSettings, SignupSettings, BreachSettings, GovernanceSettings):
     """Everything: a test may look where no single codebase may."""
 
 
@@ -54,8 +54,9 @@ def stack() -> Iterator[Stack]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `last` look at what all others left behind."""
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    """Tests marked `first` need a stack of their own before there is the shared one; `last` ones look at what all
+    others left behind."""
+    items.sort(key=lambda item: bool(item.get_closest_marker("last")) - bool(item.get_closest_marker("first")))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

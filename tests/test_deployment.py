@@ -128,8 +128,10 @@ def test_app_check_is_enforced_on_every_callable_outside_the_emulators(codebase:
 def test_governance_lists_what_staff_may_do() -> None:
     python, folder = Path(sys.executable), ROOT / CODEBASES["governance"]
     listed = run(python, folder, LIST, ADMIN_PORT="8081")
-    names = ["accept_security_policy", "grant_role", "place_hold", "record_disclosure", "register_processor"]
-    names += ["release_hold", "remove_child", "review", "revoke_role", "sequence", "sign_review"]
+    names = ["accept_security_policy", "cancel_transfer", "grant_role", "place_hold", "plan_transfer", "policy_page"]
+    names += ["preview_campaign", "publish_policy", "record_disclosure", "register_processor", "release_hold"]
+    names += ["remove_child", "resume_campaign", "review", "revoke_role", "send_campaign", "sequence", "sign_review"]
+    names += ["stop_campaign", "withdraw_policy"]
     assert listed.stdout.strip() == str(names), listed.stderr
     started = run(python, folder, LIST)
     for name in ("ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL", "ASTRA_LOG_KEY"):

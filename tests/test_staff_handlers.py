@@ -29,9 +29,14 @@ OWN_BUSINESS = {
     "log_event": "the caller's own events",
     "generate_image": "the caller's own images",
     "request_export": "the caller's own data",
+    "see_notice": "the caller's own notice",
 }
 #: Plain HTTP functions, which have no form that could be looked at: whose each is, and by what it knows them.
-BY_REQUEST = {"open_image": "the caller's own image, by their token"}
+BY_REQUEST = {
+    "open_image": "the caller's own image, by their token",
+    "policy_page": "the published policy, for everybody",
+    "bounced": "nobody's: the mail server's report, by its signature",
+}
 #: What starts a function without anybody asking for it.
 STARTED = {"on_schedule", "on_task_dispatched", "on_object_finalized", "before_user_created", "before_user_signed_in"}
 NAMES_SOMEBODY = {"uid", "subject", "account", "userId", "email"}
@@ -117,6 +122,7 @@ def test_there_are_staff_handlers_to_find() -> None:
     found = {handler.name for handler in handlers(ROOT / CODEBASES["governance"]) if handler.is_privileged()}
     assert {"grant_role", "revoke_role", "sign_review", "place_hold", "release_hold"} <= found
     assert {"record_disclosure", "register_processor", "remove_child"} <= found
+    assert {"publish_policy", "withdraw_policy", "plan_transfer", "cancel_transfer"} <= found
 
 
 MAIN = """

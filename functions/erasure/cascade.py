@@ -269,10 +269,10 @@ class Cascade:
             ending = {**forgotten, "state": "verified", "certificate": certificate, "nextRunAt": None}
         entry = tlog.Entry(tlog.Action.ERASURE_CERTIFIED, certificate, now, self._subject)
 
-        def unless_holds_changed(batch: firestore.WriteBatch, read: Snapshots) -> Changes:
+        def unless_holds_changed(transaction: firestore.Transaction, read: Snapshots) -> Changes:
             if read[0].update_time != stored.update_time:
                 return {"cursor": None}  # placed or released meanwhile, a hold makes the certificate untrue: look again
-            return {**ending, "logged": tlog.append(batch, self._platform.db, entry)}
+            return {**ending, "logged": tlog.append(transaction, self._platform.db, entry)}
 
         return Atomic(unless_holds_changed, (self._holds,))
 

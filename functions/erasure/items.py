@@ -1,19 +1,16 @@
 """Deletion of one image, prompt or event, at its owner's request."""
 
-from contextlib import suppress
 from functools import partial
 from typing import Annotated, Literal
 
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
-from google.api_core.exceptions import NotFound
 from google.cloud import firestore
 from pydantic import AfterValidator, StringConstraints
 
 from astra import holds, log, tombstones
 from astra.callables import Answer, Call, Shape
-from astra.datamap import DATA_MAP
-from astra.entries import Entry, Store, Subject
 from astra.platform import Platform
+from astra.removal import Thing
 from astra.settings import ErasureSettings
 from astra.transactions import transact
 
@@ -33,52 +30,25 @@ class DeleteItem(Shape):
 
 
 def delete_item(platform: Platform[ErasureSettings], call: Call[DeleteItem]) -> Answer:
-    """Delete one of the caller's things. What is gone already is success: after any failure, ask again.
-
-    The key goes first, which makes every copy noise; the record last, so that an unfinished deletion stays visible.
-    """
+    """Delete one of the caller's things. What is gone already is success: after any failure, ask again."""
     uid, now = call.caller.uid, platform.clock()
-    subject = platform.pseudonyms.of_uid(uid)
-    person = Subject(uid, subject, email=None, asked_at=now)
-    places = [(entry, str(person.item(entry, call.data.id))) for entry in DATA_MAP if entry.item == call.data.kind]
+    subject, thing = platform.pseudonyms.of_uid(uid), Thing(platform, uid, call.data.kind, call.data.id)
 
     def documents(transaction: firestore.Transaction, *, delete: bool) -> None:
         tombstones.refuse_erased(transaction, platform.db, subject)
-        stored = holds.reference(platform.db, subject).get(transaction=transaction)
-        # A held prompt is opened by the key of the image that was made of it.
-        held = holds.with_keys(holds.held(stored, now), lambda entry: _is_there(platform, person, entry, call.data.id))
-        if any(entry.name in held for entry, _ in places):
+        if thing.hold(holds.reference(platform.db, subject).get(transaction=transaction), now):
             raise HttpsError(
                 FunctionsErrorCode.FAILED_PRECONDITION,
                 "A legal obligation keeps this for now. It goes when the obligation ends and you ask again.",
             )
-        for entry, place in places:
-            if delete and entry.store is Store.FIRESTORE:
-                transaction.delete(platform.db.document(place))
+        for document in thing.documents if delete else ():
+            transaction.delete(document)
 
     try:
         transact(platform.db, partial(documents, delete=False))
-        for entry, place in places:
-            if entry.store is Store.VAULT:
-                platform.vault_db.document(place).delete()
-        for entry, place in places:
-            if entry.store is Store.STORAGE:
-                _delete_object(platform, place)
+        thing.destroy()
         transact(platform.db, partial(documents, delete=True))
     except tombstones.Erased:
         raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is being deleted.") from None
     log.write(log.Event.ITEM_DELETED)
     return {}
-
-
-def _is_there(platform: Platform[ErasureSettings], person: Subject, entry: Entry, item_id: str) -> bool:
-    place = person.item(entry, item_id)
-    return entry.store is Store.FIRESTORE and platform.db.document(str(place)).get(["__name__"]).exists
-
-
-def _delete_object(platform: Platform[ErasureSettings], name: str) -> None:
-    """Every generation of one object. A longer name that begins alike is another's."""
-    for blob in platform.bucket.list_blobs(prefix=name, versions=True):
-        if blob.name == name:
-            with suppress(NotFound):
-                blob.delete(if_generation_match=blob.generation)

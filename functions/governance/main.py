@@ -2,16 +2,21 @@
 
 from datetime import timedelta
 
-from firebase_functions import options, scheduler_fn
+from firebase_functions import https_fn, options, scheduler_fn
+from flask import Request, Response
 
+import campaigning
 import children
 import disclosing
 import holding
+import policy_pages
 import processing
+import publishing
 import reviewing
 import reviews
 import roles
 import sequencing
+import transferring
 from astra import callables
 from astra.callables import Answer, Call
 from astra.limits import Limit
@@ -77,6 +82,55 @@ def register_processor(call: Call[processing.RegisterProcessor]) -> Answer:
 @callables.on_call(PLATFORM, children.RemoveChild, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
 def remove_child(call: Call[children.RemoveChild]) -> Answer:
     return children.remove_child(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, publishing.PublishPolicy, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def publish_policy(call: Call[publishing.PublishPolicy]) -> Answer:
+    return publishing.publish_policy(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, publishing.WithdrawPolicy, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def withdraw_policy(call: Call[publishing.WithdrawPolicy]) -> Answer:
+    return publishing.withdraw_policy(PLATFORM, call)
+
+
+@https_fn.on_request(region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def policy_page(request: Request) -> Response:
+    return policy_pages.policy_page(PLATFORM, request)
+
+
+@callables.on_call(PLATFORM, transferring.PlanTransfer, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def plan_transfer(call: Call[transferring.PlanTransfer]) -> Answer:
+    return transferring.plan_transfer(PLATFORM, call)
+
+
+@callables.on_call(
+    PLATFORM, transferring.CancelTransfer, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT
+)
+def cancel_transfer(call: Call[transferring.CancelTransfer]) -> Answer:
+    return transferring.cancel_transfer(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, campaigning.SendCampaign, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def send_campaign(call: Call[campaigning.SendCampaign]) -> Answer:
+    return campaigning.send_campaign(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, campaigning.StopCampaign, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def stop_campaign(call: Call[campaigning.StopCampaign]) -> Answer:
+    return campaigning.stop_campaign(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, campaigning.ResumeCampaign, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def resume_campaign(call: Call[campaigning.ResumeCampaign]) -> Answer:
+    return campaigning.resume_campaign(PLATFORM, call)
+
+
+@callables.on_call(
+    PLATFORM, campaigning.PreviewCampaign, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT
+)
+def preview_campaign(call: Call[campaigning.PreviewCampaign]) -> Answer:
+    return campaigning.preview_campaign(PLATFORM, call)
 
 
 @scheduler_fn.on_schedule(

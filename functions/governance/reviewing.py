@@ -11,6 +11,7 @@ from google.cloud import firestore
 import children
 import disclosing
 import processing
+import publishing
 from astra import log, notices, staff, tlog
 from astra.documents import fetch
 from astra.platform import Platform
@@ -23,8 +24,10 @@ _MARKED: Final = {ESCALATED: tlog.Action.REVIEW_ESCALATED, OVERDUE: tlog.Action.
 
 
 def review(platform: Platform[Settings]) -> None:
-    """Open, remind, escalate; tell whom a ban kept from knowing; look at agreements; mend what a crash broke off."""
+    """Open, remind, escalate; let policies take effect; tell whom a ban kept from knowing; look at agreements;
+    mend what a crash broke off."""
     parts: tuple[Callable[[Platform[Settings]], object], ...] = (
+        publishing.take_effect,
         open_reviews,
         advance,
         disclosing.tell,

@@ -36,6 +36,7 @@ _BATCH: Final = 400
 """Entries of one transaction: it may write 500 documents."""
 _MOST: Final = 16_384
 """So many entries may wait for a checkpoint while others still come."""
+_RESTORED: Final = "if Firestore was restored from a backup, `python -m astra.audit recover`"
 _LEAF: Final = ("action", "at", "actor", "commitment", "index")
 
 
@@ -89,9 +90,9 @@ class Sequencer:
     def _assign(self, pending: "list[firestore.DocumentSnapshot[Any]]", size: int) -> Atomic:
         ordered = sorted(pending, key=lambda entry: (entry.get("at"), entry.id))
 
-        def write(batch: firestore.WriteBatch, _: object) -> dict[str, Any]:
+        def write(transaction: firestore.Transaction, _: object) -> dict[str, Any]:
             for index, entry in enumerate(ordered, size):
-                batch.update(entry.reference, {"index": index})
+                transaction.update(entry.reference, {"index": index})
                 self._leaves[index] = tlog.leaf(entry.to_dict() or {})
             return {"size": size + len(ordered)}
 
@@ -130,10 +131,16 @@ class Sequencer:
             raise Refused("the witness's checkpoint is of another log")
         # Beyond `published` it may be: then a run broke off after the witness had answered.
         if not published <= last.size <= size:
-            raise Refused("the witness remembers a longer log, or a shorter one, than is here")
+            raise Refused(f"the witness remembers a longer log, or a shorter one, than is here: {_RESTORED}")
+        if last.size > published and self._assigned(published, last.size) != self._in_tree(published, last.size):
+            raise Refused(f"the witness remembers other entries than have their places here: {_RESTORED}")
         if signer != self._signer.verifier:
             self._refuse_unannounced(last)
         return last
+
+    def _in_tree(self, first: int, size: int) -> list[bytes]:
+        entries = Tiles(self._platform.bucket).entries(first, size)
+        return list(itertools.islice(entries, first % merkle.WIDTH, None))
 
     def _refuse_unannounced(self, last: Checkpoint) -> None:
         """Raise Refused unless the key in use was announced in the tree that an earlier key signed last."""

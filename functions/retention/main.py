@@ -1,10 +1,13 @@
 """Retention: what has outlived its time goes, and whoever has left is asked before they go."""
 
+from datetime import timedelta
+
 from firebase_functions import options, scheduler_fn
 
+import sweeping
 from astra import callables
 from astra.platform import Platform
-from astra.settings import RetentionSettings
+from astra.settings import RetentionSettings, emulated
 
 PLATFORM = Platform.at_start(RetentionSettings)
 REGION = options.SupportedRegion.US_CENTRAL1
@@ -21,5 +24,7 @@ SWEEP_TIMEOUT = 1800
     timeout_sec=SWEEP_TIMEOUT,
 )
 @callables.guarded
-def sweep(_event: scheduler_fn.ScheduledEvent) -> None:
-    """To come."""
+def sweep(event: scheduler_fn.ScheduledEvent) -> None:
+    # Whoever can start a deployed function must not be able to say that everything is over.
+    ahead = event.schedule_time - PLATFORM.clock() if emulated() else timedelta(0)
+    sweeping.sweep(PLATFORM, timedelta(seconds=SWEEP_TIMEOUT * 0.7), ahead)

@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+from google.api_core.exceptions import FailedPrecondition, NotFound
 from google.cloud import firestore
 
 import receipts
 import revisions
-from astra import log, network, policy, tlog, tombstones
+from astra import campaigns, log, network, notices, policy, presence, tlog, tombstones
 from astra.documents import fetch
 from astra.platform import Platform
 from astra.policy import Policy
@@ -49,11 +50,13 @@ def before_create(platform: Platform[SignupSettings], asked: Asked) -> None:
         if not enrolment or not form or form["expireAt"] <= now:
             return False
         tombstones.refuse_erased(transaction, db, subject)
+        announced = campaigns.pending(db, now, transaction)
         agreed = {purpose for purpose in receipts.PURPOSES if form["consents"][purpose]}
         if at is None:
             agreed.discard(receipts.IP_LOCK)  # there is nothing to lock to: let nobody believe that it is
         locked = receipts.IP_LOCK in agreed
-        transaction.create(profile, _profile(form, asked.email, now, locked=locked))
+        noted = {presence.FIELD: presence.seen(platform.settings, now)}
+        transaction.create(profile, _profile(form, asked.email, now, locked=locked) | noted)
         version = Policy(form["policyVersion"], form["policySha256"], form["policyEffectiveAt"])
         for purpose in agreed:
             receipt = receipts.given(subject, purpose, version, form["ageScreen"], form["createdAt"])
@@ -61,6 +64,10 @@ def before_create(platform: Platform[SignupSettings], asked: Asked) -> None:
             tlog.append(transaction, db, receipts.logged(subject, purpose, receipt, form["createdAt"]))
         if locked:
             transaction.create(lock(platform, asked.uid), revisions.locked(platform, asked.uid, str(at), now))
+        # Whoever has a profile by the time that something is announced is told of it there; who has it later, here.
+        for name, notice in announced:
+            if name != f"policy-{version.version}":
+                notices.write(transaction, db, asked.uid, name, notice, now, campaign=name)
         transaction.delete(enrolment)
         return True
 
@@ -89,6 +96,10 @@ def before_sign_in(platform: Platform[SignupSettings], asked: Asked) -> None:
         return
     if fields.get("state") != "active":
         raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is not active. Write to us.")
+    # Also of who is refused below: they know the password, and mean to come back.
+    if presence.is_news(fields, platform.clock()) and not _noted(platform, found):
+        before_sign_in(platform, asked)  # looked at as it is now
+        return
     if required := _not_accepted(platform, fields["policyVersion"]):
         raise _refused(
             FunctionsErrorCode.FAILED_PRECONDITION,
@@ -117,13 +128,13 @@ def _profile(form: dict[str, Any], email: str | None, now: datetime, *, locked: 
 
 
 def _not_accepted(platform: Platform[SignupSettings], version: str) -> Policy | None:
-    """The policy that has been in force for longer than its grace, if `version` is older than it."""
+    """The last policy with material changes that has been in force for longer than its grace, if `version` is older."""
     grace = timedelta(days=platform.settings.policy_grace_days)
-    required = policy.current(platform.db, platform.clock() - grace)
+    required = policy.last_material(platform.db, platform.clock() - grace)
     if version == required.version:
         return None
-    accepted = policy.find(platform.db, version)
-    return required if accepted is None or accepted.effective_at < required.effective_at else None
+    # Who accepted a later one that was withdrawn since has not gone back behind the one in force.
+    return required if version < required.version or policy.find(platform.db, version) is None else None
 
 
 def _is_home(platform: Platform[SignupSettings], asked: Asked, locked: dict[str, Any]) -> bool:
@@ -134,6 +145,23 @@ def _is_home(platform: Platform[SignupSettings], asked: Asked, locked: dict[str,
     if opened is not None:  # by a code: the first who comes in time, and knows the password, says where home is
         return bool(opened > platform.clock())
     return locked.get("network") == platform.pseudonyms.of_network(asked.uid, at)
+
+
+def _noted(platform: Platform[SignupSettings], profile: "firestore.DocumentSnapshot[Any]") -> bool:
+    """Note that somebody was here, unless their profile has changed since it was read; answers whether it has not.
+
+    So of a sign-in and a sweep that would erase them just now, one sees the other. One request, no lock to wait for.
+    """
+    db, batch = platform.db, platform.db.batch()
+    note = {presence.FIELD: presence.seen(platform.settings, platform.clock())}
+    batch.update(profile.reference, note, db.write_option(last_update_time=profile.update_time))
+    try:
+        tombstones.commit_unless_erased(batch, db, platform.pseudonyms.of_uid(profile.id))
+    except tombstones.Erased:
+        raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is being deleted.") from None
+    except (FailedPrecondition, NotFound):
+        return False
+    return True
 
 
 def _refused(code: FunctionsErrorCode, why: str) -> HttpsError:

@@ -87,10 +87,10 @@ def set_ip_lock(platform: Platform[SignupSettings], call: Call[SetIpLock]) -> An
 
 
 def acceptable(platform: Platform[SignupSettings], version: str, now: datetime) -> Policy:
-    """A version that may be agreed to: not one that a newer one has replaced. Refuses the request otherwise."""
+    """A version that may be agreed to: the one in force, or one that is announced. Refuses the request otherwise."""
     in_force = policy.current(platform.db, now)
     asked = in_force if version == in_force.version else policy.find(platform.db, version)
-    if asked is None or asked.effective_at < in_force.effective_at:
+    if asked is None or asked.ended or asked.version < in_force.version:
         raise HttpsError(
             FunctionsErrorCode.FAILED_PRECONDITION,
             f"This version can't be accepted: read version {in_force.version} and agree to it.",

@@ -47,7 +47,8 @@ class Revision:
         self.profile: dict[str, Any] = profile.to_dict() or {}
         if erased.exists or self.profile.get("state") != "active":
             raise Inactive
-        #: The policy that they agreed to last, under which all that they choose stands; None if it is not known here.
+        #: The policy that they agreed to last, under which all that they choose stands unless it was withdrawn; None
+        #: if it is not known here.
         self._agreed = policy.find(platform.db, self.profile["policyVersion"], transaction)
         self._receipts = {snapshot.id: snapshot.to_dict() for snapshot in given if snapshot.exists}
 
@@ -68,8 +69,9 @@ class Revision:
         self._transaction.create(self._profile.collection(_REQUESTS).document(secrets.token_hex(10)), request)
 
     def accept(self, accepted: Policy) -> bool:
-        """Note that a policy was agreed to. Answers whether that is news: who has agreed to a later one has to this."""
-        if self._agreed is not None and self._agreed.effective_at >= accepted.effective_at:
+        """Note that a policy was agreed to. Answers whether that is news: who has agreed to a later one has to this,
+        unless that one was withdrawn."""
+        if self._agreed is not None and not self._agreed.ended and self._agreed.version >= accepted.version:
             return False
         self._transaction.update(self._profile, {"policyVersion": accepted.version})
         self._give(receipts.TERMS, accepted)
@@ -80,7 +82,7 @@ class Revision:
         receipt = self._receipts.get(purpose)
         stands = receipt is not None and receipt["state"] == "given"
         if given and not stands:
-            if self._agreed is None:
+            if self._agreed is None or self._agreed.ended:
                 raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "Read the policy and agree to it first.")
             self._give(purpose, self._agreed)
         elif receipt is not None and stands and not given:

@@ -22,6 +22,7 @@ from astra import cobblestone, log, network
 from astra.callables import caller_of
 from astra.cobblestone import Unopenable
 from astra.documents import fetch
+from astra.expiry import has_expired
 from astra.limits import Limit, TooMany
 from astra.platform import Platform
 from astra.settings import SealingSettings, emulated
@@ -171,7 +172,7 @@ def _find(platform: Platform[SealingSettings], uid: str, image_id: str, variant:
     user = platform.db.collection("users").document(uid)
     record = user.collection("images").document(image_id)
     profile, fields = (found.to_dict() or {} for found in fetch(platform.db, user, record))
-    if profile.get("state") != "active" or fields.get("status") != "ready":
+    if profile.get("state") != "active" or fields.get("status") != "ready" or has_expired(fields, platform.clock()):
         raise _missing()
     full = variant == "full"
     return _Image(

@@ -7,6 +7,7 @@ python -m astra.audit export FROM TO FILE     entries of these days, each with i
 python -m astra.audit key                     the key that the log is verified with
 python -m astra.audit announce VERIFIER       before the log signs with another key: have the old one say so
 python -m astra.audit resume                  let a sequencer that is stuck try again
+python -m astra.audit recover                 after a restored backup: go on from what the witness remembers
 """
 
 import argparse
@@ -20,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Final
 from google.api_core.exceptions import AlreadyExists
 from google.cloud import firestore
 
-from astra import auditing, proofs, tlog
+from astra import auditing, proofs, recovery, tlog
 from astra.clock import iso
 from astra.notes import Verifier, checkpoint_of
 from astra.platform import Platform
 from astra.settings import LogSettings
-from astra.tiles import Tiles
+from astra.tiles import Tampered, Tiles
 from astra.witness import verifiers
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _listing(fields: Iterator[dict[str, Any]]) -> "Table":
 def _verified(report: auditing.Report) -> "Table":
     table = _table("", "")
     table.show_header = False
-    for name in ("size", "checkpoints", "opened", "pending"):
+    for name in ("size", "checkpoints", "opened", "lost", "pending"):
         table.add_row(name, str(getattr(report, name)))
     for problem in report.problems:
         table.add_row("PROBLEM", problem)
@@ -169,6 +170,8 @@ def main() -> int:
     verbs.add_parser("key", help="the key that the log is verified with")
     verbs.add_parser("announce", help="have the old key say which is next").add_argument("verifier")
     verbs.add_parser("resume", help="let a stuck sequencer try again")
+    recovering = verbs.add_parser("recover", help="after a restored backup: go on from what the witness remembers")
+    recovering.add_argument("--yes", action="store_true", help="don't ask")
     chosen = parser.parse_args()
     platform = Platform.at_start(LogSettings)
     actions: dict[str, Callable[[], int | None]] = {
@@ -179,10 +182,11 @@ def main() -> int:
         "key": lambda: _print("\n".join(map(str, verifiers(platform.settings)))),
         "announce": lambda: announce(platform, chosen.verifier),
         "resume": lambda: resume(platform),
+        "recover": lambda: _recovered(platform, sure=chosen.yes),
     }
     try:
         return actions[chosen.verb]() or 0
-    except (LookupError, ValueError) as error:
+    except (LookupError, ValueError, Tampered) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
 
@@ -190,6 +194,26 @@ def main() -> int:
 def _judged(report: auditing.Report) -> int:
     _print(_verified(report))
     return 1 if report.problems else 0
+
+
+def _recovered(platform: Platform[LogSettings], *, sure: bool) -> int:
+    found = recovery.plan(platform)
+    table = _table("", "")
+    table.show_header = False
+    table.add_row("the witness remembers", f"{found.checkpoint.size} entries")
+    table.add_row("records lost", str(found.records_lost))
+    for lost in found.lost:
+        table.add_row("", f"of entries {lost.start} to {lost.stop - 1}")
+    back = sum(place is not None for place in found.places.values())
+    table.add_row("go back to their places", str(back))
+    table.add_row("get new places", str(len(found.places) - back))
+    _print(table)
+    if not sure and input("The log will say for good that these records are lost. Go on? [yes/no] ") != "yes":
+        _print("nothing was changed")
+        return 1
+    recovery.recover(platform, found)
+    _print("the sequencer goes on from there; `verify` says whether all is well")
+    return 0
 
 
 def _exported(platform: Platform[LogSettings], first: datetime, end: datetime, file: Path) -> None:

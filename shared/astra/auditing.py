@@ -4,7 +4,7 @@ The witness holds checkpoints that nobody can change. From the entries in Storag
 again, then each tile, and each of Firestore's entries is compared with the one in the tree and with its own commitment.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
@@ -32,6 +32,8 @@ class Report:
     """Entries in the last witnessed checkpoint."""
     checkpoints: int = 0
     opened: int = 0
+    lost: int = 0
+    """Entries whose records went with a backup that was restored, as the log itself says: see `recovery`."""
     pending: int = 0
     """Entries that have no place yet, or none in a checkpoint."""
     problems: list[str] = field(default_factory=list)
@@ -137,6 +139,7 @@ def _check_documents(platform: Platform[LogSettings], report: Report, entries: l
     """Compare Firestore's entries with those in the tree. Answers the keys that were announced, with where."""
     announced: dict[str, int] = {}
     expected, late = 0, platform.clock() - _LATE
+    missing, declared = set[int](), set[int]()
     for fields in documents(platform.db):
         index = fields["index"]
         if index is None or index >= report.size:
@@ -147,11 +150,12 @@ def _check_documents(platform: Platform[LogSettings], report: Report, entries: l
         if index < expected:
             report.problems.append(f"entry {index} is in Firestore twice")
             continue
-        if index > expected:
-            report.problems.append(f"entries {expected} to {index - 1} are not in Firestore any more")
+        missing.update(range(expected, index))
         expected = index + 1
         if index < len(entries) and tlog.leaf(fields) != entries[index]:
             report.problems.append(f"entry {index} in Firestore is not the one in the tree")
+        else:
+            declared.update(*declared_lost(fields, index))
         match tlog.is_opened_by(fields):
             case None:
                 report.problems.append(f"the record of entry {index} was removed")
@@ -163,9 +167,33 @@ def _check_documents(platform: Platform[LogSettings], report: Report, entries: l
                     announced.setdefault(str((tlog.record(fields) or {}).get("verifier")), index)
             case False:
                 report.problems.append(f"the record of entry {index} is not the one that was committed to")
-    if expected < report.size:
-        report.problems.append(f"entries {expected} to {report.size - 1} are not in Firestore any more")
+    missing.update(range(expected, report.size))
+    report.lost = len(missing & declared)
+    report.problems += [
+        f"entries {gone.start} to {gone.stop - 1} are not in Firestore any more"
+        for gone in ranges(sorted(missing - declared))
+    ]
     return announced
+
+
+def declared_lost(fields: dict[str, Any], index: int) -> Iterator[range]:
+    """The places that an entry says are without a record. It can speak of such alone as were there before it."""
+    if fields["action"] == tlog.Action.RECORDS_LOST and tlog.is_opened_by(fields):
+        for first, last in (tlog.record(fields) or {})["lost"]:
+            yield range(first, min(last + 1, index))
+
+
+def ranges(places: Iterable[int]) -> Iterator[range]:
+    """Places in their order as ranges without a gap."""
+    begun: range | None = None
+    for place in places:
+        if begun is None or place != begun.stop:
+            if begun is not None:
+                yield begun
+            begun = range(place, place)
+        begun = range(begun.start, place + 1)
+    if begun is not None:
+        yield begun
 
 
 def documents(db: firestore.Client, first: int | None = None) -> Iterator[dict[str, Any]]:

@@ -58,6 +58,10 @@ class Entry:
     """The entries without which this one is noise or can't be found: a legal hold on it keeps them too."""
     lives: timedelta | None = None
     """How long one of them lives, where that is fixed when it is written; then it is refused, and goes."""
+    since: tuple[str, ...] = ("createdAt",)
+    """What its life counts from: the earliest of these fields; `a.b` is the field b of each in the list a."""
+    may_expire: bool = False
+    """Whether some are given an end of their own, though no life is fixed for all of them."""
     passing: bool = False
     """Whether it goes by itself within minutes: a legal hold names what becomes of it instead."""
     silent: bool = False
@@ -73,6 +77,16 @@ class Entry:
     def pattern(self) -> re.Pattern[str]:
         """What its paths look like, without groups."""
         return _pattern(self.where)
+
+    @property
+    def expires(self) -> bool:
+        """Whether it has documents that the sweep takes away once their time is over."""
+        return self.store is Store.FIRESTORE and (self.lives is not None or self.may_expire)
+
+    def owner(self, path: str) -> str | None:
+        """The account id in the path of one of them; None where it is found by something else."""
+        parts = self.where.split("/")
+        return path.split("/")[parts.index("{uid}")] if "{uid}" in parts else None
 
     def facts(self) -> dict[str, Any]:
         """Everything that it says, in what JSON has a word for."""

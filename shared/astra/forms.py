@@ -35,6 +35,10 @@ Text = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=3, max_length=200, pattern=r"^[^\x00-\x1f]+$")
 ]
 """A line that names a law, a case or a company: never a person."""
+Summary = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=10, max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
+]
+"""What people are told of a change, in a few sentences."""
 Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ./_-]{2,79}$")]
 """The file number of a case, a ticket or an agreement."""
 EntryNames = Annotated[

@@ -60,12 +60,13 @@ class Pause:
 class Atomic:
     """A page's answer when its writes happen together with the checkpoint, or not at all.
 
-    `write` is given what is committed together and the documents `reads`, as they are in that moment; it may run again,
-    and answers the fields to change. Of documents that are hardly ever there (`rare`) the commit asserts that they are
-    not, which takes no request; if they are, there is a transaction that reads them, as there is for others.
+    `write` runs in the checkpoint's transaction, after the fence was compared. It is given the documents `reads`, as
+    read in that transaction, may run again, and answers the fields to change. If those are `rare`, hardly ever there,
+    it is given a batch first, which asserts that they are not there and takes no request more than itself; only if one
+    is, there is a transaction. Such a `write` may not read by itself.
     """
 
-    write: Callable[[firestore.WriteBatch, "Snapshots"], dict[str, Any]]
+    write: Callable[[Any, "Snapshots"], dict[str, Any]]
     reads: tuple[firestore.DocumentReference, ...] = ()
     rare: bool = False
 
@@ -156,7 +157,7 @@ class Worker:
         if isinstance(outcome, Pause):
             outcome = {**outcome.changes, "nextRunAt": outcome.until}
         going_on = {"attempts": 0, "leased": not release, "nextRunAt": now if release else now + _LEASE}
-        atomic = outcome if isinstance(outcome, Atomic) else Atomic(lambda *_: outcome)
+        atomic = outcome if isinstance(outcome, Atomic) else Atomic(lambda *_: outcome, rare=True)
         self._checkpoint(claim, going_on, atomic)
 
     def _fail(self, claim: _Claim, error: Exception) -> datetime | None:
@@ -168,7 +169,7 @@ class Worker:
             log.write(log.Event.JOB_STUCK, severity=logging.CRITICAL, job=claim.name)
             changes |= _STUCK
         try:
-            self._checkpoint(claim, changes, Atomic(lambda *_: {}))
+            self._checkpoint(claim, changes, Atomic(lambda *_: {}, rare=True))
         except Fenced:
             return None
         return _moment(changes["nextRunAt"])
@@ -192,7 +193,7 @@ class Worker:
 
     def _at_once(self, claim: _Claim, atomic: Atomic, write: Callable[..., Written]) -> Written | None:
         """The commit without a read, or None if a condition of it is not met: why, a transaction finds out."""
-        if atomic.reads and not atomic.rare:
+        if not atomic.rare:
             return None
         batch = self._db.batch()
         for reference in atomic.reads:

@@ -31,6 +31,14 @@ PERMISSIONS: Final[Mapping[Action, Permission]] = MappingProxyType(
         Action.HOLD_RELEASED: Permission(_CARE),
         Action.DISCLOSURE_RECORDED: Permission(_CARE),
         Action.PROCESSOR_REGISTERED: Permission(_DATA),
+        Action.POLICY_ANNOUNCED: Permission(_DATA),
+        Action.POLICY_WITHDRAWN: Permission(_DATA),
+        Action.TRANSFER_PLANNED: Permission(_DATA),
+        Action.TRANSFER_CANCELLED: Permission(_CARE),
+        Action.CAMPAIGN_SENT: Permission(_CARE),
+        Action.CAMPAIGN_STOPPED: Permission(_CARE | {Role.SUPPORT}),
+        Action.CAMPAIGN_RESUMED: Permission(_CARE),
+        Action.CAMPAIGN_PREVIEWED: Permission(_CARE | {Role.SUPPORT}),
         # Whoever reads the parents' letters may say that there is one; who confirms it looks at it again.
         Action.CHILD_REMOVED: Permission(_CARE | {Role.SUPPORT}),
     }

@@ -32,6 +32,7 @@ from astra import log, policy, staff, tlog, tombstones
 from astra.callables import Answer, Call, Caller, Shape
 from astra.claims import lives
 from astra.documents import fetch
+from astra.expiry import has_expired
 from astra.limits import Limit, TooMany, Unknown
 from astra.permissions import PERMISSIONS, Permission
 from astra.platform import Platform
@@ -225,7 +226,7 @@ class _Attempt:
         for member, stored in zip(others, fetch(db, *proposals, transaction=transaction), strict=True):
             proposal = stored.to_dict() or {}
             as_then = (proposal.get("role"), proposal.get("since")) == (member.role, member.since)
-            if not (stored.exists and proposal["expireAt"] > self.now and as_then):
+            if not stored.exists or has_expired(proposal, self.now) or not as_then:
                 continue
             if not self._are_one(member, second) or self._are_few(transaction):
                 return member, stored.reference

@@ -45,6 +45,10 @@ class Pseudonyms:
         """The name of what one member of staff proposes and another must confirm by the same request."""
         return self._mac("proposal", f"{action}\0{request}")
 
+    def of_delivery(self, uid: str, name: str) -> Pseudonym:
+        """The Message-ID of a letter: the same whenever it is sent again, and another one for everybody else's."""
+        return self._mac("delivery", f"{uid}\0{name}")
+
     def receipt(self, request_id: str) -> str:
         """The secret that shows who asked for an erasure: the same for the same request, known to nobody else."""
         return f"{request_id}.{self._mac('receipt', request_id)}"

@@ -1,25 +1,32 @@
 """The record of processing activities (GDPR art. 30) and the list of processors, as pages for people.
 
-Both are written from the data map and the table of processors and from nothing else, so that they can't say what code
-does not do; the same code writes the same bytes, so that a change of either page is a change of the code.
+Both are written from the data map and the table of processors, so that they can't say what code does not do, and, where
+a project is named by GOOGLE_CLOUD_PROJECT, from its registers: agreements with processors, versions of the policy, and
+business transfers. Without a project they say that they lack these. The same code and the same registers write the same
+bytes: no time of writing is in them.
 
 `python -m astra.registers FOLDER` writes each as Markdown and as HTML.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import jinja2
+from google.cloud import firestore
 
-from astra import datamap
+from astra import datamap, policy
 from astra.datamap import DATA_MAP, NOT_PERSONAL
 from astra.entries import Disposition, Entry, Store
-from astra.policy import FIRST
-from astra.processors import ELSEWHERE, PROCESSORS, Processor
+from astra.policy import FIRST, Policy
+from astra.processors import ELSEWHERE, PROCESSORS, PROCESSORS_COLLECTION, Processor
+from astra.transfers import TRANSFERS
 
 PAGES: Final = ("record-of-processing", "processors")
 _CONTROLLER: Final = {"name": "Astra Engineers, Inc.", "contact": "privacy@astra-engineering.co"}
@@ -33,19 +40,42 @@ _STORES: Final = {
 }
 
 
-def write(folder: Path) -> list[Path]:
+@dataclass(frozen=True)
+class Registers:
+    """What a project's registers hold, in order."""
+
+    project: str
+    agreements: dict[str, dict[str, Any] | None]
+    """By processor: {reference, expiresAt}, or None while there is none."""
+    policies: list[Policy]
+    transfers: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, db: firestore.Client) -> Self:
+        """Reads them all; they are short."""
+        processors = db.collection(PROCESSORS_COLLECTION).stream()
+        planned = db.collection(TRANSFERS).order_by("plannedAt").order_by("__name__").stream()
+        return cls(
+            db.project,
+            {stored.id: stored.get("agreement") for stored in processors},
+            policy.versions(db),
+            [{**(stored.to_dict() or {}), "id": stored.id} for stored in planned],
+        )
+
+
+def write(folder: Path, registers: Registers | None = None) -> list[Path]:
     """Write all pages into `folder`. Answers where they are."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name in PAGES:
         for ending in ("md", "html"):
             path = folder / f"{name}.{ending}"
-            path.write_text(page(name, ending), encoding="utf-8", newline="\n")
+            path.write_text(page(name, ending, registers=registers), encoding="utf-8", newline="\n")
             written.append(path)
     return written
 
 
-def page(name: str, ending: str, entries: Iterable[Entry] = DATA_MAP) -> str:
+def page(name: str, ending: str, entries: Iterable[Entry] = DATA_MAP, registers: Registers | None = None) -> str:
     """One page: of PAGES, as `md` or `html`."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_template),
@@ -55,8 +85,9 @@ def page(name: str, ending: str, entries: Iterable[Entry] = DATA_MAP) -> str:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["cell"] = _cell
-    return environment.get_template(f"{name}.{ending}.j2").render(_facts(list(entries)))
+    environment.filters |= {"cell": _cell, "day": _day}
+    facts = _facts(list(entries)) | {"registers": registers}
+    return environment.get_template(f"{name}.{ending}.j2").render(facts)
 
 
 def _template(name: str) -> str:
@@ -92,6 +123,10 @@ def _erasure(entry: Entry) -> str:
             return f"stays: {entry.disposition_note}"
 
 
+def _day(moment: datetime | None) -> str:
+    return f"{moment.day} {moment:%B %Y}" if moment else ""
+
+
 def _cell(text: object) -> str:
     """Text that can't break out of a cell of a Markdown table."""
     return " ".join(str(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())
@@ -101,7 +136,9 @@ def main() -> int:
     """Run the command of the command line; answers the exit code."""
     parser = argparse.ArgumentParser(prog="python -m astra.registers", description="Write the registers as pages.")
     parser.add_argument("folder", type=Path)
-    for path in write(parser.parse_args().folder):
+    folder, project = parser.parse_args().folder, os.environ.get("GOOGLE_CLOUD_PROJECT")
+    registers = Registers.of(firestore.Client(project=project)) if project else None
+    for path in write(folder, registers):
         print(path)  # noqa: T201
     return 0
 

@@ -41,7 +41,7 @@ class Rules:
 
 
 RECORDED: Final = {
-    "firestore.rules": Rules(4, "1ab19f32c1337a1fe4373222b03352ce89cc339de0b794825a36e71eb792573b"),
+    "firestore.rules": Rules(5, "959c89f87ea05fcbe77ba26565a75bd07cef09dc5a3ac40d7702d78aa9a083c2"),
     "storage.rules": Rules(3, "40fb7e69a364886676b6efc930cf5acd58a70d3afb418cab1a857a6b94523cd5"),
 }
 """The rules of this repository. A version stands for one text for good: a change of the text raises it."""

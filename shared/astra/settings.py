@@ -11,8 +11,10 @@ import re
 from datetime import timedelta
 from typing import Annotated, Self, TypeVar
 
-from pydantic import AnyUrl, BeforeValidator, HttpUrl, RedisDsn, Secret, ValidationError, model_validator
+from pydantic import AnyUrl, BeforeValidator, Field, HttpUrl, RedisDsn, Secret, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from astra import webhooks
 
 
 class SettingsError(RuntimeError):
@@ -79,14 +81,26 @@ class MailSettings(RedisSettings):
         return self
 
 
-class SignupSettings(MailSettings):
+class InactivitySettings(Settings):
+    """What it takes to know who has not been here for long."""
+
+    inactive_days: float = Field(default=730, ge=60)
+    """After so long without a sign-in an account is erased: long enough for both warnings."""
+
+    @property
+    def inactive(self) -> timedelta:
+        """`inactive_days` as a duration."""
+        return timedelta(days=self.inactive_days)
+
+
+class SignupSettings(MailSettings, InactivitySettings):
     """What sign-up and sign-in need."""
 
     policy_grace_days: float = 30
     """How long after a policy has come into force somebody may sign in who has not accepted it."""
 
 
-class RetentionSettings(RedisSettings):
+class RetentionSettings(RedisSettings, InactivitySettings):
     """What the retention sweep needs."""
 
     retry_delay_seconds: int = 30
@@ -103,6 +117,18 @@ class BreachSettings(MailSettings):
 
     retry_delay_seconds: int = 30
     """The first delay after a failure; it doubles from there."""
+    letters_a_minute: int = 600
+    """To the mailboxes of one domain: more are taken for spam there."""
+    bounce_secret: Secret[str]
+    """`whsec_…`: what the mail server signs with when it reports what became of a letter."""
+
+    @model_validator(mode="after")
+    def _signing(self) -> Self:
+        try:
+            webhooks.key_of(self.bounce_secret.get_secret_value())
+        except ValueError as wrong:
+            raise ValueError(f"ASTRA_BOUNCE_SECRET {wrong}") from None
+        return self
 
     @property
     def retry_delay(self) -> timedelta:
@@ -221,7 +247,12 @@ class LogSettings(Settings):
 
 
 class GovernanceSettings(RedisSettings, LogSettings):
-    """What governance needs: to count requests, and to keep the log."""
+    """What governance needs: to count requests, to keep the log, and to give people their time."""
+
+    policy_notice_days: float = 30
+    """From the announcement of a policy's material change to the moment at which it takes effect, at least."""
+    transfer_waiting_days: float = 30
+    """From the moment at which everybody has been told of a transfer to the first data that is transferred."""
 
 
 def load(kind: type[S]) -> S:

@@ -1,6 +1,12 @@
-"""The story that `make demo` prints, listened to by a test."""
+"""The story that `make demo` prints, listened to by a test.
 
+On a stack of its own: it changes the policy for everybody, and lets years go by.
+"""
+
+import os
 from typing import Any
+
+import pytest
 
 from local import story
 from local.stack import Stack
@@ -30,9 +36,14 @@ class Witness:
             self.broken.append(claim)
 
 
-def test_one_persons_whole_life(stack: Stack) -> None:
+@pytest.mark.first
+@pytest.mark.timeout(400)
+def test_one_persons_whole_life(monkeypatch: pytest.MonkeyPatch) -> None:
     witness = Witness()
-    story.tell(stack, witness)
+    with Stack(offset=int(os.environ.get("STACK_OFFSET", "0")) + 500) as stack:
+        for name, value in stack.environment().items():
+            monkeypatch.setenv(name, value)
+        story.tell(stack, witness)
     assert witness.broken == [], "\n".join(f"{what}: {value}" for what, value in witness.sights)
-    assert len(witness.claims) >= 24, "the story has lost claims"
+    assert len(witness.claims) >= 37, "the story has lost claims"
     assert len(witness.certificates) == 1

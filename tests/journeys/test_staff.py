@@ -66,6 +66,7 @@ def test_from_the_first_cto_to_a_revoked_token(stack: Stack, client: Client) -> 
     [
         *("grant_role", "revoke_role", "accept_security_policy", "sign_review", "place_hold", "release_hold"),
         *("record_disclosure", "register_processor", "remove_child"),
+        *("publish_policy", "withdraw_policy", "plan_transfer", "cancel_transfer"),
     ],
 )
 def test_a_stranger_a_customer_and_a_bad_request_get_nowhere(client: Client, function: str) -> None:
@@ -100,5 +101,20 @@ VALID: dict[str, dict[str, Any]] = {
         "agreementExpiresAt": SOON,
         "dataShared": ["prompts", "replicate-artefacts"],
     },
+    "publish_policy": {
+        "version": "2026-01-01",
+        "text": "A policy. " * 30,
+        "effectiveAt": SOON,
+        "material": True,
+        "summary": "We do other things.",
+    },
+    "withdraw_policy": {"version": POLICY, "reason": "We do nothing else."},
+    "plan_transfer": {
+        "recipient": "Acme, Inc.",
+        "plannedAt": SOON,
+        "policyUrl": "https://acme.example/privacy",
+        "summary": "Acme, Inc. buys us.",
+    },
+    "cancel_transfer": {"transfer": "0" * 16},
     "remove_child": {"uid": "somebody", "step": "freeze", "reference": "TICKET-1"},
 }

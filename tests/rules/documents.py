@@ -60,8 +60,9 @@ class Documents:
                 fields["expireAt"] = timestamp(now + timedelta(days=1))
             writes[place.database][place.of(uid)] = fields
             if place.several:
-                expired = {**fields, "expireAt": timestamp(now - timedelta(hours=1))}
-                writes[place.database][place.of(uid, "expired-0001")] = expired
+                past = timestamp(now - timedelta(hours=1))
+                writes[place.database][place.of(uid, "expired-0001")] = {**fields, "expireAt": past}
+                writes[place.database][place.of(uid, "kept-0001")] = {**fields, "expiredAt": past}
         for database, documents in writes.items():
             names = {f"{self.root(database)}/{path}": fields for path, fields in documents.items()}
             updates = [{"update": {"name": name, "fields": fields}} for name, fields in names.items()]
@@ -94,7 +95,7 @@ class Documents:
         caller = self.cast.callers[cell.who]
         if cell.operation == "get expired" and not cell.place.several:
             caller = self.cast.expired
-        item = "expired-0001" if cell.operation == "get expired" else "item-0001"
+        item = {"get expired": "expired-0001", "get kept": "kept-0001"}.get(cell.operation, "item-0001")
         answer = self._ask(cell.operation, cell.place.of(caller.whose, item), cell.place.database, caller.token)
         assert answer.status_code in (200, 403, 404), answer.text  # 404: they may know that there is no such profile
         return answer.status_code != 403
@@ -106,7 +107,7 @@ class Documents:
         url, headers = f"/v1/{self.root(database)}", _bearer(token)
         collection = path.rpartition("/")[0]
         match operation:
-            case "get" | "get expired":
+            case "get" | "get expired" | "get kept":
                 return self._http.get(f"{url}/{path}", headers=headers)
             case "list":
                 return self._http.get(f"{url}/{collection}", headers=headers)

@@ -11,9 +11,9 @@ from astra.datamap import DATA_MAP, NOT_PERSONAL
 from astra.entries import Store
 from tests.rules.cast import OWNERS, WHO
 
-READS: Final = ("get", "get expired", "list")
-#: The five methods that rules know, and the ways to ask that could get around them: for what has expired, and in
-#: everybody's collections of that name at once.
+READS: Final = ("get", "get expired", "get kept", "list")
+#: The five methods that rules know, and the ways to ask that could get around them: for what has expired, for what is
+#: kept although it has, and in everybody's collections of that name at once.
 DOCUMENT_OPERATIONS: Final = (*READS, "list all", "create", "update", "delete")
 OBJECT_OPERATIONS: Final = ("get", "download", "list", "create", "overwrite", "update", "mint token", "delete")
 
@@ -47,7 +47,7 @@ class Place:
         """Whether that must be allowed."""
         if self.public or (self.for_members and who != "anonymous"):
             return operation in READS
-        if who not in OWNERS or operation in ("get expired", "list all"):
+        if who not in OWNERS or operation in ("get expired", "get kept", "list all"):
             return False
         return operation.partition(" ")[0] in self.owner_may
 
@@ -113,5 +113,7 @@ def cells(places: list[Place], operations: tuple[str, ...]) -> list[Cell]:
         for who in place.who
         for operation in operations
         # Where there are several, one has expired; of those who have one profile, one person's has.
-        if operation != "get expired" or place.several or (place.path == "users/{uid}" and who == "owner")
+        if operation not in ("get expired", "get kept")
+        or place.several
+        or (operation == "get expired" and place.path == "users/{uid}" and who == "owner")
     ]

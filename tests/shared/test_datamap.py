@@ -1,5 +1,4 @@
 import dataclasses
-import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +7,6 @@ from astra import datamap
 from astra.claims import claimant
 from astra.datamap import DATA_MAP
 from astra.entries import Disposition, Entry, Store, Subject
-from local.paths import ROOT
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ADA = Subject(uid="ada", subject="f" * 64, email="e" * 64, asked_at=NOW)
@@ -93,12 +91,3 @@ def test_the_digest_speaks_of_this_map(monkeypatch: pytest.MonkeyPatch) -> None:
     assert before == datamap.digest()
     monkeypatch.setattr(datamap, "DATA_MAP", DATA_MAP[1:])
     assert datamap.digest() != before
-
-
-def test_what_expires_has_a_time_to_live_in_the_database() -> None:
-    """What nobody takes away goes by itself: `expireAt` is its time-to-live field."""
-    overrides = json.loads((ROOT / "firestore.indexes.json").read_text(encoding="utf-8"))["fieldOverrides"]
-    live = {override["collectionGroup"]: override["fieldPath"] for override in overrides if override.get("ttl")}
-    expiring = {item.where.split("/")[-2] for item in DATA_MAP if item.lives}
-    assert {"enrolments", "events"} <= expiring
-    assert live == dict.fromkeys(expiring, "expireAt")

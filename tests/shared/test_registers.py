@@ -2,16 +2,21 @@
 
 import dataclasses
 import hashlib
+import os
 import re
+import secrets
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from google.cloud import firestore
 
-from astra import policy, registers
+from astra import policy, processors, registers
 from astra.datamap import DATA_MAP
 from astra.processors import PROCESSORS
+from local.stack import Stack
 
 PAGES = [(name, ending) for name in registers.PAGES for ending in ("md", "html")]
 
@@ -62,3 +67,52 @@ def test_what_looks_like_markup_is_text(name: str) -> None:
     rows = [row for row in registers.page(name, "md", [*others, odd]).splitlines() if "alert(1)" in row]
     assert rows
     assert all("<script>" not in row and r"\| x \| y" in row for row in rows)
+
+
+AT = datetime(2027, 1, 1, tzinfo=UTC)
+FULL = registers.Registers(
+    "astra-prod",
+    {"Firebase": {"reference": "DPA | 17 <b>", "expiresAt": AT}, "Vercel": None},
+    [policy.Policy("2026-11-01", "a" * 64, None, AT, state=policy.State.ANNOUNCED)],
+    [{"id": "0123", "recipient": "Acme <i>", "plannedAt": AT, "waitingDays": 30.0, "state": "planned"}],
+)
+
+
+@pytest.mark.parametrize("ending", ["md", "html"])
+def test_with_a_project_the_pages_have_its_registers(ending: str) -> None:
+    text = registers.page("processors", ending, registers=FULL)
+    assert "Written without a project" not in text
+    assert "astra-prod" in text
+    assert "until 1 January 2027" in re.sub("<[^>]+>", "", text)
+    assert text.count("none is registered") == len(PROCESSORS) - 1
+    assert "<b>" not in text
+    assert ending == "html" or r"DPA \| 17" in text
+    record = registers.page("record-of-processing", ending, registers=FULL)
+    assert "Written without a project" not in record
+    for said in ("2026-11-01", "announced", "Acme &lt;i", "30 days", "planned"):
+        assert said in record
+
+
+@pytest.mark.parametrize(("name", "ending"), PAGES)
+def test_without_a_project_the_pages_say_what_they_lack(name: str, ending: str) -> None:
+    assert "Written without a project" in registers.page(name, ending)
+
+
+def test_the_registers_are_read_from_the_project_of_the_environment(stack: Stack, tmp_path: Path) -> None:
+    db = firestore.Client(project=f"demo-{secrets.token_hex(6)}")
+    policy.publish_first(db)
+    processors.seed(db, AT)
+    agreement = {"reference": "DPA 2026/17", "expiresAt": AT}
+    db.collection("processors").document("Vercel").update({"agreement": agreement})
+    fields = {"recipient": "Acme", "plannedAt": AT, "waitingDays": 30, "state": "planned"}
+    db.collection("transfers").document("0123").set(fields)
+    written = []
+    for folder in (tmp_path / "1", tmp_path / "2"):
+        command = [sys.executable, "-m", "astra.registers", str(folder)]
+        environment = {**os.environ, "GOOGLE_CLOUD_PROJECT": db.project}
+        subprocess.run(command, env=environment, check=True, timeout=60, capture_output=True)  # noqa: S603
+        written.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert written[0] == written[1]
+    assert b"DPA 2026/17" in written[0]["processors.html"]
+    assert policy.FIRST.encode() in written[0]["record-of-processing.html"]
+    assert b"Acme" in written[0]["record-of-processing.md"]

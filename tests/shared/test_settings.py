@@ -2,7 +2,16 @@ import base64
 
 import pytest
 
-from astra.settings import ErasureSettings, LogSettings, SealingSettings, Settings, SettingsError, SignupSettings, load
+from astra.settings import (
+    BreachSettings,
+    ErasureSettings,
+    LogSettings,
+    SealingSettings,
+    Settings,
+    SettingsError,
+    SignupSettings,
+    load,
+)
 
 LOG = ("LOG_KEY", "WITNESS_URL", "WITNESS_BUCKET", "WITNESS_KEY_ID", "WITNESS_SECRET")
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -10,7 +19,16 @@ KEY = base64.b64encode(bytes(range(32))).decode()
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PSEUDONYM_KEY", "CERTIFICATE_KEY", "LOCAL_KMS_KEY", "KMS_URI", "REDIS_URL", "SMTP_URL", *LOG):
+    for name in (
+        "PSEUDONYM_KEY",
+        "CERTIFICATE_KEY",
+        "LOCAL_KMS_KEY",
+        "KMS_URI",
+        "REDIS_URL",
+        "SMTP_URL",
+        "BOUNCE_SECRET",
+        *LOG,
+    ):
         monkeypatch.delenv(f"ASTRA_{name}", raising=False)
     monkeypatch.delenv("FUNCTIONS_EMULATOR", raising=False)
 
@@ -68,6 +86,18 @@ def test_mail_without_tls_is_refused_outside_the_emulators(monkeypatch: pytest.M
     assert "hunter2" not in str(refusal.value)
     monkeypatch.setenv("ASTRA_SMTP_URL", "smtps://astra:hunter2@mail.example")
     assert "hunter2" not in repr(load(SignupSettings))
+
+
+def test_what_reports_of_bounces_are_signed_with_must_be_such_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASTRA_PSEUDONYM_KEY", KEY)
+    monkeypatch.setenv("ASTRA_REDIS_URL", "rediss://redis.example:6380/0")
+    monkeypatch.setenv("ASTRA_SMTP_URL", "smtps://astra:hunter2@mail.example")
+    monkeypatch.setenv("ASTRA_BOUNCE_SECRET", "hunter2")
+    with pytest.raises(SettingsError, match="ASTRA_BOUNCE_SECRET must be whsec_") as refusal:
+        load(BreachSettings)
+    assert "hunter2" not in str(refusal.value)
+    monkeypatch.setenv("ASTRA_BOUNCE_SECRET", f"whsec_{KEY}")
+    assert KEY not in repr(load(BreachSettings))
 
 
 def test_a_witness_without_tls_and_a_log_without_a_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

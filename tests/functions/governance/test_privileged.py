@@ -224,7 +224,9 @@ def test_only_exactly_the_same_is_a_confirmation(platform: Platform[Any], team: 
     assert place_hold(platform, second.call(same))["state"] == "done"
 
 
-@pytest.mark.parametrize("how", ["expired", "revoked", "changed-role", "other-role", "back", "policy", "erasing"])
+@pytest.mark.parametrize(
+    "how", ["expired", "kept", "revoked", "changed-role", "other-role", "back", "policy", "erasing"]
+)
 def test_a_proposal_counts_only_while_its_proposer_does(platform: Platform[Any], team: Team, how: str) -> None:
     first, second, ada = team.hire(Role.PRIVACY), team.hire(Role.CTO), team.customer()
     form, document = hold(platform, ada), staff.reference(platform.db, first.uid)
@@ -232,6 +234,9 @@ def test_a_proposal_counts_only_while_its_proposer_does(platform: Platform[Any],
     match how:
         case "expired":
             platform.clock.step(days=3)  # type: ignore[attr-defined]
+        case "kept":  # by a legal hold, beyond its time
+            [proposal] = document.collection("proposals").stream()
+            proposal.reference.update({"expiredAt": platform.clock()})
         case "revoked":
             document.update(staff.revoked([], platform.clock()))
         case "changed-role":

@@ -8,7 +8,7 @@ import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
 from accounts import before_sign_in
-from astra import policy, tombstones
+from astra import erasure, policy, presence, tombstones
 from astra.platform import Platform
 from tests.functions.signup.conftest import AWAY, HOME, Member
 
@@ -110,3 +110,77 @@ def test_a_profile_follows_the_address_of_its_account(platform: Platform[Any], j
     [request] = member.requests()
     assert (request["kind"], request["state"], request["fields"]) == ("rectification", "done", ["email"])
     assert "example.com" not in repr(request)
+
+
+def test_who_signs_up_has_been_here(platform: Platform[Any], join: Join) -> None:
+    member = join()
+    assert member.fields()["inactivity"] == presence.seen(platform.settings, platform.clock())
+
+
+def test_a_sign_in_is_noted_once_a_day(platform: Platform[Any], join: Join) -> None:
+    member = join()
+    written = member.profile.get().update_time
+    platform.clock.step(hours=23)  # type: ignore[attr-defined]
+    before_sign_in(platform, member.asked())
+    assert member.profile.get().update_time == written, "signing in costs no write"
+    platform.clock.step(hours=1)  # type: ignore[attr-defined]
+    before_sign_in(platform, member.asked())
+    assert member.fields()["inactivity"]["seenAt"] == platform.clock()
+
+
+def test_a_profile_from_before_and_one_that_was_warned_are_noted_at_once(platform: Platform[Any], join: Join) -> None:
+    for noted in (None, {**presence.seen(platform.settings, platform.clock()), "warnings": 1}):
+        member = join()
+        member.profile.update({"inactivity": noted})
+        before_sign_in(platform, member.asked())
+        assert member.fields()["inactivity"] == presence.seen(platform.settings, platform.clock())
+
+
+def test_who_knows_the_password_and_is_refused_for_now_has_been_here_too(platform: Platform[Any], join: Join) -> None:
+    member = join(consents={"terms": True, "ipLock": True})
+    platform.clock.step(days=800)  # type: ignore[attr-defined]
+    refusal(platform, member, address=AWAY)
+    assert member.fields()["inactivity"]["seenAt"] == platform.clock()
+
+
+def test_who_is_frozen_or_leaving_has_not(platform: Platform[Any], join: Join) -> None:
+    for state in ("frozen", "erasing"):
+        member = join()
+        member.profile.update({"state": state})
+        before = member.fields()
+        platform.clock.step(days=800)  # type: ignore[attr-defined]
+        refusal(platform, member)
+        assert member.fields() == before
+
+
+def test_an_erasure_that_begins_just_before_a_sign_in_is_noted_refuses_it(
+    platform: Platform[Any], join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = join()
+    platform.clock.step(days=800)  # type: ignore[attr-defined]
+    real = presence.is_news
+
+    def late(*given: Any) -> bool:
+        assert erasure.begin(platform, member.uid, platform.clock())
+        return real(*given)
+
+    monkeypatch.setattr(presence, "is_news", late)
+    assert "being deleted" in refusal(platform, member).message
+    assert member.fields()["state"] == "erasing"
+
+
+def test_a_profile_that_changes_just_then_is_looked_at_again(
+    platform: Platform[Any], join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member, real, times = join(), presence.seen, [0]
+    platform.clock.step(days=800)  # type: ignore[attr-defined]
+
+    def late(*given: Any) -> Any:
+        times[0] += 1
+        if times[0] == 1:
+            member.profile.update({"name": "Ada King"})
+        return real(*given)
+
+    monkeypatch.setattr(presence, "seen", late)
+    before_sign_in(platform, member.asked())
+    assert (member.fields()["name"], member.fields()["inactivity"]["seenAt"]) == ("Ada King", platform.clock())

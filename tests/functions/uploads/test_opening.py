@@ -4,6 +4,7 @@ import gc
 import io
 import secrets
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -115,3 +116,14 @@ def test_a_sealed_object_cut_before_the_range_is_not_found(image: Image, monkeyp
 
     monkeypatch.setattr(HTTPAdapter, "send", send)
     assert image.open(Range="bytes=0-9").status_code == 404
+
+
+@pytest.mark.parametrize("fields", [{"expireAt": 0}, {"expireAt": 9, "expiredAt": 0}], ids=["expired", "kept"])
+def test_an_image_that_has_expired_is_not_served_although_it_is_still_there(
+    image: Image, fields: dict[str, int]
+) -> None:
+    now = image.platform.clock()
+    image.record.update({"expireAt": now + timedelta(seconds=1)})
+    assert image.open().status_code == 200
+    image.record.update({name: now + timedelta(seconds=seconds) for name, seconds in fields.items()})
+    assert image.open().status_code == 404

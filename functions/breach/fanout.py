@@ -1,0 +1,77 @@
+"""The handlers of the fan-out: work on one job, find what was lost."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from google.cloud import firestore
+
+from astra import campaigns, jobs, log
+from astra.cohorts import DELIVERIES, LANE, LETTERS, OPENING, SHARDS
+from astra.platform import Platform
+from astra.queue import Queue
+from astra.settings import BreachSettings
+from astra.transactions import transact
+from mailing import Mailing
+from telling import Telling
+
+_MOST: Final = 100
+
+
+def notify(platform: Platform[BreachSettings], queue: Queue, job: str, budget: timedelta) -> None:
+    """Work on one job, `campaign/shard` or `letters`, until it has ended or waits, or `budget` is used up."""
+    worker = jobs.Worker(platform.db, platform.clock, platform.settings.retry_delay)
+    if job == LETTERS:
+        _come_back(queue, job, worker.run(_letters(platform), Mailing(platform, LETTERS, None).page, budget))
+        return
+    name, _, shard = job.partition("/")
+    campaign = campaigns.reference(platform.db, name)
+    work: Mailing | Telling = Telling(platform, campaign, shard)
+    if shard.startswith(LANE):
+        work = Mailing(platform, job, campaign)
+    again = worker.run(campaign.collection(SHARDS).document(shard), work.page, budget)
+    _come_back(queue, job, again)
+    if shard == OPENING and again is None:
+        for other in jobs.due(campaign.collection(SHARDS), platform.clock()):
+            queue.hint(f"{name}/{other}")
+
+
+def tick(platform: Platform[BreachSettings], queue: Queue) -> int:
+    """Hand every overdue job back to the queue. Answers how many there were."""
+    found = list(_overdue(platform, platform.clock()))
+    for job in found:
+        queue.hint(job)
+    if found:
+        log.write(log.Event.JOBS_DUE, count=len(found))
+    return len(found)
+
+
+def _overdue(platform: Platform[BreachSettings], now: datetime) -> Iterator[str]:
+    due = firestore.FieldFilter("nextRunAt", "<=", now)
+    overdue = platform.db.collection_group(SHARDS).where(filter=due).order_by("nextRunAt").limit(_MOST)
+    for stored in overdue.select([]).stream():
+        _, name, _, shard = stored.reference.path.split("/")
+        yield f"{name}/{shard}"
+    in_lane = firestore.FieldFilter("lane", "==", LETTERS)
+    letters = platform.db.collection_group(DELIVERIES).where(filter=in_lane).where(filter=due).order_by("nextRunAt")
+    for _ in letters.select([]).limit(1).stream():
+        if transact(platform.db, lambda transaction: _wake(transaction, _letters(platform), now)):
+            yield LETTERS
+
+
+def _wake(transaction: firestore.Transaction, lane: firestore.DocumentReference, now: datetime) -> bool:
+    """Let letters to single people be sent. Answers whether nobody is at it."""
+    fields: dict[str, Any] = lane.get(transaction=transaction).to_dict() or {}
+    if fields.get("nextRunAt") is None:
+        opened = jobs.opened(now, counts={})
+        transaction.set(lane, opened | {"fence": fields.get("fence", 0)})
+    return fields.get("nextRunAt") is None or bool(fields["nextRunAt"] <= now)
+
+
+def _letters(platform: Platform[BreachSettings]) -> firestore.DocumentReference:
+    return platform.db.document("rounds", LETTERS)
+
+
+def _come_back(queue: Queue, job: str, at: datetime | None) -> None:
+    if at is not None:
+        queue.hint(job, at)

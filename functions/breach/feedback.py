@@ -1,0 +1,101 @@
+"""What comes back of a notice: reports of a mail server, and that somebody has seen it."""
+
+import json
+import re
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+from flask import Request, Response
+from google.cloud import firestore
+from pydantic import AfterValidator, StringConstraints, ValidationError
+
+import outcomes
+from astra import cohorts, log, notices, tombstones, webhooks
+from astra.callables import UID, Answer, Call, Shape
+from astra.cohorts import DELIVERIES
+from astra.documents import fetch
+from astra.platform import Platform
+from astra.settings import BreachSettings
+from astra.transactions import transact
+
+_KEY: Final = re.compile(r"<?([0-9a-f]{64})(@[^@\s<>]{1,255})?>?")
+_BY_CLASS: Final = {"2": "delivered", "5": "bounced"}
+_LARGEST: Final = 65536
+
+
+def _name(value: str) -> str:
+    if not UID.fullmatch(value):
+        raise ValueError("is no notice's name")
+    return value
+
+
+class SeeNotice(Shape):
+    """Which of the caller's own notices they have seen."""
+
+    id: Annotated[str, AfterValidator(_name)]
+
+
+class Report(Shape):
+    """What became of a letter: `status` is an enhanced status code of RFC 3463, 5.1.1 for no such mailbox."""
+
+    messageId: Annotated[str, StringConstraints(max_length=400)]
+    status: Annotated[str, StringConstraints(pattern=r"^[245]\.[0-9]{1,3}\.[0-9]{1,3}$")]
+
+
+def see_notice(platform: Platform[BreachSettings], call: Call[SeeNotice]) -> Answer:
+    """Note that the caller has seen a notice, once."""
+    db, now, uid, name = platform.db, platform.clock(), call.caller.uid, call.data.id
+    reads = (notices.reference(db, uid, name), cohorts.row_of(db, uid, name))
+
+    def body(transaction: firestore.Transaction) -> bool:
+        tombstones.refuse_erased(transaction, db, platform.pseudonyms.of_uid(uid))
+        found = [stored for stored in fetch(db, *reads, transaction=transaction) if stored.exists]
+        for stored in found:
+            if (stored.to_dict() or {}).get("seenAt") is None:
+                transaction.update(stored.reference, {"seenAt": now})
+        return bool(found)
+
+    try:
+        seen = transact(db, body)
+    except tombstones.Erased:
+        seen = False
+    if not seen:
+        raise HttpsError(FunctionsErrorCode.NOT_FOUND, "You have no notice of this name.")
+    return {}
+
+
+def bounced(platform: Platform[BreachSettings], request: Request) -> Response:
+    """POST `{"messageId", "status"}`, signed after Standard Webhooks: a letter has bounced, or was delivered.
+
+    204 for everything that is genuine, also for what is old news or about no letter of ours: its sender need not, and
+    shall not, know which. Repeated, it changes nothing; see `outcomes`.
+    """
+    try:
+        return Response(status=_taken(platform, request))
+    except Exception as error:  # noqa: BLE001  (the boundary of the function: no message may get out)
+        log.failure(log.Event.FAILED, error)
+        return Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _taken(platform: Platform[BreachSettings], request: Request) -> HTTPStatus:
+    if request.method != "POST":
+        return HTTPStatus.METHOD_NOT_ALLOWED
+    if request.content_length is None or request.content_length > _LARGEST:
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    body, secret = request.get_data(), platform.settings.bounce_secret.get_secret_value()
+    try:
+        webhooks.verify({name.lower(): value for name, value in request.headers}, body, secret, platform.clock())
+        report = Report.model_validate(json.loads(body))
+    except webhooks.Unverified:
+        return HTTPStatus.UNAUTHORIZED
+    except (ValidationError, ValueError, RecursionError):
+        return HTTPStatus.BAD_REQUEST
+    key, state = _KEY.fullmatch(report.messageId), _BY_CLASS.get(report.status[0])
+    if key and state:
+        row: Any
+        with_key = firestore.FieldFilter("key", "==", key[1])
+        for row in platform.db.collection_group(DELIVERIES).where(filter=with_key).select([]).limit(1).stream():
+            if outcomes.settle(platform, row.reference, state):
+                log.write(log.Event.MAIL_SETTLED, bounced=state == "bounced")
+    return HTTPStatus.NO_CONTENT

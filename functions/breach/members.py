@@ -1,0 +1,181 @@
+"""Who is in a campaign's cohort, in the order of account ids, a page at a time.
+
+Everybody: read ahead, thousands in one query, and outside of the transaction that tells them: that one would keep their
+owners from changing hundreds of profiles while it lasts. It asks for one thing instead: whose erasure has begun since.
+An erasure buries its tombstone before anything else, and in one commit with the change of the profile. It is seen there
+or it waits until the page is written, and then it deletes what the page wrote.
+
+A list: its rows, and the profiles of whoever is on it, in the transaction itself.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+from google.cloud import firestore
+from google.cloud.firestore_v1.types import RunQueryResponse
+
+from astra import cohorts
+from astra.cohorts import DELIVERIES
+from astra.platform import Platform
+from astra.settings import Settings
+
+_AHEAD: Final = 50_000
+_STALE: Final = timedelta(minutes=2)
+_MEANWHILE: Final = timedelta(minutes=5)
+"""Longer than from when an erasure takes the time until its tombstone is there, and than clocks differ."""
+_ERASING: Final = "erasing"
+_LATER: Final = "later"
+_ACTIVE: Final = "active"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody of the cohort."""
+
+    uid: str
+    state: str
+    """Of their profile; "erasing" too if it has gone, and "later" if it was not there yet."""
+    facts: Mapping[str, str] | None = None
+    """What is told to them alone, of somebody on a list."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing is to be told to them any more."""
+        return self.state == _ERASING
+
+    @property
+    def is_late(self) -> bool:
+        """Whether they came after the cohort was frozen: they were told then."""
+        return self.state == _LATER
+
+    @property
+    def is_active(self) -> bool:
+        """Whether they can sign in."""
+        return self.state == _ACTIVE
+
+
+class Members(Protocol):
+    """The members in a range of account ids."""
+
+    def prepare(self, job: dict[str, Any]) -> None:
+        """Whatever is to be read before the transaction."""
+
+    def page(
+        self, transaction: firestore.Transaction, job: dict[str, Any], most: int
+    ) -> tuple[list[Member], str | None]:
+        """The next members, and where the page after them begins; None after the last."""
+
+
+class Everybody:
+    """Whoever has a profile that was there at `frozen_at`."""
+
+    def __init__(self, platform: Platform[Settings], frozen_at: datetime) -> None:
+        self._platform, self._db, self._frozen_at = platform, platform.db, frozen_at
+        self._members: list[Member] = []
+        self._uids: list[str] = []
+        self._from: str | None = None
+        self._more = False
+        self._read_at = platform.clock()
+
+    def prepare(self, job: dict[str, Any]) -> None:
+        """Read ahead, unless what was read goes far enough still."""
+        now, cursor = self._platform.clock(), job["cursor"]
+        enough = bisect_left(self._uids, cursor) < len(self._uids) - 1 or not self._more
+        if self._from is not None and self._from <= cursor and enough and now - self._read_at < _STALE:
+            return
+        # Of the first members, no more than these: each is paid for.
+        most = min(_AHEAD, job.get("left", _AHEAD) + 1)
+        self._members = self._read(cursor, job["end"], most)
+        self._uids = [member.uid for member in self._members]
+        self._from, self._more, self._read_at = cursor, len(self._members) == most, now
+
+    def page(
+        self, transaction: firestore.Transaction, job: dict[str, Any], most: int
+    ) -> tuple[list[Member], str | None]:
+        """Of those who were read ahead."""
+        since = firestore.FieldFilter("erasedAt", ">=", self._read_at - _MEANWHILE)
+        tombstones = self._db.collection("tombstones").where(filter=since).select([])
+        erased = {tombstone.id for tombstone in tombstones.stream(transaction=transaction)}
+        first = bisect_left(self._uids, job["cursor"])
+        # The last one is where the next query begins, if there is more.
+        taken, cursor = cut(self._uids[first : first + most + 1], most, more=self._more)
+        found = self._members[first : first + taken]
+        if erased:
+            name = self._platform.pseudonyms.of_uid
+            found = [Member(one.uid, _ERASING) if name(one.uid) in erased else one for one in found]
+        return found, cursor
+
+    def _read(self, first: str, end: str | None, most: int) -> list[Member]:
+        users = self._db.collection("users").select(["createdAt", "state"])
+        query = _between(users, first, end, self._place).limit(most)
+        request = {"parent": f"{self._db._database_string}/documents", "structured_query": query._to_protobuf()}
+        answers = self._db._firestore_api.run_query(request=request, metadata=self._db._rpc_metadata)
+        found, frozen_at = [], (int(self._frozen_at.timestamp()), self._frozen_at.microsecond * 1000)
+        for answer in answers:
+            # The plain message: wrapping each of thousands costs more than reading it.
+            document = RunQueryResponse.pb(answer).document
+            fields, uid = document.fields, document.name.rpartition("/")[2]
+            if uid:  # the last answer may hold no document
+                created = fields["createdAt"].timestamp_value
+                late = (created.seconds, created.nanos) > frozen_at
+                found.append(Member(uid, _LATER if late else fields["state"].string_value or _ACTIVE))
+        return found
+
+    def _place(self, uid: str) -> firestore.DocumentReference:
+        return self._db.document("users", uid)
+
+
+class Listed:
+    """Whoever is on the list of a campaign."""
+
+    def __init__(self, platform: Platform[Settings], name: str) -> None:
+        self._db, self._name = platform.db, name
+
+    def prepare(self, job: dict[str, Any]) -> None:
+        """Nothing: a list is short, and what it says of somebody must be there still."""
+
+    def page(
+        self, transaction: firestore.Transaction, job: dict[str, Any], most: int
+    ) -> tuple[list[Member], str | None]:
+        """Read now."""
+        on_list = firestore.FieldFilter("campaign", "==", self._name)
+        rows = self._db.collection_group(DELIVERIES).where(filter=on_list)
+        query = _between(rows, job["cursor"], job["end"], self._place).limit(most + 1)
+        found = {row.reference.path.split("/")[1]: row for row in query.stream(transaction=transaction)}
+        taken, cursor = cut(list(found), most)
+        profiles = [self._db.document("users", uid) for uid in list(found)[:taken]]
+        states = {
+            profile.id: (profile.to_dict() or {"state": _ERASING}).get("state", _ACTIVE)
+            for profile in (self._db.get_all(profiles, ["state"], transaction=transaction) if profiles else ())
+        }
+        return [Member(one.id, states[one.id], found[one.id].get("facts")) for one in profiles], cursor
+
+    def _place(self, uid: str) -> firestore.DocumentReference:
+        return cohorts.row_of(self._db, uid, self._name)
+
+
+def _between(query: firestore.Query, first: str, end: str | None, place: Any) -> firestore.Query:
+    for sign, bound in ((">=", first), ("<", end)):
+        if bound:
+            query = query.where(filter=firestore.FieldFilter("__name__", sign, place(bound)))
+    return query.order_by("__name__")
+
+
+def cut(uids: list[str], most: int, *, more: bool = False) -> tuple[int, str | None]:
+    """How many of these ids, in their order, make a page of `most`, and where the next one begins.
+
+    That is None after the last page, unless there is `more`: then the last id is not of this page. Else it is a text
+    between two ids which is none, so that no job knows one; of ids that leave room for none, the next.
+    """
+    if len(uids) <= most and not more:
+        return len(uids), None
+    most = min(most, len(uids) - 1)
+    for taken in range(most, 0, -1):
+        last, following = uids[taken - 1 : taken + 1]
+        between = next(text for text in (following[:length] for length in range(1, len(following) + 1)) if text > last)
+        if between != following:
+            return taken, between
+    return most, uids[most]

@@ -1,0 +1,64 @@
+"""What became of a letter, written once: and whoever it did not reach is told in the application.
+
+A letter that was refused for good or too often becomes a notice in the same transaction. A report that comes late,
+twice or out of order changes nothing: each state comes after some others alone.
+"""
+
+from typing import Any, Final
+
+from google.cloud import firestore
+
+from astra import letters, notices
+from astra.campaigns import CAMPAIGNS
+from astra.documents import fetch
+from astra.letters import Letter
+from astra.notices import Kind
+from astra.platform import Platform
+from astra.settings import Settings
+from astra.transactions import transact
+
+_AFTER: Final = {
+    "accepted": ("queued",),
+    "delivered": ("queued", "accepted"),
+    "bounced": ("queued", "accepted", "delivered"),
+    "failed": ("queued",),
+    "gone": ("queued",),
+}
+_UNREACHED: Final = ("bounced", "failed")
+
+
+def person_of(row: firestore.DocumentReference) -> str:
+    """The account id of whose row it is."""
+    return str(row.path.split("/")[1])
+
+
+def letter_of(row: dict[str, Any], campaign: dict[str, Any]) -> Letter:
+    """What somebody is told: what the campaign tells everybody, and what is theirs alone."""
+    return letters.render(Kind(row.get("kind") or campaign["kind"]), campaign.get("facts", {}) | row["facts"])
+
+
+def settle(platform: Platform[Settings], row: firestore.DocumentReference, state: str, code: int | None = None) -> bool:
+    """Write that a letter is now `state`, of `cohorts.LETTER_STATES`, after SMTP's reply `code`. Answers whether it is
+    news: of a row that has gone with its person it is none."""
+    db, now, uid = platform.db, platform.clock(), person_of(row)
+    instead = (
+        (notices.reference(db, uid, row.id), db.document(CAMPAIGNS, row.id), *notices.reads(platform, uid))
+        if state in _UNREACHED
+        else ()
+    )
+
+    def body(transaction: firestore.Transaction) -> bool:
+        stored, *others = fetch(db, row, *instead, transaction=transaction)
+        fields = stored.to_dict()
+        if fields is None or fields["state"] not in _AFTER[state]:
+            return False
+        if others:
+            notice, campaign, *person = others
+            if not notice.exists and notices.reachable(person[0], person[1]):
+                told = letter_of(fields, campaign.to_dict() or {}).notice
+                notices.write(transaction, db, uid, row.id, told, now, campaign=fields["campaign"])
+        changes = {"state": state, "nextRunAt": None, "settledAt": now}
+        transaction.update(row, changes | ({"code": code} if code else {}))
+        return True
+
+    return transact(db, body)

@@ -1,0 +1,137 @@
+"""What staff do about campaigns of notices: send, stop and look at them. See `astra.campaigns` for what one is."""
+
+import enum
+from collections.abc import Callable, Collection
+from typing import Annotated, Any
+
+from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+from google.cloud import firestore
+from pydantic import Field, StringConstraints
+
+from astra import campaigns, cohorts, letters, tlog
+from astra.callables import Shape
+from astra.campaigns import Channel, State
+from astra.cohorts import OPENING, SHARDS
+from astra.forms import sha256_of
+from astra.notices import Kind
+from astra.privileged import Act, Decision, privileged
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
+Fact = Annotated[str, StringConstraints(max_length=5000)]
+_UNDER_WAY = (State.CANARY, State.WAITING, State.RUNNING)
+
+
+class After(enum.StrEnum):
+    """As what both have seen it."""
+
+    PROPOSAL = "proposed"
+    CANARY = "waiting"
+
+
+class SendCampaign(Shape):
+    """Which campaign, and whether it is only proposed, or waits since its first members were told."""
+
+    name: Name
+    state: Annotated[After, Field(strict=False)]
+
+
+class StopCampaign(Shape):
+    """Which campaign."""
+
+    name: Name
+
+
+class ResumeCampaign(Shape):
+    """Which campaign."""
+
+    name: Name
+
+
+class PreviewCampaign(Shape):
+    """What a notice of `kind` would say of these facts."""
+
+    kind: Annotated[Kind, Field(strict=False)]
+    facts: Annotated[dict[Annotated[str, StringConstraints(pattern=r"^[a-zA-Z]{1,40}$")], Fact], Field(max_length=40)]
+
+
+@privileged(tlog.Action.CAMPAIGN_SENT)
+def send_campaign(act: Act, form: SendCampaign) -> Decision:
+    """Start a campaign, or let it go on after its first members were told. It takes two people, each time."""
+    stored, fields = _read(act, form.name)
+    _refuse_unless(fields["state"] == form.state.value, f"It is {fields['state']} by now: look again.")
+    _refuse_unless(fields["closed"], "Its list is not closed yet.")
+    if form.state is After.CANARY:
+        return _decided(form, _going_on(act, stored, fields, {"state": State.RUNNING.value}), two_people=True)
+    by_mail = Channel.EMAIL in fields["channels"]
+
+    def write(transaction: firestore.Transaction, approvers: Collection[str]) -> None:
+        cohorts.start(transaction, stored.reference, approvers, act.now, canary=fields["canary"], by_mail=by_mail)
+
+    return _decided(form, write, two_people=True)
+
+
+@privileged(tlog.Action.CAMPAIGN_STOPPED)
+def stop_campaign(act: Act, form: StopCampaign) -> Decision:
+    """Stop a campaign, at once: nobody is told anything from here on. One person is enough."""
+    stored, fields = _read(act, form.name)
+    _refuse_unless(fields["state"] in _UNDER_WAY, "It is not under way.")
+    changes = {"state": State.STOPPED.value, "stoppedIn": fields["state"]}
+    return _decided(form, lambda transaction, _: transaction.update(stored.reference, changes), two_people=False)
+
+
+@privileged(tlog.Action.CAMPAIGN_RESUMED)
+def resume_campaign(act: Act, form: ResumeCampaign) -> Decision:
+    """Let a campaign go on that was stopped, with what of it is stuck. It takes two people."""
+    stored, fields = _read(act, form.name)
+    _refuse_unless(fields["state"] == State.STOPPED, "It is not stopped.")
+    changes = {"state": fields["stoppedIn"], "stoppedIn": None}
+    return _decided(form, _going_on(act, stored, fields, changes), two_people=True)
+
+
+@privileged(tlog.Action.CAMPAIGN_PREVIEWED)
+def preview_campaign(_act: Act, form: PreviewCampaign) -> Decision:
+    """Show what it would say. Nothing is sent."""
+    try:
+        letter = letters.render(form.kind, form.facts)
+    except (ValueError, LookupError) as wrong:
+        raise HttpsError(FunctionsErrorCode.INVALID_ARGUMENT, str(wrong)) from None
+    answer = {"title": letter.notice.title, "text": letter.notice.body, "html": letter.html}
+    # Free text may name somebody: the log commits to it without repeating it.
+    record = {"kind": form.kind.value, "factsSha256": sha256_of(form.model_dump_json())}
+    return Decision(lambda *_: None, record, answer=answer)
+
+
+def _read(act: Act, name: str) -> "tuple[firestore.DocumentSnapshot[Any], dict[str, Any]]":
+    stored = campaigns.reference(act.db, name).get(transaction=act.transaction)
+    if not stored.exists:
+        raise HttpsError(FunctionsErrorCode.NOT_FOUND, "There is no campaign of this name.")
+    return stored, stored.to_dict() or {}
+
+
+def _refuse_unless(so: bool, why: str) -> None:
+    if not so:
+        raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, why)
+
+
+def _going_on(
+    act: Act, stored: "firestore.DocumentSnapshot[Any]", fields: dict[str, Any], changes: dict[str, Any]
+) -> Callable[[firestore.Transaction, Collection[str]], None]:
+    """Reads the jobs. Answers what lets those go on that wait for somebody to say so, or are stuck, and opens those
+    that are missing once the first members were told."""
+    shards = list(stored.reference.collection(SHARDS).stream(transaction=act.transaction))
+    opening = next((shard.to_dict() or {} for shard in shards if shard.id == OPENING), {})
+
+    def write(transaction: firestore.Transaction, _: Collection[str]) -> None:
+        transaction.update(stored.reference, changes)
+        if fields["state"] == State.WAITING:
+            cohorts.open_ranges(transaction, stored.reference, fields["count"], opening["cursor"], act.now)
+        for shard in shards:
+            if shard.get("state") in ("running", "stuck"):
+                revived = {"state": "running", "attempts": 0, "leased": False, "nextRunAt": act.now}
+                transaction.update(shard.reference, revived)
+
+    return write
+
+
+def _decided(form: SendCampaign | StopCampaign | ResumeCampaign, write: Any, *, two_people: bool) -> Decision:
+    return Decision(write, form.model_dump(mode="json"), two_people=two_people)

@@ -1,0 +1,246 @@
+"""Notices to many people: policy changes, transfers, breaches; and letters to one.
+
+    campaigns/{name}                {kind, facts, channels, audience, state, stoppedIn, canary, closed, approvers,
+                                    createdAt, startedAt, frozenAt, count, root, counts, newcomersUntil, completedAt}
+    campaigns/{name}/shards/{n}     jobs: `opening` freezes the cohort and goes through its first members; `00`… each go
+                                    through a range of account ids, `mail-0`… through the letters that are due
+    users/{uid}/notices/{name}      the notice in the application: that it exists is that it was delivered
+    users/{uid}/deliveries/{name}   the ledger's row, where one is needed: for a letter, or for somebody on a list
+                                    {campaign, facts, kind?, lane, state, code, key, attempts, deferred, nextRunAt,
+                                    createdAt, acceptedAt?, seenAt?}
+
+Why everybody is told once: the members of a range are read, their notices written, and the range's cursor moved on, in
+one transaction; whoever begins to be erased changes their profile in a transaction too, so one of the two waits for the
+other. A letter is claimed before and recorded after it is sent: killed between these, a worker has sent one that goes
+out again, under the same Message-ID.
+
+No account id stands outside its owner's own documents: a cursor is the shortest text between two ids.
+
+    state     proposed → canary → waiting → running → complete, and stopped in between; see State
+    counts    of members, each once: told (in the application), queued (a letter), gone (erased meanwhile); of letters,
+              once all are terminal: accepted, delivered, bounced, failed
+    root      SHA-256 over the roots of the ranges in their order, each a chain over its members' pseudonyms:
+              root = SHA-256(root before || pseudonym), from 32 zero bytes on
+"""
+
+import enum
+import re
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from google.cloud import firestore
+
+from astra import cohorts, letters, notices
+from astra.notices import Kind, Notice
+from astra.platform import Platform
+from astra.settings import Settings
+from astra.transactions import transact
+
+CAMPAIGNS: Final = "campaigns"
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_APPROVERS: Final = 2
+
+
+class Channel(enum.StrEnum):
+    """How somebody is told. A letter that can't be delivered becomes a notice in the application."""
+
+    IN_APP = "in-app"
+    EMAIL = "email"
+
+
+class Audience(enum.StrEnum):
+    """Who is told."""
+
+    EVERYBODY = "everybody"
+    LISTED = "listed"
+
+
+class State(enum.StrEnum):
+    """How far a campaign is."""
+
+    PROPOSED = "proposed"
+    """Two people have to send it; a list has to be closed first."""
+    CANARY = "canary"
+    """The first hundredth of its members is told."""
+    WAITING = "waiting"
+    """These were told: two people have to let it go on."""
+    RUNNING = "running"
+    STOPPED = "stopped"
+    """Nobody is told anything, until two people let it go on."""
+    COMPLETE = "complete"
+    """Every member was told, or is gone."""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What is told. `facts` are the same for everybody and name nobody; see `notices.Kind` for what each needs."""
+
+    kind: Kind
+    facts: Mapping[str, str]
+    channels: tuple[Channel, ...] = (Channel.IN_APP,)
+
+
+def reference(db: firestore.Client, name: str) -> firestore.DocumentReference:
+    """Where a campaign is; raises ValueError for what can be no name of one."""
+    if not _NAME.fullmatch(name):
+        raise ValueError("a campaign's name is of small letters, digits, dots, dashes and underscores")
+    return db.document(CAMPAIGNS, name)
+
+
+def announce(
+    batch: firestore.WriteBatch,
+    db: firestore.Client,
+    name: str,
+    campaign: Campaign,
+    now: datetime,
+    approvers: Collection[str] = (),
+    *,
+    canary: bool = True,
+    newcomers_until: datetime | None = None,
+) -> None:
+    """Open a campaign for everybody who has a profile, as part of `batch`, which may be a transaction.
+
+    It starts at once if two people approved it; else two have to send it. Who signs up until `newcomers_until` is told
+    on the way in: see `pending`. A second one of the same name fails the batch. Raises ValueError, LookupError.
+    """
+    letters.render(campaign.kind, campaign.facts)
+    fields = {"audience": Audience.EVERYBODY.value, "closed": True, "newcomersUntil": newcomers_until}
+    _open(batch, reference(db, name), campaign, now, approvers, **fields, canary=canary)
+    if are_two(approvers):
+        by_mail = Channel.EMAIL in campaign.channels
+        cohorts.start(batch, reference(db, name), approvers, now, canary=canary, by_mail=by_mail)
+
+
+def gather(
+    batch: firestore.WriteBatch,
+    db: firestore.Client,
+    name: str,
+    campaign: Campaign,
+    now: datetime,
+    approvers: Collection[str] = (),
+    *,
+    canary: bool = True,
+) -> None:
+    """Open a campaign for a list, as part of `batch`: `enlist` everybody, then `freeze` it, and it starts.
+
+    Without two approvers two people have to send it then. A second one of that name fails the batch.
+    """
+    fields = {"audience": Audience.LISTED.value, "closed": False, "newcomersUntil": None}
+    _open(batch, reference(db, name), campaign, now, approvers, **fields, canary=canary)
+
+
+def enlist(
+    batch: firestore.WriteBatch, platform: Platform[Settings], uid: str, name: str, facts: Mapping[str, str]
+) -> None:
+    """Put somebody on the list of a campaign that is not frozen yet, as part of `batch`, which may be a transaction.
+
+    `facts` are this person's own, beside the campaign's, and are kept below their profile. Again is as good as once.
+    The caller makes sure that they are not being erased.
+    """
+    row = cohorts.row(platform, uid, name, facts, platform.clock(), due=None, campaign=name)
+    batch.set(cohorts.row_of(platform.db, uid, name), row)
+
+
+def freeze(db: firestore.Client, name: str, now: datetime) -> None:
+    """Close the list of a campaign, and start it if two people approved it. Again, nothing happens."""
+
+    def body(transaction: firestore.Transaction) -> None:
+        stored = reference(db, name).get(transaction=transaction)
+        fields: dict[str, Any] = stored.to_dict() or {}
+        if fields["closed"]:
+            return
+        transaction.update(stored.reference, {"closed": True})
+        if are_two(fields["approvers"]):
+            by_mail = Channel.EMAIL in fields["channels"]
+            cohorts.start(
+                transaction, stored.reference, fields["approvers"], now, canary=fields["canary"], by_mail=by_mail
+            )
+
+    transact(db, body)
+
+
+def tell(
+    batch: firestore.WriteBatch,
+    platform: Platform[Settings],
+    uid: str,
+    name: str,
+    kind: Kind,
+    facts: Mapping[str, str],
+    now: datetime,
+    channels: Collection[Channel] = (Channel.IN_APP,),
+) -> None:
+    """Tell one person, as part of `batch`, which may be a transaction: at once in the application, soon by a letter.
+
+    A second letter of that name fails the batch. The caller makes sure that they are not being erased. Raises
+    ValueError, LookupError.
+    """
+    notice = letters.render(kind, facts).notice
+    if Channel.IN_APP in channels:
+        notices.write(batch, platform.db, uid, name, notice, now)
+    if Channel.EMAIL in channels:
+        row = cohorts.row(platform, uid, name, facts, now, due=now, campaign=None)
+        batch.create(cohorts.row_of(platform.db, uid, name), row | {"kind": kind.value})
+
+
+def completed_at(db: firestore.Client, name: str, transaction: firestore.Transaction | None = None) -> datetime | None:
+    """When every member of a campaign had been told; None if that is not so, or there is none of that name."""
+    stored = reference(db, name).get(["completedAt"], transaction=transaction).to_dict() or {}
+    found: datetime | None = stored.get("completedAt")
+    return found
+
+
+def pending(
+    db: firestore.Client, now: datetime, transaction: firestore.Transaction | None = None
+) -> list[tuple[str, Notice]]:
+    """What somebody who signs up at `now` must be told: names and notices, to be written in the transaction that asks.
+
+    So is told who is in no cohort because they were not there yet. Who signs up while one is frozen may be told both
+    ways, which is one notice: its name is the same.
+    """
+    live = db.collection(CAMPAIGNS).where(filter=firestore.FieldFilter("newcomersUntil", ">", now))
+    found = ((stored.id, stored.to_dict() or {}) for stored in live.stream(transaction=transaction))
+    return [
+        (name, letters.render(Kind(fields["kind"]), fields["facts"]).notice)
+        for name, fields in found
+        if fields["state"] != State.PROPOSED
+    ]
+
+
+def tell_newcomers(batch: firestore.WriteBatch, db: firestore.Client, name: str, until: datetime | None) -> None:
+    """Have who signs up told until then, and nobody any more if it is None, as part of `batch`."""
+    batch.update(reference(db, name), {"newcomersUntil": until})
+
+
+def are_two(approvers: Collection[str]) -> bool:
+    """Whether these are enough to send something to many."""
+    return len(set(approvers)) >= _APPROVERS
+
+
+def _open(
+    batch: firestore.WriteBatch,
+    campaign: firestore.DocumentReference,
+    what: Campaign,
+    now: datetime,
+    approvers: Collection[str],
+    **more: Any,
+) -> None:
+    fields = {
+        "kind": what.kind.value,
+        "facts": dict(what.facts),
+        "channels": [channel.value for channel in what.channels],
+        "state": State.PROPOSED.value,
+        "approvers": list(approvers),
+        "counts": {},
+        "createdAt": now,
+    }
+    nothing_yet = ("stoppedIn", "startedAt", "frozenAt", "count", "root", "completedAt")
+    batch.create(campaign, fields | more | dict.fromkeys(nothing_yet))
+
+
+if __name__ == "__main__":
+    from astra.campaign_desk import main
+
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""Business transfers: the one way by which people's data may reach another company, and it is shut at first.
+
+    transfers/{id}   {recipient, policyUrl, summary, plannedAt, waitingDays, state, announcedAt, openedAt, cancelledAt}
+
+Why nothing leaves too early, or of somebody whom it must not:
+- Everybody has been told, and then the waiting period has passed: `gate` says so for each page anew, in the transaction
+  that reads the page, so that what is cancelled meanwhile stops at the next page.
+- Each person has a notice of their own that is as old as the waiting period. Who signed up after the announcement was
+  told when they did, and waits as long as everybody; who was not told, for whatever reason, is not transferred.
+- Who is erased, or frozen, by then is not in the page: the same transaction reads profile and tombstone. A page is for
+  immediate use; who asked to be erased after it was read is not safe from whoever keeps it.
+
+`gate` is the only code that lists people for somebody outside; a test finds any other.
+
+`python -m astra.transfers status` shows each transfer, and why it is shut.
+"""
+
+import argparse
+import enum
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final, Self
+
+from google.cloud import firestore
+
+from astra import campaigns, tlog, tombstones
+from astra.clock import iso
+from astra.documents import fetch
+from astra.platform import Platform
+from astra.settings import Settings
+from astra.transactions import transact
+
+TRANSFERS: Final = "transfers"
+_PAGE: Final = 100
+
+
+class State(enum.StrEnum):
+    """What was decided of a transfer. Whether its gate is open is a question of the time."""
+
+    PLANNED = "planned"
+    OPENED = "opened"
+    """Somebody has passed the gate."""
+    CANCELLED = "cancelled"
+
+
+class Closed(Exception):
+    """Nothing may be transferred. `opens_at` is when that changes, if nobody changes it; None if it can't be said."""
+
+    def __init__(self, reason: str, opens_at: datetime | None = None) -> None:
+        super().__init__(f"{reason}: opens at {iso(opens_at)}" if opens_at else reason)
+        self.reason, self.opens_at = reason, opens_at
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One transfer, as planned."""
+
+    name: str
+    recipient: str
+    state: State
+    planned_at: datetime
+    waiting: timedelta
+
+    @classmethod
+    def of(cls, stored: "firestore.DocumentSnapshot[Any]") -> Self:
+        """What `transfers/{id}` holds. Raises Closed if it holds nothing."""
+        fields = stored.to_dict()
+        if fields is None:
+            raise Closed("there is no such transfer")
+        waiting = timedelta(days=fields["waitingDays"])
+        return cls(stored.id, fields["recipient"], State(fields["state"]), fields["plannedAt"], waiting)
+
+    @property
+    def campaign(self) -> str:
+        """Its notices' campaign, and the name of each person's notice."""
+        return campaign(self.name)
+
+    def refuse_closed(self, complete_at: datetime | None, now: datetime) -> None:
+        """Raise Closed unless people may be transferred at `now`, everybody having been told by `complete_at`."""
+        if self.state is State.CANCELLED:
+            raise Closed("it was cancelled")
+        if complete_at is None:
+            raise Closed("not everybody has been told yet")
+        if now < (opens_at := max(self.planned_at, complete_at + self.waiting)):
+            raise Closed("people may still delete their accounts", opens_at)
+
+
+def campaign(name: str) -> str:
+    """The campaign of a transfer's notices."""
+    return f"transfer-{name}"
+
+
+def reference(db: firestore.Client, name: str) -> firestore.DocumentReference:
+    """Where a transfer is kept."""
+    return db.collection(TRANSFERS).document(name)
+
+
+def gate(platform: Platform[Settings], name: str, after: str = "") -> Iterator[list[str]]:
+    """The account ids that may be transferred now, in pages and in order, from the one after `after` on.
+
+    Raises Closed, at the first page or at any later one.
+    """
+    ended = False
+    while not ended:
+        page, after, ended = transact(platform.db, partial(_page, platform=platform, name=name, after=after))
+        if page:
+            yield page
+
+
+def _page(
+    transaction: firestore.Transaction, platform: Platform[Settings], name: str, after: str
+) -> tuple[list[str], str, bool]:
+    """Who of the next profiles may be transferred, the last of these, and whether there are no more."""
+    db, now = platform.db, platform.clock()
+    transfer = Transfer.of(reference(db, name).get(transaction=transaction))
+    transfer.refuse_closed(campaigns.completed_at(db, transfer.campaign, transaction), now)
+    profiles = db.collection("users").order_by("__name__").select(["state"]).limit(_PAGE)
+    if after:
+        profiles = profiles.start_after({"__name__": db.document("users", after)})
+    found = list(profiles.stream(transaction=transaction))
+    active = [profile.id for profile in found if profile.get("state") == "active"]
+    stones = (tombstones.reference(db, platform.pseudonyms.of_uid(uid)) for uid in active)
+    notices = (db.document("users", uid, "notices", transfer.campaign) for uid in active)
+    erased = fetch(db, *stones, transaction=transaction)
+    told = fetch(db, *notices, transaction=transaction)
+    page = [
+        uid
+        for uid, stone, notice in zip(active, erased, told, strict=True)
+        if not stone.exists and notice.exists and notice.get("createdAt") + transfer.waiting <= now
+    ]
+    if transfer.state is State.PLANNED:
+        record = {"transfer": name, "state": State.OPENED.value}
+        tlog.append(transaction, db, tlog.Entry(tlog.Action.TRANSFER_OPENED, record, now))
+        transaction.update(reference(db, name), {"state": State.OPENED.value, "openedAt": now})
+    return page, found[-1].id if found else after, len(found) < _PAGE
+
+
+def status(platform: Platform[Settings]) -> Iterator[tuple[str, ...]]:
+    """Of each transfer: id, recipient, how many were told, of how many, when it opens, and why it is shut."""
+    db = platform.db
+    for stored in db.collection(TRANSFERS).order_by("plannedAt").stream():
+        transfer = Transfer.of(stored)
+        complete_at = campaigns.completed_at(db, transfer.campaign)
+        opens_at = iso(max(transfer.planned_at, complete_at + transfer.waiting)) if complete_at else "unknown"
+        try:
+            transfer.refuse_closed(complete_at, platform.clock())
+            why = "open"
+        except Closed as closed:
+            why = closed.reason
+        yield transfer.name, transfer.recipient, _told(db, transfer.campaign), opens_at, why
+
+
+def _told(db: firestore.Client, name: str) -> str:
+    fields = db.document("campaigns", name).get().to_dict() or {}
+    told = fields.get("counts", {}).get("told", 0)
+    return f"{told} of {'?' if fields.get('count') is None else fields['count']}"
+
+
+def main() -> int:
+    """Run the command of the command line; answers the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m astra.transfers", description="Look after business transfers.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("status", help="each transfer, who was told, when its gate opens, and why it is shut")
+    parser.parse_args()
+    from rich.console import Console  # noqa: PLC0415  (staff's machines have it, functions do not)
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table("transfer", "recipient", "told", "opens at", "gate")
+    for row in status(Platform.at_start(Settings)):
+        table.add_row(*row)
+    Console().print(table, highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

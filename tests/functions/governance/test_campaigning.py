@@ -1,0 +1,159 @@
+"""What staff do about campaigns: two people send and resume, one stops, all look."""
+
+from typing import Any
+
+import pytest
+from firebase_functions.https_fn import HttpsError
+
+import campaigning
+from astra import campaigns, tlog
+from astra.callables import parse
+from astra.campaigns import Channel, State
+from astra.notices import Kind
+from astra.platform import Platform
+from astra.staff import Role
+from tests.colleagues import Person, Team, logged
+from tests.functions.breach.crowd import FACTS, Crowd
+
+HANDLERS = {
+    "send": (campaigning.send_campaign, campaigning.SendCampaign),
+    "stop": (campaigning.stop_campaign, campaigning.StopCampaign),
+    "resume": (campaigning.resume_campaign, campaigning.ResumeCampaign),
+    "preview": (campaigning.preview_campaign, campaigning.PreviewCampaign),
+}
+
+
+@pytest.fixture
+def crowd(platform: Platform[Any], team: Team) -> Crowd:
+    """Two hundred customers and two of the staff: the first hundredth are three."""
+    crowd = Crowd(platform)
+    crowd.come(200)
+    return crowd
+
+
+@pytest.fixture
+def pair(team: Team) -> tuple[Person, Person]:
+    return team.hire(Role.PRIVACY), team.hire(Role.SECURITY)
+
+
+def ask(who: Person, what: str, **fields: Any) -> dict[str, Any]:
+    handler, shape = HANDLERS[what]
+    return handler(who.platform, who.call(parse(shape, fields)))
+
+
+def test_two_people_start_it_and_two_let_it_go_on(crowd: Crowd, pair: tuple[Person, Person]) -> None:
+    crowd.announce(approvers=())
+    first, second = pair
+    for state, told in ((State.PROPOSED, 3), (State.WAITING, 202)):
+        asked = {"name": crowd.name, "state": state.value}
+        assert ask(first, "send", **asked)["state"] == "proposed"
+        assert ask(first, "send", **asked)["state"] == "proposed", "the same person twice is one"
+        crowd.work()
+        assert crowd.state() is state
+        assert ask(second, "send", **asked)["state"] == "done"
+        with pytest.raises(HttpsError, match="look again"):
+            ask(first, "send", **asked)
+        crowd.work()
+        assert len(crowd.told()) == told
+    assert crowd.state() is State.COMPLETE
+    [started] = logged(crowd.platform, tlog.Action.CAMPAIGN_STARTED)
+    assert started["record"] == {
+        "campaign": crowd.name,
+        "canary": True,
+        "approvers": [first.subject, second.subject],
+    }
+    [done] = logged(crowd.platform, tlog.Action.CAMPAIGN_COMPLETED)
+    counts = {"told": 202, "gone": 0}
+    root = crowd.campaign()["root"]
+    assert done["record"] == {"campaign": crowd.name, "count": 202, "counts": counts, "root": root}
+
+
+@pytest.mark.parametrize("when", [State.CANARY, State.WAITING, State.RUNNING])
+def test_one_stops_it_at_once_and_two_let_it_go_on(crowd: Crowd, pair: tuple[Person, Person], when: State) -> None:
+    first, second = pair
+    crowd.announce(canary=when is not State.RUNNING)
+    if when is State.WAITING:
+        crowd.work()
+    assert crowd.state() is when
+    before = crowd.told()
+    assert ask(first, "stop", name=crowd.name)["state"] == "done"
+    crowd.work()
+    assert (crowd.state(), crowd.told()) == (State.STOPPED, before)
+    with pytest.raises(HttpsError, match="not under way"):
+        ask(second, "stop", name=crowd.name)
+    assert ask(first, "resume", name=crowd.name)["state"] == "proposed"
+    crowd.work()
+    assert (crowd.state(), crowd.told()) == (State.STOPPED, before)
+    assert ask(second, "resume", name=crowd.name)["state"] == "done"
+    crowd.work()
+    assert crowd.state() is (State.COMPLETE if when is State.RUNNING else State.WAITING)
+    assert len(crowd.told()) == (202 if when is State.RUNNING else 3)
+    with pytest.raises(HttpsError, match="not stopped"):
+        ask(first, "resume", name=crowd.name)
+
+
+def test_letters_of_the_first_members_go_out_while_it_waits(crowd: Crowd, pair: tuple[Person, Person]) -> None:
+    crowd.announce(Channel.EMAIL)
+    crowd.finish()
+    assert crowd.state() is State.WAITING
+    assert {row["state"] for row in crowd.rows().values()} == {"accepted"}
+    assert len(crowd.rows()) <= 3
+    assert all(job["nextRunAt"] is None for job in crowd.jobs().values()), "nothing asks again and again"
+
+
+def test_what_is_stuck_goes_on_with_the_rest(crowd: Crowd, pair: tuple[Person, Person]) -> None:
+    crowd.announce(canary=False)
+    opening = crowd.db.document("campaigns", crowd.name, "shards", "opening")
+    opening.update({"state": "stuck", "nextRunAt": None, "attempts": 12})
+    crowd.work()
+    assert crowd.told() == []
+    ask(pair[0], "stop", name=crowd.name)
+    for person in pair:
+        ask(person, "resume", name=crowd.name)
+    crowd.work()
+    assert crowd.state() is State.COMPLETE
+
+
+def test_a_list_that_is_open_is_not_sent(crowd: Crowd, pair: tuple[Person, Person]) -> None:
+    batch, now = crowd.db.batch(), crowd.platform.clock()
+    campaigns.gather(batch, crowd.db, crowd.name, campaigns.Campaign(Kind.POLICY_CHANGE, FACTS), now)
+    campaigns.enlist(batch, crowd.platform, crowd.uids[0], crowd.name, {})
+    batch.commit()
+    with pytest.raises(HttpsError, match="not closed"):
+        ask(pair[0], "send", name=crowd.name, state="proposed")
+    campaigns.freeze(crowd.db, crowd.name, now)
+    for person in pair:
+        ask(person, "send", name=crowd.name, state="proposed")
+    crowd.work()
+    assert (crowd.state(), crowd.told()) == (State.COMPLETE, crowd.uids[:1])
+
+
+def test_who_may_do_what(crowd: Crowd, team: Team) -> None:
+    support, customer = team.hire(Role.SUPPORT), team.customer()
+    crowd.announce()
+    for what, fields in (("send", {"state": "proposed"}), ("resume", {})):
+        with pytest.raises(HttpsError, match="role"):
+            ask(support, what, name=crowd.name, **fields)
+    for what, fields in (("stop", {"name": crowd.name}), ("preview", {"kind": "policy-change", "facts": FACTS})):
+        with pytest.raises(HttpsError, match="staff"):
+            ask(customer, what, **fields)
+        assert ask(support, what, **fields)["state"] == "done"
+    with pytest.raises(HttpsError, match="no campaign"):
+        ask(support, "stop", name="unheard-of")
+
+
+def test_a_preview_is_what_would_be_sent_and_the_log_does_not_repeat_it(crowd: Crowd, team: Team) -> None:
+    support = team.hire(Role.SUPPORT)
+    shown = ask(support, "preview", kind="policy-change", facts=FACTS)
+    assert shown["title"] == "Our Security & Privacy Policy changes on 1 January 2027"
+    assert "<cookies>" in shown["text"]
+    assert "&lt;cookies&gt;" in shown["html"]
+    [entry] = logged(crowd.platform, tlog.Action.CAMPAIGN_PREVIEWED)
+    assert "cookies" not in str(entry["record"])
+    with pytest.raises(HttpsError, match="summary"):
+        ask(support, "preview", kind="policy-change", facts={**FACTS, "summary": None} | {"x": "y"})
+    missing = {name: fact for name, fact in FACTS.items() if name != "url"}
+    with pytest.raises(HttpsError, match="url"):
+        ask(support, "preview", kind="policy-change", facts=missing)
+    with pytest.raises(HttpsError, match="no template"):
+        ask(support, "preview", kind="staff", facts={})

@@ -1,0 +1,197 @@
+"""A life has changed in the data map: what was stamped before follows, also when the work breaks off."""
+
+import dataclasses
+import secrets
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from firebase_admin import auth
+
+import restamping
+import sweeping
+from astra import datamap, expiry, presence, tlog
+from astra.platform import Platform
+from tests.functions.retention.stored import Stored
+
+DAY = timedelta(days=1)
+
+
+def live(monkeypatch: pytest.MonkeyPatch, name: str, life: timedelta) -> None:
+    """Give an entry of the data map another life."""
+    changed = tuple(
+        dataclasses.replace(entry, lives=life) if entry.name == name else entry for entry in datamap.DATA_MAP
+    )
+    monkeypatch.setattr(expiry, "DATA_MAP", changed)
+
+
+def lives_of(stored: Stored, name: str = "requests") -> set[timedelta]:
+    rows = expiry.everybodys(stored.db, next(e for e in expiry.entries() if e.name == name)).stream()
+    return {fields["expireAt"] - fields["createdAt"] for fields in (row.to_dict() or {} for row in rows)}
+
+
+@pytest.fixture
+def rows(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> Stored:
+    """Twenty of several people and times, some of one instant, gone through with the present life."""
+    for number in range(20):
+        stored.add("requests", f"person-{number % 7}", createdAt=stored.clock() - DAY * (number // 4))
+    stored.sweep()
+    assert stored.job("restamp-requests")["life"] == 730 * 86400
+    monkeypatch.setattr(restamping, "_PAGE", 3)
+    return stored
+
+
+@pytest.mark.parametrize("days", [400, 1000])
+def test_rows_follow_a_longer_and_a_shorter_life(rows: Stored, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
+    live(monkeypatch, "requests", timedelta(days=days))
+    rows.sweep()
+    assert lives_of(rows) == {timedelta(days=days)}
+    job = rows.job("restamp-requests")
+    assert (job["state"], job["counts"], job["cursor"]) == ("ended", {"stamped": 20}, None)
+    [record] = [one for one in rows.evidence(tlog.Action.LIFE_CHANGED) if one["lifeSeconds"] == days * 86400]
+    assert (record["entry"], record["stamped"]) == ("requests", 20)
+    fence = job["fence"]
+    rows.sweep()
+    assert rows.job("restamp-requests")["fence"] == fence, "it is done once"
+
+
+def test_a_shorter_life_takes_effect_at_the_next_sweep(rows: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    live(monkeypatch, "requests", timedelta(days=2))
+    rows.sweep()
+    rows.sweep()
+    assert lives_of(rows) == {timedelta(days=2)}
+    assert rows.counted() == {"requests": 12}
+
+
+def test_what_has_expired_does_not_come_back(rows: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows.clock.step(days=728)  # of half of them the time is over, and they are held
+    for number in range(7):
+        rows.hold(f"person-{number}", "requests")
+    rows.sweep()
+    held = rows.counted("held")["requests"]
+    assert 0 < held < 20
+    live(monkeypatch, "requests", timedelta(days=1000))
+    rows.sweep()
+    assert rows.job("restamp-requests")["counts"] == {"stamped": 20 - held}
+
+
+@pytest.mark.parametrize("days", [400, 1000])
+def test_killed_between_any_two_pages_it_goes_on(rows: Stored, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
+    live(monkeypatch, "requests", timedelta(days=days))
+    real, calls, deaths = restamping.Restamp.page, [0], 0
+
+    def dying(self: restamping.Restamp, job: dict[str, Any]) -> Any:
+        calls[0] += 1
+        if calls[0] % 2 == 0:
+            raise KeyboardInterrupt
+        return real(self, job)
+
+    monkeypatch.setattr(restamping.Restamp, "page", dying)
+    while rows.job("restamp-requests").get("life") != days * 86400 or rows.job("restamp-requests")["nextRunAt"]:
+        with suppress(KeyboardInterrupt):
+            rows.sweep()
+        deaths += 1
+        rows.clock.step(minutes=6)
+    assert deaths > 3
+    assert lives_of(rows) == {timedelta(days=days)}
+    assert rows.job("restamp-requests")["counts"] == {"stamped": 20}
+
+
+def test_changed_again_while_it_runs_it_begins_again(rows: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    live(monkeypatch, "requests", timedelta(days=400))
+    real = restamping.Restamp.page
+
+    def broken(self: restamping.Restamp, job: dict[str, Any]) -> Any:
+        if job["cursor"]:
+            raise KeyboardInterrupt
+        return real(self, job)
+
+    with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+        patched.setattr(restamping.Restamp, "page", broken)
+        rows.sweep()
+    live(monkeypatch, "requests", timedelta(days=500))
+    rows.sweep()
+    assert lives_of(rows) == {timedelta(days=500)}
+
+
+def test_a_batch_of_events_lives_from_the_earliest(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = stored.clock()
+    row = stored.db.document("users/ada/events/batch")
+    row.set({"events": [{"at": now}, {"at": now - DAY}], "createdAt": now, "expireAt": now + 89 * DAY})
+    live(monkeypatch, "events", timedelta(days=30))
+    stored.sweep()
+    assert (row.get().to_dict() or {})["expireAt"] == now + 29 * DAY
+
+
+def test_a_row_that_does_not_say_when_it_began_stays_as_it_is(stored: Stored) -> None:
+    end = stored.clock() + DAY
+    row = stored.db.document("users/ada/requests/odd")
+    row.set({"expireAt": end})
+    stored.sweep()
+    assert (row.get().to_dict() or {})["expireAt"] == end
+    assert stored.job("restamp-requests")["state"] == "ended"
+
+
+def profile(platform: Platform[Any], uid: str, **fields: Any) -> Any:
+    row = platform.db.document("users", uid)
+    row.set({"state": "active"} | fields)
+    return row
+
+
+def test_profiles_from_before_are_noted_as_auth_has_seen_them(
+    platform: Platform[Any], stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restamping, "_PEOPLE", 2)
+    uids = [secrets.token_hex(6) for _ in range(5)]
+    people = [profile(platform, uid) for uid in uids]
+    leaving = profile(platform, "leaving", state="erasing")
+    auth.create_user(uid=uids[0], app=platform.app)
+    stored.clock.step(days=40)
+    stored.sweep()
+    due = stored.clock() + platform.settings.inactive - presence.FIRST
+    first, *others = [row.get().get("inactivity") for row in people]
+    assert {noted["dueAt"] for noted in others} == {due}
+    assert due - 41 * DAY < first["dueAt"] < due - 39 * DAY
+    assert "inactivity" not in (leaving.get().to_dict() or {})
+    job = stored.job("restamp-profile")
+    assert (job["counts"], job["cursor"]) == ({"stamped": 5}, None)
+
+
+def test_a_change_of_how_long_one_may_be_away_reaches_everybody(platform: Platform[Any], stored: Stored) -> None:
+    settings, now = platform.settings, stored.clock()
+    here = profile(platform, "here", inactivity=presence.seen(settings, now - 300 * DAY))
+    warned = {**presence.seen(settings, now - 705 * DAY), "warnings": 1, "told": "x", "dueAt": now + DAY}
+    gone = profile(platform, "gone", inactivity=warned)
+    stored.sweep()
+    platform.__dict__["settings"] = settings.model_copy(update={"inactive_days": 365})
+    stored.sweep()
+    assert here.get().get("inactivity")["dueAt"] == now + 35 * DAY
+    assert gone.get().get("inactivity") == warned, "what they were told stands"
+    platform.__dict__["settings"] = settings.model_copy(update={"inactive_days": 1000})
+    stored.sweep()
+    assert here.get().get("inactivity")["dueAt"] == now + 670 * DAY
+    assert gone.get().get("inactivity")["warnings"] == 0
+    assert gone.get().get("inactivity")["dueAt"] == now + 265 * DAY
+
+
+def test_a_cursor_names_nobody() -> None:
+    assert restamping._between("abc", "abd") == "abd"
+    assert restamping._between("abc", "bcd") == "b"
+    assert restamping._between("ab", "abc") == "abc"
+
+
+def test_a_second_tick_meanwhile_does_not_disturb(rows: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    live(monkeypatch, "requests", timedelta(days=400))
+    real = restamping.Restamp.page
+
+    def disturbed(self: restamping.Restamp, job: dict[str, Any]) -> Any:
+        with monkeypatch.context() as patched:
+            patched.setattr(restamping.Restamp, "page", real)
+            sweeping.sweep(rows.platform, timedelta(minutes=1))
+        return real(self, job)
+
+    monkeypatch.setattr(restamping.Restamp, "page", disturbed)
+    rows.sweep()
+    assert lives_of(rows) == {timedelta(days=400)}
+    assert rows.job("restamp-requests")["counts"] == {"stamped": 20}

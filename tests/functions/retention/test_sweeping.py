@@ -1,0 +1,193 @@
+"""The sweep in this process, over the real stores."""
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from astra import expiry, holds, sweep
+from astra.platform import Platform
+from tests.functions.retention.stored import Stored, of
+
+SECOND = timedelta(seconds=1)
+FIXED = [entry.name for entry in expiry.entries() if entry.lives]
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_a_row_goes_once_its_time_is_over_and_not_before(stored: Stored, name: str) -> None:
+    row, end = stored.add(name), stored.clock() + (of(name).lives or timedelta(0))
+    stored.clock.now = end - SECOND
+    stored.sweep()
+    assert row.get().exists
+    stored.clock.now = end
+    stored.sweep()
+    assert not row.get().exists
+    assert stored.counted() == {name: 1}
+    [record] = stored.evidence()
+    assert record["rule"] == of(name).retention
+
+
+def test_nothing_due_leaves_no_evidence(stored: Stored) -> None:
+    stored.add("events")
+    stored.sweep()
+    assert stored.evidence() == []
+
+
+def test_evidence_names_nobody(stored: Stored) -> None:
+    for number in range(3):
+        stored.add("events", f"person-{number}")
+    stored.sweep(days=91)
+    assert stored.counted() == {"events": 3}
+    everything = repr([row.to_dict() for row in stored.db.collection("commitments").stream()])
+    everything += repr([row.to_dict() for row in stored.db.collection("rounds").stream()])
+    assert "person" not in everything
+
+
+def test_more_than_a_page_goes_in_one_sweep_and_all_are_counted(stored: Stored) -> None:
+    batch = stored.db.batch()
+    for number in range(450):
+        at = stored.clock() + timedelta(seconds=number // 300)  # many of one instant
+        row = stored.db.document(f"users/ada/events/{number:04}")
+        batch.set(row, {"at": at, "expireAt": at + timedelta(days=90)})
+    batch.commit()
+    stored.sweep(days=91)
+    assert list(stored.db.collection("users/ada/events").stream()) == []
+    assert stored.counted() == {"events": 450}
+    assert stored.job("sweep-events")["counts"] == {"deleted": 450}
+
+
+def test_what_is_called_alike_elsewhere_stays(stored: Stored) -> None:
+    other = stored.db.document("planted/x/events/y")
+    other.set({"expireAt": stored.clock()})
+    row = stored.add("events", until=stored.clock())
+    stored.sweep()
+    assert (other.get().exists, row.get().exists) == (True, False)
+
+
+def renew_between(stored: Stored, monkeypatch: pytest.MonkeyPatch, row: Any, **change: Any) -> None:
+    """Have a row changed after the sweep has read it, and before it deletes it."""
+    real = sweep.Rows._at_once
+
+    def late(rows: sweep.Rows, page: Any) -> Counter[str]:
+        row.update(change)
+        return real(rows, page)
+
+    monkeypatch.setattr(sweep.Rows, "_at_once", late)
+
+
+def test_a_row_that_is_renewed_just_then_survives_and_the_others_go(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [stored.add("requests", f"person-{number}", until=stored.clock()) for number in range(5)]
+    renew_between(stored, monkeypatch, rows[2], expireAt=stored.clock() + timedelta(days=1))
+    stored.sweep()
+    assert [row.get().exists for row in rows] == [False, False, True, False, False]
+    assert stored.counted() == {"requests": 4}
+
+
+def test_a_row_that_goes_just_then_is_not_counted(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [stored.add("requests", f"person-{number}", until=stored.clock()) for number in range(3)]
+    real = sweep.Rows._at_once
+
+    def late(self: sweep.Rows, page: Any) -> Counter[str]:
+        rows[0].delete()
+        return real(self, page)
+
+    monkeypatch.setattr(sweep.Rows, "_at_once", late)
+    stored.sweep()
+    assert stored.counted() == {"requests": 2}
+
+
+def test_what_is_held_stays_hidden_until_the_hold_ends(stored: Stored) -> None:
+    row, other = stored.add("events", "ada"), stored.add("events", "bob")
+    stored.clock.step(days=91)
+    stored.hold("ada", "events", days=2.5)
+    stored.sweep()
+    assert (row.get().exists, other.get().exists) == (True, False)
+    fields = row.get().to_dict() or {}
+    assert expiry.has_expired(fields, stored.clock()), "it is not served again"
+    assert fields["expiredAt"] < stored.clock() < fields["expireAt"]
+    assert (stored.counted(), stored.counted("held")) == ({"events": 1}, {"events": 1})
+    for days in (1, 1, 0.4):
+        stored.clock.step(days=days)
+        stored.sweep()
+        assert row.get().exists
+        assert (row.get().to_dict() or {})["expiredAt"] == fields["expiredAt"]
+    stored.clock.step(days=0.1)
+    stored.sweep()
+    assert not row.get().exists
+
+
+def test_what_is_held_is_read_once_a_day_and_not_every_hour(stored: Stored) -> None:
+    stored.add("events", until=stored.clock())
+    stored.hold("ada", "events", days=30)
+    for _ in range(48):
+        stored.sweep()
+        stored.clock.step(hours=1)
+    assert stored.counted("held") == {"events": 2}
+
+
+def test_a_hold_that_was_released_keeps_for_no_longer_than_a_day(stored: Stored) -> None:
+    row = stored.add("events", until=stored.clock())
+    hold = stored.hold("ada", "events", days=300)
+    stored.sweep()
+    holds.release(stored.db, stored.platform.pseudonyms.of_uid("ada"), hold, stored.clock())
+    stored.clock.step(days=1)
+    stored.sweep()
+    assert not row.get().exists
+
+
+def test_a_hold_on_something_else_keeps_nothing(stored: Stored) -> None:
+    row = stored.add("events", until=stored.clock())
+    stored.hold("ada", "consents")
+    stored.sweep()
+    assert not row.get().exists
+
+
+def test_a_hold_that_is_placed_just_then_keeps(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    row, real = stored.add("events", until=stored.clock()), sweep.Rows._at_once
+
+    def late(rows: sweep.Rows, page: Any) -> Counter[str]:
+        stored.hold("ada", "events")
+        return real(rows, page)
+
+    monkeypatch.setattr(sweep.Rows, "_at_once", late)
+    stored.sweep()
+    assert row.get().exists
+
+
+def test_an_image_goes_with_its_objects_and_keys_at_its_own_end(stored: Stored) -> None:
+    until = stored.clock() + timedelta(days=3)
+    stored.image("ada", "ring-0001", until)
+    stored.image("ada", "ring-00010", until + SECOND)  # begins like it
+    stored.clock.now = until
+    stored.sweep()
+    assert stored.parts("ada", "ring-0001") == []
+    assert len(stored.parts("ada", "ring-00010")) == 4
+    assert stored.counted() == {"image-records": 1}
+
+
+@pytest.mark.parametrize("held", ["sealed-images", "image-records", "object-keys"])
+def test_of_a_held_image_nothing_goes(stored: Stored, held: str) -> None:
+    record = stored.image("ada", "ring-0001", stored.clock())
+    stored.hold("ada", held)
+    stored.sweep()
+    assert len(stored.parts("ada", "ring-0001")) == 4
+    assert "expiredAt" in (record.get().to_dict() or {})
+
+
+def test_the_key_of_a_held_prompt_stays_with_its_image(stored: Stored) -> None:
+    stored.image("ada", "ring-0001", stored.clock())
+    stored.db.document("users/ada/prompts/ring-0001").set({"createdAt": stored.clock()})
+    stored.hold("ada", "prompts")
+    stored.sweep()
+    assert len(stored.parts("ada", "ring-0001")) == 4
+
+
+def test_a_second_worker_and_a_second_tick_change_nothing(platform: Platform[Any], stored: Stored) -> None:
+    for number in range(5):
+        stored.add("events", f"person-{number}", until=stored.clock())
+    for _ in range(3):
+        stored.sweep()
+    assert stored.counted() == {"events": 5}

@@ -1,0 +1,144 @@
+"""What a campaign says, how one is opened, and what those see who look after it."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import firebase_admin
+import pytest
+from rich.console import Console
+
+from astra import campaign_desk, campaigns, cohorts, letters
+from astra.campaigns import Campaign, Channel
+from astra.notices import Kind
+from astra.platform import Platform
+from tests.functions.breach.crowd import FACTS, STAFF, Crowd
+from tests.people import settle
+
+ODD = "<img src=x onerror=alert(1)> {{ 7*7 }} \"'&"
+TOLD = {
+    Kind.POLICY_CHANGE: ("version", "effectiveAt", "summary", "url"),
+    Kind.TRANSFER: ("recipient", "plannedAt", "url", "policyUrl"),
+    Kind.INACTIVITY: ("erasesAt", "lastActiveAt"),
+    Kind.ERASURE: ("receipt", "url"),
+}
+
+
+@pytest.fixture
+def crowd(platform: Platform[Any]) -> Iterator[Crowd]:
+    settle(platform, f"demo-{datetime.now().timestamp():.6f}".replace(".", ""))  # noqa: DTZ005
+    yield Crowd(platform)
+    firebase_admin.delete_app(platform.app)
+
+
+@pytest.mark.parametrize("kind", TOLD)
+def test_text_and_page_say_the_same_and_load_nothing(kind: Kind) -> None:
+    facts = {name: f"fact-{name}" for name in TOLD[kind]}
+    letter = letters.render(kind, facts)
+    for fact in facts.values():
+        assert fact in letter.notice.title + letter.notice.body
+        assert fact in letter.html
+    assert not re.search(r"src=|url\(|@import|<link|<script|<img|<a |https?://", letter.html)
+    assert "privacy@astra-engineering.co" in letter.notice.body
+    assert "{" not in letter.html + letter.notice.body
+
+
+@pytest.mark.parametrize("kind", TOLD)
+def test_facts_are_text_whatever_is_in_them(kind: Kind) -> None:
+    letter = letters.render(kind, dict.fromkeys(TOLD[kind], ODD))
+    assert ODD in letter.notice.body
+    assert "<img" not in letter.html
+    assert "{{ 7*7 }}" in letter.html
+
+
+@pytest.mark.parametrize("kind", TOLD)
+def test_a_fact_adds_no_line_to_a_title(kind: Kind) -> None:
+    title = letters.render(kind, dict.fromkeys(TOLD[kind], "x\r\nBcc: eve@example.com")).notice.title
+    assert not re.search(r"[\r\n]", title)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in TOLD.items() for name in names])
+def test_a_missing_fact_is_named(kind: Kind, name: str) -> None:
+    facts = {other: "x" for other in TOLD[kind] if other != name}
+    with pytest.raises(ValueError, match=name):
+        letters.render(kind, facts)
+
+
+def test_days_are_written_as_people_write_them() -> None:
+    facts = {**FACTS, "effectiveAt": "2027-03-04T05:06:00Z"}
+    assert "4 March 2027, 05:06 UTC" in letters.render(Kind.POLICY_CHANGE, facts).notice.title
+
+
+@pytest.mark.parametrize("name", ["", "A", "a/b", "../a", "a b", "é", "a" * 101, "-a"])
+def test_what_is_no_name_is_refused(crowd: Crowd, name: str) -> None:
+    crowd.name = name
+    with pytest.raises(ValueError, match="name"):
+        crowd.announce()
+
+
+def test_what_can_not_be_said_is_not_announced(crowd: Crowd) -> None:
+    batch, now = crowd.db.batch(), crowd.platform.clock()
+    for campaign, error in ((Campaign(Kind.POLICY_CHANGE, {}), ValueError), (Campaign(Kind.STAFF, {}), LookupError)):
+        with pytest.raises(error):
+            campaigns.announce(batch, crowd.db, "x", campaign, now, STAFF)
+
+
+@pytest.mark.parametrize(("count", "ranges"), [(3, 1), (60_000, 2), (100_000, 3), (10_000_000, 16)])
+def test_ranges_meet_and_cover_every_id(crowd: Crowd, count: int, ranges: int) -> None:
+    batch, campaign = crowd.db.batch(), campaigns.reference(crowd.db, crowd.name)
+    cohorts.open_ranges(batch, campaign, count, "", crowd.platform.clock())
+    batch.commit()
+    found = [job for _, job in sorted(crowd.jobs().items())]
+    assert len(found) == ranges
+    assert [job["end"] for job in found] == [job["cursor"] for job in found[1:]] + [None]
+    assert found[0]["cursor"] == ""
+
+
+def test_the_rest_begins_where_the_first_members_end(crowd: Crowd) -> None:
+    batch, campaign = crowd.db.batch(), campaigns.reference(crowd.db, crowd.name)
+    cohorts.open_ranges(batch, campaign, 10_000_000, "X7", crowd.platform.clock())
+    batch.commit()
+    found = [job for _, job in sorted(crowd.jobs().items())]
+    assert found[0]["cursor"] == "X7"
+    assert [job["end"] for job in found] == [job["cursor"] for job in found[1:]] + [None]
+
+
+def test_who_looks_after_campaigns_sees_how_far_they_are(crowd: Crowd, clock: Any) -> None:
+    crowd.come(150)
+    crowd.announce(Channel.IN_APP, Channel.EMAIL)
+    crowd.task("opening")
+    clock.step(minutes=2)
+    stored = campaigns.reference(crowd.db, crowd.name).get()
+    progress = campaign_desk.Progress.of(crowd.platform, stored)
+    assert progress.members == {"told": 2}
+    assert progress.letters["queued"] == progress.letters["letters"] == 2
+    assert (progress.rate, progress.remaining) == (None, None), "it waits for people"
+    assert progress.share == pytest.approx(2 / 152)
+    stored.reference.update({"state": "running"})
+    going = campaign_desk.Progress.of(crowd.platform, stored.reference.get())
+    assert going.rate == pytest.approx(2 / 120)
+    assert going.remaining
+    assert going.remaining.total_seconds() == pytest.approx(120 * 150 / 2)
+    console = Console(width=150, record=True)
+    console.print(campaign_desk._status(crowd.platform, iter([stored])))
+    console.print(campaign_desk._jobs(progress, clock()))
+    shown = console.export_text()
+    assert crowd.name in shown
+    assert "2 of 150" in shown
+    assert not any(uid in shown for uid in crowd.uids)
+
+
+def test_a_preview_is_two_files(tmp_path: Path) -> None:
+    facts = [part for name, fact in FACTS.items() for part in ("--fact", f"{name}={fact}")]
+    command = [sys.executable, "-m", "astra.campaigns", "preview", "policy-change", *facts, "--folder", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
+    text, page = (Path(line) for line in done.stdout.split())
+    assert "<cookies>" in text.read_text()
+    assert "&lt;cookies&gt;" in page.read_text()
+    broken = subprocess.run(command[:5], capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
+    assert broken.returncode == 1
+    assert "policy-change" in broken.stderr
