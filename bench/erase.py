@@ -21,7 +21,7 @@ _ROUNDS = {1_000: 3, 10_000: 2, 100_000: 1}
 #: So does recursiveDelete, left to its own pace.
 _PATIENCE = 10_000
 _WARM = 1_000
-_PAGE = 400
+_PAGE = 490
 _KILLED_AT = 12
 #: Constant reads and writes that an erasure may need besides the documents.
 _CONSTANT = 60

@@ -77,10 +77,10 @@ def bare(warm: str, uid: str) -> list[float]:
 
     def loop(of: str) -> None:
         root = db.document(f"users/{of}")
-        while page := descendants.page(db, root, _BARE_PAGE):
+        while page := list(descendants.page(db, root.path, _BARE_PAGE)):
             batch = db.batch()
-            for reference in page:
-                batch.delete(reference)
+            for path in page:
+                batch.delete(db.document(path))
             batch.commit()
         root.delete()
 

@@ -1,6 +1,7 @@
 """What is deployed can be installed, imported and listed, without the repository and without secrets."""
 
 import ast
+import base64
 import json
 import os
 import re
@@ -84,6 +85,44 @@ def test_a_deployed_folder_installs_lists_its_functions_and_names_the_settings_i
     assert started.returncode != 0
     for name in ("ASTRA_PSEUDONYM_KEY", "ASTRA_CERTIFICATE_KEY", "ASTRA_REDIS_URL", "ASTRA_REPLICATE_TOKEN"):
         assert f"{name} is missing" in started.stderr
+
+
+KEY = base64.b64encode(bytes(32)).decode()
+SETTINGS = {f"ASTRA_{name}_KEY": KEY for name in ("PSEUDONYM", "CERTIFICATE", "LOG")} | {
+    # Nobody answers: what only load is at stake for is let through.
+    "ASTRA_REDIS_URL": "rediss://127.0.0.1:9/0",
+    "ASTRA_SMTP_URL": "smtps://user:password@127.0.0.1",
+    "ASTRA_REPLICATE_TOKEN": "token",
+    "ASTRA_KMS_URI": "gcp-kms://projects/p/locations/l/keyRings/r/cryptoKeys/k",
+    **{f"ASTRA_WITNESS_{name}": "witness" for name in ("KEY_ID", "SECRET", "BUCKET", "REGION")},
+    "ASTRA_WITNESS_URL": "https://witness.example.com",
+}
+PLAIN = """
+import json, sys, main, flask
+names = [name for name in dir(main) if hasattr(getattr(main, name), "__firebase_endpoint__")]
+callables = [name for name in names if getattr(main, name).__firebase_endpoint__.callableTrigger is not None]
+answers = {}
+for name in callables:
+    with flask.Flask("test").test_request_context("/", method="POST", json={"data": {}}) as context:
+        answers[name] = getattr(main, name)(context.request).status_code
+print(json.dumps(answers))
+"""
+
+
+@pytest.mark.parametrize("codebase", CODEBASES)
+def test_app_check_is_enforced_on_every_callable_outside_the_emulators(codebase: str) -> None:
+    """Each is called as it is deployed, without a token: that is the first thing that is looked at."""
+    done = run(
+        Path(sys.executable),
+        ROOT / CODEBASES[codebase],
+        PLAIN,
+        ADMIN_PORT="0",
+        GOOGLE_CLOUD_PROJECT="demo-astra",
+        **SETTINGS,
+    )
+    answers = json.loads(done.stdout.splitlines()[-1])
+    assert set(answers.values()) <= {401}, answers
+    assert answers or codebase in ("uploads", "retention", "breach")
 
 
 def test_governance_lists_what_staff_may_do() -> None:

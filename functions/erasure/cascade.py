@@ -8,17 +8,16 @@ after the quiet period and reopens the cascade if anything is left that no legal
 import logging
 from collections import Counter
 from collections.abc import Callable, Container
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
 from firebase_admin import auth
-from google.api_core.exceptions import NotFound
 from google.cloud import firestore
-from google.cloud.storage import Blob
 
 import certificates
 import copies
+import objects
 import verifier
 from artefacts import Artefacts, Prediction
 from astra import holds, limits, log, policy, tlog, tombstones
@@ -33,9 +32,7 @@ from astra.pseudonyms import Pseudonym
 from astra.settings import ErasureSettings
 from trees import Trees
 
-_PAGE: Final = 400
 _PREDICTIONS: Final = 20
-_HANDS: Final = 8
 _MOST_REOPENINGS: Final = 10
 _LONG: Final = timedelta(minutes=1)
 """After this the verification makes a checkpoint: well within a worker's lease."""
@@ -57,6 +54,7 @@ class Cascade:
         self._holds = holds.reference(platform.db, subject)
         self._artefacts = Artefacts(platform.settings)
         self._trees: dict[Store, Trees] = {}
+        self._held_now: dict[str, Any] | None = None
         self._steps: dict[str, Callable[[dict[str, Any]], Changes | Pause | Atomic]] = {
             FIRST: self._freeze,
             Store.REPLICATE: self._delete_artefacts,
@@ -72,6 +70,7 @@ class Cascade:
     def page(self, job: dict[str, Any]) -> Changes | Pause | Atomic:
         """Do one bounded piece of work: of the current step, or of the next one that finds anything to delete."""
         changes: Changes = {}
+        self._held_now = None
         while True:
             try:
                 outcome = self._steps[job["step"]](job)
@@ -90,7 +89,9 @@ class Cascade:
 
     def _held(self) -> dict[str, Any]:
         """The entries that no page may delete from, asked anew for each page: a hold counts from when it is placed."""
-        return holds.held(self._holds.get(), self._platform.clock())
+        if self._held_now is None:
+            self._held_now = holds.held(self._holds.get(), self._platform.clock())
+        return self._held_now
 
     def _entries(self, store: Store, held: Container[str]) -> list[Entry]:
         """What of the data map a step deletes."""
@@ -159,17 +160,9 @@ class Cascade:
         return {**noted, **self._went_on(job, +deleted, page[-1].id)}
 
     def _delete_objects(self, job: dict[str, Any]) -> Changes:
-        person, deleted = person_of(job, self._subject), Counter[str]()
-        for entry in self._entries(Store.STORAGE, self._held()):
-            # Every generation: on a bucket with versioning, the old ones too.
-            most = _PAGE - deleted.total()
-            blobs = self._platform.bucket.list_blobs(prefix=person.place(entry), versions=True, max_results=most)
-            listed = list(blobs)
-            with ThreadPoolExecutor(_HANDS) as hands:
-                deleted[entry.name] += sum(hands.map(_delete_object, listed))
-            if len(listed) >= most:
-                return self._went_on(job, +deleted, None)
-        return self._ended(job, +deleted)
+        person, entries = person_of(job, self._subject), self._entries(Store.STORAGE, self._held())
+        deleted, more = objects.delete_page(self._platform.bucket, person, entries)
+        return self._went_on(job, deleted, None) if more else self._ended(job, deleted)
 
     def _delete_keys(self, job: dict[str, Any]) -> Changes:
         index, redis = limits.index_of(job["uid"]), self._platform.redis
@@ -187,12 +180,12 @@ class Cascade:
         trees = self._trees_of(Store.FIRESTORE, self._platform.db, job)
         page = trees.page(job["cursor"])
 
-        def write(transaction: firestore.Transaction, read: Snapshots) -> Changes:
+        def write(batch: firestore.WriteBatch, read: Snapshots) -> Changes:
             held = self._with_keys(job, holds.held(read[0], self._platform.clock()))
-            deleted = trees.delete(transaction, page, read[1:], held)
+            deleted = trees.delete(batch, page, read[1:], held)
             return self._went_on(job, deleted, page.cursor) if page.cursor else self._ended(job, deleted)
 
-        return Atomic(write, (self._holds, *page.roots))
+        return Atomic(write, (self._holds, *page.roots), rare=not page.roots)
 
     def _delete_wrapped_keys(self, job: dict[str, Any]) -> Changes:
         """A page of the other database, where the job is not: a crash before the checkpoint repeats it."""
@@ -201,12 +194,16 @@ class Cascade:
         page, batch = trees.page(job["cursor"]), db.batch()
         held = self._with_keys(job, self._held())
         deleted = trees.delete(batch, page, fetch(db, *page.roots), held)
-        batch.commit()
+        if deleted:
+            batch.commit()
         return self._went_on(job, deleted, page.cursor) if page.cursor else self._ended(job, deleted)
 
     def _trees_of(self, store: Store, db: firestore.Client, job: dict[str, Any]) -> Trees:
         # Kept from page to page: it has looked ahead.
-        return self._trees.setdefault(store, Trees(db, store, person_of(job, self._subject)))
+        if store not in self._trees:
+            everywhere = job["reopened"] > 0
+            self._trees[store] = Trees(db, store, person_of(job, self._subject), everywhere=everywhere)
+        return self._trees[store]
 
     def _with_keys(self, job: dict[str, Any], held: dict[str, Any]) -> dict[str, Any]:
         """What is held, with what it takes to find and to read it."""
@@ -288,13 +285,5 @@ def person_of(job: dict[str, Any], subject: Pseudonym) -> Subject:
 def _after(changes: Changes, outcome: Pause | Atomic) -> Pause | Atomic:
     """`outcome`, with the changes of the steps before it."""
     if isinstance(outcome, Pause):
-        return Pause({**changes, **outcome.changes}, outcome.until)
-    return Atomic(lambda *given: {**changes, **outcome.write(*given)}, outcome.reads)
-
-
-def _delete_object(blob: Blob) -> int:
-    try:
-        blob.delete(if_generation_match=blob.generation)
-    except NotFound:
-        return 0
-    return 1
+        return replace(outcome, changes={**changes, **outcome.changes})
+    return replace(outcome, write=lambda *given: {**changes, **outcome.write(*given)})

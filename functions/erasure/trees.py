@@ -1,8 +1,10 @@
 """A person's documents in one database: every tree that the data map roots at them, a page at a time."""
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from google.cloud import firestore
@@ -12,62 +14,69 @@ from astra.claims import claimant, name_of
 from astra.datamap import DATA_MAP
 from astra.entries import Disposition, Store, Subject
 
-_PAGE: Final = 400
-_AHEAD: Final = 12 * _PAGE
-_EXISTING: Final = firestore.ExistsOption(exists=True)
+_PAGE: Final = 490
+"""A commit takes 500 writes: the roots and the checkpoint are among them."""
+
+Named = tuple[str, str]
+"""The path of a document, after the name of its entry."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """Documents to delete now, roots to look at after what is below them, and where the next page begins.
+    """Documents to delete now, with the last of them the roots of all, and where the next page begins.
 
     `cursor` is None on the last page.
     """
 
-    documents: list[firestore.DocumentReference]
+    documents: list[Named]
     roots: list[firestore.DocumentReference]
     cursor: dict[str, Any] | None
 
 
 class Trees:
-    """The trees of `person` in `store`, which is the database `db`. Pages asked for in their order cost least."""
+    """The trees of `person` in `store`, which is the database `db`. Pages asked for in their order cost least.
 
-    def __init__(self, db: firestore.Client, store: Store, person: Subject) -> None:
+    What is below a root by the data map is looked for; what is there against it only `everywhere`, for that is a query
+    for each root. So it is once the verification, which looks everywhere, has found anything.
+    """
+
+    def __init__(self, db: firestore.Client, store: Store, person: Subject, *, everywhere: bool) -> None:
         self._db = db
         self._store = store
         self._person = person
         entries = [entry for entry in DATA_MAP if entry.store is store and entry.disposition is Disposition.DELETE]
         # What is below another entry is found among its descendants.
-        tops = [entry for entry in entries if not any(entry.where.startswith(e.where + "/") for e in entries)]
-        self._roots = [path for entry in tops if (path := person.place(entry))]
-        #: What a query has found beyond the present page, if one has been made, and whether there is more behind it.
-        self._ahead: list[firestore.DocumentReference] | None = None
-        self._more = False
-        #: Where the page after the last one begins: asked for any other, what was looked ahead at is of no use.
-        self._following: dict[str, Any] | None = None
+        children = {e.name: [entry for entry in entries if entry.where.startswith(e.where + "/")] for e in entries}
+        below = {child.name for those in children.values() for child in those}
+        tops = {entry: path for entry in entries if entry.name not in below and (path := person.place(entry))}
+        self._roots = [db.document(path) for path in tops.values()]
+        self._parents = [path for entry, path in tops.items() if everywhere or children[entry.name]]
+        self._hands = ThreadPoolExecutor(1)
+        #: The next page, looked for while the last one is deleted, and where it begins: for any other it is of no use.
+        self._cursor: dict[str, Any] | None = None
+        self._ahead = self._behind(None)
+        self._next = self._hands.submit(self._named)
 
     def page(self, cursor: dict[str, Any] | None) -> Page:
-        """The next documents, children before the root that they are below; of small trees, several."""
-        if cursor != self._following:
-            self._ahead = None
-        number, after = (cursor["root"], cursor["after"]) if cursor else (0, None)
-        documents: list[firestore.DocumentReference] = []
-        roots: list[firestore.DocumentReference] = []
-        while number < len(self._roots) and len(documents) + len(roots) < _PAGE:
-            root, most = self._db.document(self._roots[number]), _PAGE - len(documents) - len(roots)
-            if self._ahead is None:
-                # A query walks over all that was just deleted before it, so one is made for many pages.
-                self._ahead = descendants.page(self._db, root, _AHEAD, after)
-                self._more = len(self._ahead) == _AHEAD
-            taken, self._ahead = self._ahead[:most], self._ahead[most:] or None
-            documents += taken
-            if self._ahead is None and not self._more and len(taken) < most:
-                roots.append(root)
-                number, after = number + 1, None
-            elif taken:
-                after = taken[-1].path
-        self._following = {"root": number, "after": after} if number < len(self._roots) else None
-        return Page(documents, roots, self._following)
+        """The next documents; the roots when nothing is below them any more."""
+        if cursor != self._cursor:
+            self._ahead = self._behind(cursor["after"] if cursor else None)
+            self._next = self._hands.submit(self._named)
+        documents = self._next.result()
+        if len(documents) < _PAGE:
+            return Page(documents, self._roots, None)
+        self._cursor, self._next = {"after": documents[-1][1]}, self._hands.submit(self._named)
+        return Page(documents, [], self._cursor)
+
+    def _named(self) -> list[Named]:
+        return [(name_of(self._store, path), path) for path in islice(self._ahead, _PAGE)]
+
+    def _behind(self, after: str | None) -> Iterator[str]:
+        """What is below the roots, from the one that `after` is below."""
+        at = next((n for n, root in enumerate(self._parents) if after and after.startswith(root + "/")), 0)
+        for root in self._parents[at:]:
+            yield from descendants.below(self._db, root, after)
+            after = None
 
     def delete(
         self,
@@ -80,11 +89,10 @@ class Trees:
 
         `roots` are the page's, as read. The commit fails if a document has gone meanwhile: it would be counted twice.
         """
-        theirs = [root.reference for root in roots if self._is_theirs(root)]
-        doomed = [(name_of(self._store, reference.path), reference) for reference in (*page.documents, *theirs)]
-        doomed = [(name, reference) for name, reference in doomed if name not in held]
-        for _, reference in doomed:
-            batch.delete(reference, option=_EXISTING)
+        theirs = [root.reference.path for root in roots if self._is_theirs(root)]
+        named = page.documents + [(name_of(self._store, root), root) for root in theirs]
+        doomed = [(name, path) for name, path in named if name not in held]
+        descendants.delete(batch, self._db, (path for _, path in doomed))
         return Counter(name for name, _ in doomed)
 
     def _is_theirs(self, root: "firestore.DocumentSnapshot[Any]") -> bool:

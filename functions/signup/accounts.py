@@ -1,7 +1,6 @@
 """What Firebase Auth asks us before it makes an account or lets somebody in."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -11,6 +10,7 @@ from google.api_core.exceptions import FailedPrecondition, NotFound
 from google.cloud import firestore
 
 import receipts
+import revisions
 from astra import campaigns, log, network, notices, policy, presence, tlog, tombstones
 from astra.documents import fetch
 from astra.honey import is_honey
@@ -19,7 +19,7 @@ from astra.policy import Policy
 from astra.settings import SignupSettings
 from astra.transactions import transact
 from enrolment import ENROLMENTS
-from revisions import Inactive, Revision, lock
+from revisions import lock
 
 _CODE: Final = "Ask for a code by e-mail: it lets you in."
 
@@ -65,8 +65,7 @@ def before_create(platform: Platform[SignupSettings], asked: Asked) -> None:
             transaction.create(profile.collection("consents").document(purpose), receipt)
             tlog.append(transaction, db, receipts.logged(subject, purpose, receipt, form["createdAt"]))
         if locked:
-            kept = {"network": platform.pseudonyms.of_network(asked.uid, str(at)), "since": now}
-            transaction.create(lock(platform, asked.uid), kept)
+            transaction.create(lock(platform, asked.uid), revisions.locked(platform, asked.uid, str(at), now))
         # Whoever has a profile by the time that something is announced is told of it there; who has it later, here.
         for name, notice in announced:
             if name != f"policy-{version.version}":
@@ -113,10 +112,11 @@ def before_sign_in(platform: Platform[SignupSettings], asked: Asked) -> None:
     if fields["ipLock"] and not _is_home(platform, asked, locked.to_dict() or {}):
         raise _refused(FunctionsErrorCode.PERMISSION_DENIED, "Sign-in is locked to another network.")
     if fields["ipLock"] and locked.get("network") is None:
-        _revise(platform, uid, lambda revision: revision.lock(str(network.masked(asked.address or ""))))
+        at = str(network.masked(asked.address or ""))
+        revisions.revise(platform, uid, lambda revision: revision.lock(at), platform.clock())
     if asked.email and fields["email"] != asked.email:
         address = asked.email
-        _revise(platform, uid, lambda revision: revision.rectify({"email": address}))
+        revisions.revise(platform, uid, lambda revision: revision.rectify({"email": address}), platform.clock())
 
 
 def _profile(form: dict[str, Any], email: str | None, now: datetime, *, locked: bool) -> dict[str, Any]:
@@ -166,14 +166,6 @@ def _noted(platform: Platform[SignupSettings], profile: "firestore.DocumentSnaps
     except (FailedPrecondition, NotFound):
         return False
     return True
-
-
-def _revise(platform: Platform[SignupSettings], uid: str, change: Callable[[Revision], None]) -> None:
-    """Change a profile on the way in. Who begins to be erased just then does not come in."""
-    try:
-        transact(platform.db, lambda transaction: change(Revision(platform, transaction, uid, platform.clock())))
-    except Inactive:
-        raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is being deleted.") from None
 
 
 def _refused(code: FunctionsErrorCode, why: str) -> HttpsError:

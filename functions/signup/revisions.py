@@ -103,8 +103,7 @@ class Revision:
 
     def lock(self, network: str) -> None:
         """Lock sign-in to a masked network, of which a keyed hash is kept."""
-        kept = {"network": self._platform.pseudonyms.of_network(self._uid, network), "since": self._now}
-        self._transaction.set(lock(self._platform, self._uid), kept)
+        self._transaction.set(lock(self._platform, self._uid), locked(self._platform, self._uid, network, self._now))
         self._show(locked=True)
 
     def open_once(self) -> None:
@@ -136,3 +135,8 @@ def revise(platform: Platform[SignupSettings], uid: str, change: Callable[[Revis
 def lock(platform: Platform[SignupSettings], uid: str) -> firestore.DocumentReference:
     """Where the network that a person's sign-in is locked to is kept."""
     return platform.db.document("users", uid, "locks", "network")
+
+
+def locked(platform: Platform[SignupSettings], uid: str, network: str, now: datetime) -> dict[str, Any]:
+    """What is kept there of a masked network."""
+    return {"network": platform.pseudonyms.of_network(uid, network), "since": now}

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -12,10 +12,11 @@ from itertools import chain
 from typing import Any, Final
 from urllib.parse import quote
 
-from firebase_admin import auth
+from firebase_admin import app_check, auth
 from flask import Request, Response, jsonify
 from google.api_core.exceptions import NotFound, RequestRangeNotSatisfiable
 from google.cloud.storage import Bucket
+from jwt import PyJWTError
 
 from astra import cobblestone, log, network
 from astra.callables import caller_of
@@ -24,7 +25,7 @@ from astra.documents import fetch
 from astra.expiry import has_expired
 from astra.limits import Limit, TooMany
 from astra.platform import Platform
-from astra.settings import SealingSettings
+from astra.settings import SealingSettings, emulated
 from astra.vault import ObjectKey
 from sealing import FOLDERS
 
@@ -84,7 +85,9 @@ def open_image(platform: Platform[SealingSettings], request: Request) -> Respons
 
 def _answer(platform: Platform[SealingSettings], request: Request, begun: ExitStack) -> Response:
     """The answer to an allowed request; raises _Refused. What was `begun` for it must be closed if it is not sent."""
-    _admit(platform, request)
+    with _limited():  # whoever asks and for whatever
+        platform.limits.admit(f"network {network.of(request)}", "open_image", Limit(_MOST_OF_A_NETWORK))
+    _attest(platform, request)
     if request.method not in ("GET", "HEAD"):
         raise _Refused(405, "INVALID_ARGUMENT", "Use GET.", Allow="GET, HEAD")
     uid = _caller(platform, request)
@@ -100,11 +103,8 @@ def _answer(platform: Platform[SealingSettings], request: Request, begun: ExitSt
             begin, find_key = download.result, pool.submit(find_key).result
         image = _find(platform, uid, image_id, variant)
     # Only now: of somebody who is being erased, not even a counter is made.
-    try:
+    with _limited():
         platform.limits.count(uid, "open_image", _MOST, _WINDOW)
-    except TooMany as many:
-        message = f"Too many images at once: try again in {many.seconds} s."
-        raise _Refused(429, "RESOURCE_EXHAUSTED", message, Retry_After=str(many.seconds)) from None
     headers = {"Accept-Ranges": "bytes", "ETag": image.etag}
     if request.if_none_match.contains_weak(image.etag.strip('"')):
         return Response(status=304, headers=headers)
@@ -129,13 +129,21 @@ def _answer(platform: Platform[SealingSettings], request: Request, begun: ExitSt
     return response
 
 
-def _admit(platform: Platform[SealingSettings], request: Request) -> None:
-    """Count every request of a network, whoever asks and for whatever."""
+@contextmanager
+def _limited() -> Iterator[None]:
     try:
-        platform.limits.admit(f"network {network.of(request)}", "open_image", Limit(_MOST_OF_A_NETWORK))
+        yield
     except TooMany as many:
-        message = f"Too many requests: try again in {many.seconds} s."
-        raise _Refused(429, "RESOURCE_EXHAUSTED", message, Retry_After=str(many.seconds)) from None
+        raise _Refused(429, "RESOURCE_EXHAUSTED", str(many), Retry_After=str(many.seconds)) from None
+
+
+def _attest(platform: Platform[SealingSettings], request: Request) -> None:
+    """Refuse what does not come from an app of ours. For callables the SDK does so, with the same exception."""
+    try:
+        if not emulated():
+            app_check.verify_token(request.headers.get("X-Firebase-AppCheck", ""), app=platform.app)
+    except (ValueError, PyJWTError):
+        raise _Refused(401, "UNAUTHENTICATED", "A valid App Check token is needed as X-Firebase-AppCheck.") from None
 
 
 def _caller(platform: Platform[SealingSettings], request: Request) -> str:

@@ -2,10 +2,13 @@
 
 import secrets
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import Any, Final
 
+from cachetools import LRUCache, cached
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.api_core.exceptions import AlreadyExists
+from google.cloud import firestore
 
 import devices
 from astra import tombstones
@@ -18,6 +21,7 @@ from events import Batch, Event, LogEvent
 EVENTS: Final = "events"
 _LATEST: Final = timedelta(days=7)
 _LIFE: Final = lives(EVENTS)
+_REMEMBERED: Final = 10_000
 
 
 def log_event(platform: Platform[RedisSettings], call: Call[LogEvent]) -> Answer:
@@ -26,6 +30,7 @@ def log_event(platform: Platform[RedisSettings], call: Call[LogEvent]) -> Answer
     A request with an `id` that is there already is success and changes nothing: its first answer got lost.
     """
     uid, asked, now = call.caller.uid, call.data.root, platform.clock()
+    _see_active(platform.db, uid, now.replace(second=0, microsecond=0))
     if isinstance(asked, Batch):
         records = [_record(event, now) for event in asked.events]
         told: dict[str, Any] = {"events": records}
@@ -58,3 +63,12 @@ def _record(event: Event, now: datetime) -> dict[str, Any]:
     if now - at > _LATEST:
         raise HttpsError(FunctionsErrorCode.INVALID_ARGUMENT, "at: is more than 7 days ago")
     return {"event": event.event, "props": event.props.model_dump(exclude_none=True), "at": at}
+
+
+@cached(LRUCache(_REMEMBERED), key=lambda _db, uid, minute: (uid, minute), lock=Lock())
+def _see_active(db: firestore.Client, uid: str, _minute: datetime) -> None:
+    """Refuse who has no profile, or one that is frozen. Asked once a minute: whoever sends many events pays one read,
+    and a freeze counts within that minute. An erasure counts at once: the commit itself asserts that there is none."""
+    profile = db.document("users", uid).get(["state"]).to_dict() or {}
+    if profile.get("state") not in ("active", "erasing"):
+        raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is not active.")

@@ -30,6 +30,9 @@ UID: Final = re.compile(r"(?!\.{1,2}$)(?!__.*__$)[^/\s\ud800-\udfff]{1,128}")
 """An account id: part of paths, so nothing that leads elsewhere there or can't be written."""
 _YEAR_10000: Final = 253_402_300_800
 _DEEPEST: Final = 20
+_UNREADABLE: Final = 'The body must be JSON of the form {"data": {…}}.'
+_REFUSALS: Final = Limit(600)
+"""How often a network may send what is not even a request, or no valid token with it."""
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
 
@@ -108,11 +111,13 @@ def on_call(
                 body = request.get_json(silent=True)
             except RecursionError:
                 body = None
+            readable = request.method != "POST" or (
+                isinstance(body, dict) and set(body) == {"data"} and not _is_deep(body)
+            )
             # What else stands in it the SDK would log.
-            if request.method == "POST" and (not isinstance(body, dict) or set(body) != {"data"} or _is_deep(body)):
-                message = 'The body must be JSON of the form {"data": {…}}.'
-                return make_response(jsonify(error={"status": "INVALID_ARGUMENT", "message": message}), 400)
-            response = inner(request)
+            response = inner(request) if readable else _error(400, "INVALID_ARGUMENT", _UNREADABLE)
+            if not readable or response.status_code == HTTPStatus.UNAUTHORIZED:
+                response = _counted(platform, request, response)
             if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                 response.headers["Retry-After"] = str(response.get_json()["error"]["details"]["retryAfterSeconds"])
             return response
@@ -120,6 +125,23 @@ def on_call(
         return outer
 
     return decorate
+
+
+def _counted(platform: "Platform[RedisSettings]", request: Request, refusal: Response) -> Response:
+    """`refusal`, of what could be anybody's, counted as its network's: once they are too many, they wait."""
+    try:
+        platform.limits.admit(f"network {network.of(request)}", "refused", _REFUSALS)
+    except TooMany as many:
+        return _error(429, "RESOURCE_EXHAUSTED", str(many), details=_details(many))
+    return refusal
+
+
+def _error(code: int, status: str, message: str, **more: Any) -> Response:
+    return make_response(jsonify(error={"status": status, "message": message, **more}), code)
+
+
+def _details(many: TooMany) -> dict[str, int]:
+    return {"retryAfterSeconds": many.seconds}
 
 
 def _is_deep(body: Any) -> bool:
@@ -142,8 +164,7 @@ def admit(platform: "Platform[RedisSettings]", who: str, action: str, limit: Lim
     try:
         platform.limits.admit(who, action, limit)
     except TooMany as many:
-        message, details = f"Too many requests: try again in {many.seconds} s.", {"retryAfterSeconds": many.seconds}
-        raise HttpsError(FunctionsErrorCode.RESOURCE_EXHAUSTED, message, details) from None
+        raise HttpsError(FunctionsErrorCode.RESOURCE_EXHAUSTED, str(many), _details(many)) from None
     except Unknown:
         raise HttpsError(FunctionsErrorCode.UNAVAILABLE, "This is not possible just now: try again later.") from None
 

@@ -71,7 +71,12 @@ class Entry:
 
     def claims(self, path: str) -> bool:
         """Whether `path` (of a document, object or key) is this entry's."""
-        return _pattern(self.where).fullmatch(path) is not None
+        return self.pattern.fullmatch(path) is not None
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """What its paths look like, without groups."""
+        return _pattern(self.where)
 
     @property
     def expires(self) -> bool:

@@ -50,16 +50,13 @@ class Unknown(Exception):
 
 
 class TooMany(Exception):
-    """The window is full; it opens again after `retry_after`."""
+    """The window is full; it opens again after `retry_after`, as the message tells whoever asked."""
 
     def __init__(self, retry_after: timedelta) -> None:
-        super().__init__("too many requests")
         self.retry_after = retry_after
-
-    @property
-    def seconds(self) -> int:
+        self.seconds = max(1, math.ceil(retry_after.total_seconds()))
         """`retry_after` in whole seconds, at least one."""
-        return max(1, math.ceil(self.retry_after.total_seconds()))
+        super().__init__(f"Too many requests: try again in {self.seconds} s.")
 
 
 def index_of(uid: str) -> str:

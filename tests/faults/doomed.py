@@ -15,6 +15,7 @@ from google.api_core.gapic_v1.method import _GapicCallable
 from google.cloud.firestore_v1.types import BeginTransactionResponse
 
 import cascade
+import objects
 import trees
 from astra import jobs
 from astra.platform import Platform
@@ -37,7 +38,7 @@ def work(project: str, subject: str, now: datetime, diary: Path, page: int, mome
 
     Writes a line into `diary` for each page and each transaction that begins, and one for each moment.
     """
-    cascade._PAGE = trees._PAGE = page  # type: ignore[misc]
+    objects._PAGE = trees._PAGE = page  # type: ignore[misc]
     platform = Platform(ErasureSettings, lambda: now)
     settle(platform, project)
     moments = itertools.count(1)

@@ -12,6 +12,7 @@ import pytest
 from google.api_core.exceptions import GoogleAPICallError
 
 import cascade
+import objects
 from astra import jobs
 from astra.entries import Store
 from astra.platform import Platform
@@ -29,7 +30,7 @@ _processes.set_forkserver_preload(["firebase_admin.auth", "google.cloud.storage"
 
 @pytest.fixture
 def ada(platform: Platform[Any], monkeypatch: pytest.MonkeyPatch) -> Somebody:
-    monkeypatch.setattr(cascade, "_PAGE", PAGE)
+    monkeypatch.setattr(objects, "_PAGE", PAGE)
     settle(platform, f"demo-{secrets.token_hex(6)}")
     ada = Somebody(platform)
     generate(platform, ada.uid)
@@ -73,8 +74,8 @@ def undisturbed() -> dict[str, Any]:
 def test_a_whole_run_goes_through_every_step(ada: Somebody, diary: Path, undisturbed: dict[str, Any]) -> None:
     assert run(ada, diary, 0) == 0
     assert ada.fields()["state"] == "verified"
-    # The last page of wrapped keys finds none, and goes on to the account.
-    steps = [step for step in cascade._STEPS if step != Store.AUTH]
+    # The last page of objects finds none, and goes on to the counters.
+    steps = [step for step in cascade._STEPS if step != Store.REDIS]
     assert list(dict.fromkeys(lines(diary, "page"))) == [f"page {step}" for step in steps]
     moments = len(lines(diary, "moment"))
     assert moments > 2 * POINTS

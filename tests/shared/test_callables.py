@@ -1,9 +1,17 @@
+import json
+import secrets
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+from flask import Flask, Response
 
-from astra.callables import Agreed, Shape, caller_of, guarded, parse
+from astra import callables
+from astra.callables import Agreed, Call, Shape, caller_of, guarded, parse
+from astra.limits import Limit
+from astra.platform import Platform
+from local.client import unsigned_token
 
 
 class Inner(Shape):
@@ -96,3 +104,39 @@ def test_a_caller_is_who_the_claims_say() -> None:
 )
 def test_odd_claims_are_nobodys(odd: dict[str, object]) -> None:
     assert caller_of(CLAIMS | odd, "token", NOW) is None
+
+
+def asked(function: Any, body: bytes, came_from: str, **headers: str) -> Response:
+    where = {"X-Forwarded-For": came_from, "Content-Type": "application/json"} | headers
+    with Flask("test").test_request_context("/", method="POST", data=body, headers=where) as context:
+        answer: Response = function(context.request)
+    return answer
+
+
+@pytest.mark.parametrize("refused", ["no request", "an expired token", "no token at all"])
+def test_what_is_refused_before_it_is_anybodys_is_counted_as_its_networks(
+    platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    monkeypatch.setattr(callables, "_REFUSALS", Limit(2))
+
+    @callables.on_call(platform, Form, Limit(100))
+    def function(call: Call[Form]) -> dict[str, Any]:
+        return {"uid": call.caller.uid}
+
+    here, elsewhere = (f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1" for _ in range(2))
+    expired = unsigned_token(platform.app.project_id, sub="ada", user_id="ada", exp=1, auth_time=0)
+    body, headers, code = {
+        "no request": (b"{", {}, 400),
+        "an expired token": (json.dumps({"data": GOOD}).encode(), {"Authorization": f"Bearer {expired}"}, 401),
+        "no token at all": (json.dumps({"data": GOOD}).encode(), {}, 401),
+    }[refused]
+    answers = [asked(function, body, here, **headers) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [code, code, 429]
+    error = answers[-1].get_json()["error"]
+    assert error["status"] == "RESOURCE_EXHAUSTED"
+    assert answers[-1].headers["Retry-After"] == str(error["details"]["retryAfterSeconds"])
+    assert asked(function, body, elsewhere, **headers).status_code == code
+    # Who is signed in is counted by themselves, whatever comes from the same network.
+    valid = unsigned_token(platform.app.project_id, sub="ada", user_id="ada")
+    good = asked(function, json.dumps({"data": GOOD}).encode(), here, Authorization=f"Bearer {valid}")
+    assert good.get_json() == {"result": {"uid": "ada"}}

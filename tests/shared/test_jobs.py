@@ -9,7 +9,7 @@ from google.cloud import firestore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from astra.jobs import MOST_ATTEMPTS, Pause, Worker, due, opened
+from astra.jobs import MOST_ATTEMPTS, Atomic, Pause, Worker, due, opened
 from astra.platform import Platform
 
 BUDGET = timedelta(minutes=1)
@@ -97,6 +97,61 @@ def test_a_pause_is_kept(at: Setting) -> None:
     assert at.due() == [job.id]
     at.worker.run(job, count_to(2), BUDGET)
     assert at.fields(job)["done"] == 2
+
+
+@pytest.mark.parametrize("until", [None, timedelta(hours=1)], ids=["an end", "a pause"])
+def test_a_checkpoint_whose_answer_is_lost_stays(at: Setting, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, due_at = at.open(done=0), until and at.clock() + until
+    commit = firestore.WriteBatch.commit
+
+    def lost(*args: Any) -> None:
+        monkeypatch.undo()
+        commit(*args)
+        raise OSError
+
+    def page(_: dict[str, Any]) -> dict[str, Any]:
+        monkeypatch.setattr(firestore.WriteBatch, "commit", lost)
+        return {"done": 1, "nextRunAt": due_at}
+
+    at.worker.run(job, page, BUDGET)
+    assert at.fields(job) | {"nextRunAt": due_at, "attempts": 0, "done": 1} == at.fields(job)
+
+
+def test_a_commit_that_fails_a_condition_is_made_by_a_transaction_that_compares(at: Setting) -> None:
+    """The job was changed by somebody who is no worker; a document that is hardly ever there, is."""
+    job, rare = at.open(done=0), at.jobs.document("rare")
+    seen = []
+
+    def page(fields: dict[str, Any]) -> Atomic:
+        job.update({"noted": fields["done"]})
+        if fields["done"] == 1:
+            rare.set({"there": True})
+
+        def write(batch: firestore.WriteBatch, read: list[Any]) -> dict[str, Any]:
+            seen.append(read[0].exists)
+            batch.set(at.jobs.document("beside"), {"done": fields["done"]})
+            return count_to(3)(fields)  # type: ignore[no-any-return]
+
+        return Atomic(write, (rare,), rare=True)
+
+    at.worker.run(job, page, BUDGET)
+    assert (at.fields(job)["done"], at.fields(job)["state"], at.fields(job)["noted"]) == (3, "ended", 2)
+    assert at.jobs.document("beside").get().get("done") == 2
+    assert seen == [False, False, False, True, False, True]
+
+
+def test_what_is_hardly_ever_there_is_asserted_in_the_commit_itself(at: Setting) -> None:
+    """No read before the commit decides it: what appears just before that is seen."""
+    job, rare, beside = at.open(done=0), at.jobs.document("rare"), at.jobs.document("beside")
+
+    def write(batch: firestore.WriteBatch, read: list[Any]) -> dict[str, Any]:
+        if not read[0].exists:
+            rare.set({"there": True})
+            batch.set(beside, {})
+        return {"nextRunAt": None, "state": "kept" if read[0].exists else "deleted"}
+
+    at.worker.run(job, lambda _: Atomic(write, (rare,), rare=True), BUDGET)
+    assert (at.fields(job)["state"], beside.get().exists) == ("kept", False)
 
 
 def test_a_dead_worker_is_found_when_its_lease_ends(at: Setting) -> None:

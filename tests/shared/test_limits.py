@@ -1,3 +1,4 @@
+import json
 import re
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +11,11 @@ from astra import limits
 from astra.limits import Limit, Limits, TooMany, Unknown
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonyms
+from local.paths import ROOT
 
 DEAD = Limits(limits.connect("redis://127.0.0.1:9/0"), Pseudonyms(bytes(32)))
 MINUTE = timedelta(minutes=1)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_window_fills_and_says_when_it_opens(platform: Platform[Any]) -> None:
@@ -43,6 +46,19 @@ def test_a_dead_redis_lets_requests_through_quickly_and_says_so(capsys: pytest.C
     printed = capsys.readouterr().out
     assert printed.count('"limiter.down"') == 2
     assert "ada" not in printed
+
+
+def test_the_readmes_metric_counts_just_what_is_printed_then(capsys: pytest.CaptureFixture[str]) -> None:
+    DEAD.admit("user ada", "delete_item", Limit(1))
+    printed = json.loads(capsys.readouterr().out)
+    [metric] = re.findall(r"metrics create ([a-z-]+) .*\n +--log-filter='(.+)'", README)
+    assert f"logging.googleapis.com/user/{metric[0]}" in README
+    resource, severity, event = metric[1].split(" AND ")
+    assert resource == 'resource.type="cloud_run_revision"'
+    assert severity == f"severity>={printed['severity']}"
+    assert event == f'jsonPayload.event="{printed["event"]}"'
+    policy = json.loads(re.findall(r"--policy='(.+?)'", README, re.DOTALL)[0])
+    assert policy["conditions"][0]["conditionThreshold"]["thresholdValue"] == 0
 
 
 def test_where_security_is_at_stake_a_dead_redis_lets_nothing_through() -> None:

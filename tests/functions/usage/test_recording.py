@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+from google.cloud import firestore
 
 from astra import erasure
 from astra.callables import Call, Caller, parse
@@ -23,6 +24,8 @@ class Ada:
 
     def __init__(self, platform: Platform[Any]) -> None:
         self.platform, self.uid = platform, secrets.token_hex(14)
+        self.profile = platform.db.document(f"users/{self.uid}")
+        self.profile.set({"state": "active"})
 
     def log(self, user_agent: str = CHROME, **request: Any) -> None:
         caller = Caller(self.uid, self.platform.clock(), "")
@@ -134,6 +137,38 @@ def test_of_who_is_being_erased_nothing_is_kept(ada: Ada, name: str | None) -> N
     refusal = ada.refused(event="page_viewed", id=name)
     assert (refusal.code, refusal.message) == (FunctionsErrorCode.PERMISSION_DENIED, "This account is being deleted.")
     assert ada.stored() == before
+
+
+def test_who_has_no_profile_logs_nothing(ada: Ada) -> None:
+    ada.profile.delete()
+    refusal = ada.refused(event="app_opened")
+    assert (refusal.code, refusal.message) == (FunctionsErrorCode.PERMISSION_DENIED, "This account is not active.")
+    assert ada.stored() == []
+
+
+def test_whose_account_is_frozen_logs_nothing_within_the_minute(ada: Ada) -> None:
+    ada.log(event="app_opened")
+    ada.profile.update({"state": "frozen"})
+    ada.platform.clock.step(minutes=1)  # type: ignore[attr-defined]
+    assert ada.refused(event="app_opened").code is FunctionsErrorCode.PERMISSION_DENIED
+    assert len(ada.stored()) == 1
+    ada.profile.update({"state": "active"})
+    ada.log(event="app_opened")
+    assert len(ada.stored()) == 2
+
+
+def test_the_profile_is_read_once_a_minute(ada: Ada, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    real = firestore.DocumentReference.get
+
+    def get(self: Any, *args: Any, **kwargs: Any) -> Any:
+        asked.append(self.path)
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(firestore.DocumentReference, "get", get)
+    for _ in range(3):
+        ada.log(event="app_opened")
+    assert asked == [ada.profile.path]
 
 
 def test_who_has_not_signed_in_logs_nothing(platform: Platform[Any]) -> None:
