@@ -174,6 +174,10 @@ class ErasureSettings(RedisSettings):
     function, after which no write begun before the erasure can still arrive."""
     retry_delay_seconds: int = 30
     """The first delay after a failure; it doubles from there."""
+    confirmation_wait_seconds: int = 600
+    """For this long at most the deletion waits for the letter that says that it was asked for."""
+    receipt_url: HttpUrl = HttpUrl("https://www.usebez.ai/receipt")
+    """Where the application shows what a receipt is good for."""
     roll_call_hours: float = 24
     """How often every place is gone through for data whose owner is gone, and for accounts without a profile."""
     orphan_grace_hours: float = 24
@@ -196,6 +200,11 @@ class ErasureSettings(RedisSettings):
         if not emulated() and self.replicate_url.scheme != "https":
             raise ValueError("ASTRA_REPLICATE_URL must start with https:// outside the emulators")
         return self
+
+    @property
+    def confirmation_wait(self) -> timedelta:
+        """`confirmation_wait_seconds` as a duration."""
+        return timedelta(seconds=self.confirmation_wait_seconds)
 
     @property
     def quiet_period(self) -> timedelta:
