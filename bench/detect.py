@@ -13,7 +13,7 @@ from local.paths import ROOT
 from local.stack import Stack
 
 _ENTRIES = 20_000
-_BATCHES = (100, 1000, 1)
+_BATCHES = (1000, 100, 1)
 _PEOPLE = 2000
 _ROUNDS = 5
 
