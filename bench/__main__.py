@@ -3,7 +3,7 @@
 import sys
 
 from bench import callable as callables
-from bench import campaign, cold_start, erase, images, ledger, seal_stream, sweep
+from bench import campaign, cohort, cold_start, detect, erase, images, ledger, seal_stream, sweep
 
 BENCHES = {
     "seal-stream": seal_stream.run,
@@ -11,6 +11,8 @@ BENCHES = {
     "erase": erase.run,
     "callable": callables.run,
     "tlog": ledger.run,
+    "detect": detect.run,
+    "cohort": cohort.run,
     "campaign": campaign.run,
     "sweep": sweep.run,
     "cold-start": cold_start.run,

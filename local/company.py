@@ -7,7 +7,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.message import EmailMessage
 from importlib import resources
 from typing import Final
 
@@ -84,8 +83,8 @@ def _policy_changed(stack: Stack, client: Client, staff: Staff, grace: Person, l
     listener.check("nor together with somebody who has their role from them alone", echo is not None)
     client.call("publish_policy", form, staff.privacy.token)
     path = f"policies/{version}"
-    letter = wait_for("the letter", lambda: _letter_to(stack, grace))
-    listener.saw("Grace is written to", str(letter["Subject"]))
+    letter = wait_for("the letter", lambda: stack.mail.last_to(grace.email))
+    listener.saw("Grace is written to", str(letter.message["Subject"]))
     notice = wait_for("the notice", lambda: _fields(client, f"users/{grace.uid}/notices/policy-{version}", grace))
     listener.saw("and reads in the application", notice["title"])
     dated = wait_for("the version to be dated", lambda: _fields(client, path, None, "effectiveAt"))
@@ -111,16 +110,14 @@ def _swept(stack: Stack, client: Client, grace: Person, listener: Listener) -> N
     later = datetime.now(UTC) + timedelta(days=701)
     stack.mail.messages.clear()
     stack.fire("sweep", at=later)
-    letter = wait_for("the warning", lambda: _letter_to(stack, grace))
-    listener.saw(f"on {later:%d %B %Y}, if she is not seen until then, Grace is written to", str(letter["Subject"]))
+    letter = wait_for("the warning", lambda: stack.mail.last_to(grace.email))
+    listener.saw(
+        f"on {later:%d %B %Y}, if she is not seen until then, Grace is written to", str(letter.message["Subject"])
+    )
     again = client.sign_in(grace.email, grace.password)
     stack.fire("sweep", at=datetime.now(UTC) + timedelta(days=729))
     kept = _fields(client, f"users/{grace.uid}", again) is not None
     listener.check("she signs in, and her account stays", kept)
-
-
-def _letter_to(stack: Stack, person: Person) -> EmailMessage | None:
-    return next((one.message for one in reversed(stack.mail.messages) if person.email in one.recipients), None)
 
 
 def _fields(client: Client, path: str, person: Person | None, *needed: str) -> dict[str, str] | None:

@@ -41,6 +41,11 @@ class MailServer:
         self._controller = Controller(self, hostname="127.0.0.1", port=self._port)  # opens an event loop already
         self._controller.start()
 
+    def last_to(self, address: str, about: str = "") -> Letter | None:
+        """The newest message to `address` whose subject has `about` in it."""
+        theirs = (letter for letter in reversed(self.messages) if address in letter.recipients)
+        return next((letter for letter in theirs if about in str(letter.message["Subject"])), None)
+
     def stop(self) -> None:
         """Stop listening, if it ever began; the messages stay."""
         if self._controller:

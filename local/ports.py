@@ -14,22 +14,25 @@ REDIS_PORT = ("ASTRA_LOCAL_REDIS_PORT", 6379)
 SMTP_PORT = ("ASTRA_LOCAL_SMTP_PORT", 1025)
 REPLICATE_PORT = ("ASTRA_LOCAL_REPLICATE_PORT", 8600)
 WITNESS_PORT = ("ASTRA_LOCAL_WITNESS_PORT", 8700)
+GOOGLE_PORT = ("ASTRA_LOCAL_GOOGLE_PORT", 8800)
 WITNESS_BUCKET = "astra-witness"
 #: Started whatever else is asked for.
 ALWAYS = ("hub", "logging")
 
 
 def needed(emulators: tuple[str, ...], offset: int) -> dict[str, int]:
-    """The port of each server, by name: firebase.json's plus `offset`, and Redis's, SMTP's, Replicate's and the
-    witness's.
+    """The port of each server, by name: firebase.json's plus `offset`, and Redis's, SMTP's, Replicate's, the
+    witness's and the stand-in's for Google.
 
     Raises:
-        ValueError: one of ASTRA_LOCAL_REDIS_PORT, …_SMTP_PORT, …_REPLICATE_PORT and …_WITNESS_PORT is not a number.
+        ValueError: one of ASTRA_LOCAL_REDIS_PORT, …_SMTP_PORT, …_REPLICATE_PORT, …_WITNESS_PORT and …_GOOGLE_PORT
+            is not a number.
     """
     found = {
         name: port + offset for name, port in firebase_json.ports().items() if name.split()[0] in (*emulators, *ALWAYS)
     }
     ours = {"redis": REDIS_PORT, "smtp": SMTP_PORT, "replicate": REPLICATE_PORT, "witness": WITNESS_PORT}
+    ours["google"] = GOOGLE_PORT
     for name, (variable, default) in ours.items():
         found[name] = int(os.environ.get(variable, default)) + offset
     return found

@@ -20,6 +20,7 @@ from local.ports import WITNESS_BUCKET
 from local.witness import CREDENTIALS
 
 if TYPE_CHECKING:
+    from local.mail import Letter
     from local.replicate import ReplicateStandIn
 
 DATABASES = ("(default)", "vault")
@@ -65,8 +66,8 @@ def contents(stack: Stores) -> Iterator[tuple[str, str, bytes]]:
         yield from _documents(stack, database)
     yield from _objects(stack)
     yield from _keys(stack)
-    for number, message in enumerate(list(stack.mail.messages)):
-        yield "mail", str(number), str(message).encode()
+    for number, letter in enumerate(list(stack.mail.messages)):
+        yield "mail", str(number), _foreign(letter)
     for place, content in stack.replicate.holdings():
         yield "replicate", place, content
     yield from _witnessed(stack)
@@ -83,6 +84,16 @@ def _witnessed(stack: Stores) -> Iterator[tuple[str, str, bytes]]:
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=WITNESS_BUCKET):
         for found in page.get("Contents", []):
             yield "witness", found["Key"], client.get_object(Bucket=WITNESS_BUCKET, Key=found["Key"])["Body"].read()
+
+
+def _foreign(letter: "Letter") -> bytes:
+    """All that a letter says but whom it is to: what is somebody's own lies in their mailbox, which is no store of
+    ours."""
+    texts = [part.get_content() for part in letter.message.walk() if part.get_content_maintype() == "text"]
+    whole = "\n".join([*map(str, letter.message.values()), *texts])
+    for recipient in letter.recipients:
+        whole = whole.replace(recipient, "")
+    return whole.encode()
 
 
 def _accounts(stack: Stores) -> Iterator[tuple[str, str, bytes]]:

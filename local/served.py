@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Seconds a function may take to be imported and listen; between two looks.
-START_DEADLINE, POLL = 60.0, 0.05
+START_DEADLINE, POLL = 180.0, 0.05
 
 
 class ServedError(Exception):

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 import psutil  # type: ignore[import-untyped]
 
 from local import commands, ports, readiness, run_folder, toolchain, webhooks
+from local.google import TOPIC, GoogleStandIn
 from local.mail import MailServer
 from local.paths import LOGS, MAIL, ROOT, shown
 from local.replicate import ReplicateStandIn
@@ -43,9 +44,11 @@ PROGRESS = 5.0
 SETTINGS = {
     "ASTRA_KMS_URI": "local",
     "ASTRA_QUIET_PERIOD_SECONDS": "3",
+    "ASTRA_CONFIRMATION_WAIT_SECONDS": "20",
     "ASTRA_RETRY_DELAY_SECONDS": "1",
     "ASTRA_UNSEALED_AFTER_SECONDS": "10",
     "ASTRA_CHECKPOINT_SECONDS": "1",
+    "ASTRA_SILENT_MINUTES": "0",  # the emulators write no audit log
     "ASTRA_POLICY_NOTICE_DAYS": "0.0001",
     "ASTRA_TRANSFER_WAITING_DAYS": "0.0001",
     "ASTRA_WITNESS_BUCKET": ports.WITNESS_BUCKET,
@@ -95,7 +98,10 @@ class Stack:
         self.failure: str | None = None
         self._only, self._offset, self._timer, self._say = only, offset, timer, say
         self.witness_url = self._url("witness")
+        topic = f"{self._url('pubsub')}/v1/projects/{self.project}/topics/{TOPIC}:publish" if "pubsub" in only else None
+        self.google = GoogleStandIn(self.ports["google"], topic)
         urls = {"ASTRA_REPLICATE_URL": self.replicate.url, "ASTRA_WITNESS_URL": self.witness_url}
+        urls |= {"ASTRA_LOGGING_URL": self.google.url, "ASTRA_IAM_URL": self.google.url}
         self._settings = {**SETTINGS, **urls, **(settings or {})}
         self._folder: run_folder.RunFolder | None = None
         self._processes: Supervised | None = None
@@ -173,6 +179,7 @@ class Stack:
             self.schedules.close()
         self.mail.stop()
         self.replicate.stop()
+        self.google.stop()
         self._ended.set()
 
     def check(self) -> None:
@@ -214,6 +221,7 @@ class Stack:
         self._folder = folder = run_folder.make(self.project, self._offset, services)
         self.mail.start()
         self.replicate.start()
+        self.google.start()
         redis = commands.redis(self.ports["redis"], folder)
         if redis is None:
             raise StackError("there is no redis-server: install it (apt install redis-server)")

@@ -33,12 +33,20 @@ OWN_BUSINESS = {
 }
 #: Plain HTTP functions, which have no form that could be looked at: whose each is, and by what it knows them.
 BY_REQUEST = {
+    "notice_page": "everybody's: a notice that two people approved, and nothing else",
     "open_image": "the caller's own image, by their token",
     "policy_page": "the published policy, for everybody",
     "bounced": "nobody's: the mail server's report, by its signature",
 }
 #: What starts a function without anybody asking for it.
-STARTED = {"on_schedule", "on_task_dispatched", "on_object_finalized", "before_user_created", "before_user_signed_in"}
+STARTED = {
+    "on_schedule",
+    "on_task_dispatched",
+    "on_object_finalized",
+    "before_user_created",
+    "before_user_signed_in",
+    "on_message_published",
+}
 NAMES_SOMEBODY = {"uid", "subject", "account", "userId", "email"}
 #: These name an address that is the caller's own: they prove it by its mailbox, or have no account yet.
 BY_ADDRESS = {"start_signup", "send_code", "unlock"}

@@ -22,6 +22,7 @@ def notify(platform: Platform[BreachSettings], queue: Queue, job: str, budget: t
     """Work on one job, `campaign/shard` or `letters`, until it has ended or waits, or `budget` is used up."""
     worker = jobs.Worker(platform.db, platform.clock, platform.settings.retry_delay)
     if job == LETTERS:
+        transact(platform.db, lambda transaction: _wake(transaction, _letters(platform), platform.clock()))
         _come_back(queue, job, worker.run(_letters(platform), Mailing(platform, LETTERS, None).page, budget))
         return
     name, _, shard = job.partition("/")

@@ -81,7 +81,9 @@ def bounced(platform: Platform[BreachSettings], request: Request) -> Response:
 def _taken(platform: Platform[BreachSettings], request: Request) -> HTTPStatus:
     if request.method != "POST":
         return HTTPStatus.METHOD_NOT_ALLOWED
-    if request.content_length is None or request.content_length > _LARGEST:
+    if request.content_length is None:
+        return HTTPStatus.LENGTH_REQUIRED
+    if request.content_length > _LARGEST:
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     body, secret = request.get_data(), platform.settings.bounce_secret.get_secret_value()
     try:

@@ -23,6 +23,7 @@ from astra.cohorts import DELIVERIES, LANE, LETTER_STATES, SHARDS
 from astra.documents import count, fetch
 from astra.jobs import Atomic, Pause
 from astra.limits import Limit, TooMany
+from astra.notices import Kind
 from astra.platform import Platform
 from astra.settings import BreachSettings
 from astra.transactions import transact
@@ -104,7 +105,9 @@ class Mailing:
         told, person = (campaign[0].to_dict() or {} if campaign else {}), profile.to_dict() or {}
         if (campaign and told["state"] not in _OPEN) or self._platform.clock() >= claimed.until:
             raise _Stopped
-        if not notices.reachable(profile, tombstone):
+        # Of their own erasure somebody is told while there still is an address to tell them at.
+        of_erasure = claimed.fields.get("kind") == Kind.ERASURE and profile.exists
+        if not (of_erasure or notices.reachable(profile, tombstone)):
             outcomes.settle(self._platform, row, "gone")
             return
         to = person.get("email") or ""

@@ -1,14 +1,22 @@
 """Breach: from the first signal to the last notice; and the fan-out of every campaign of notices."""
 
+import base64
 from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from firebase_functions import https_fn, options, scheduler_fn, tasks_fn
+from firebase_functions import https_fn, options, pubsub_fn, scheduler_fn, tasks_fn
+from firebase_functions.core import CloudEvent
 from flask import Request, Response
 
-import fanout
+import breach_notice
+import containing
+import deciding
 import feedback
+import filing
+import page
+import ticking
+import watching
 from astra import callables
 from astra.callables import Answer, Call
 from astra.limits import Limit
@@ -22,6 +30,8 @@ ACCOUNT = "breach-functions@"
 SECRETS = ["ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL", "ASTRA_SMTP_URL", "ASTRA_BOUNCE_SECRET"]
 TASK_TIMEOUT = 1800
 TICK_TIMEOUT = 240
+#: No person works faster.
+STAFF = Limit(30)
 
 
 @cache
@@ -39,7 +49,7 @@ def queue() -> Queue:
 )
 @callables.guarded
 def notify(request: https_fn.CallableRequest[Any]) -> None:
-    fanout.notify(PLATFORM, queue(), request.data["job"], budget=timedelta(seconds=TASK_TIMEOUT * 0.7))
+    ticking.notify(PLATFORM, queue(), request.data["job"], budget=timedelta(seconds=TASK_TIMEOUT * 0.7))
 
 
 @callables.on_call(PLATFORM, feedback.SeeNotice, Limit(120), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
@@ -61,4 +71,63 @@ def bounced(request: Request) -> Response:
 )
 @callables.guarded
 def tick(_event: scheduler_fn.ScheduledEvent) -> None:
-    fanout.tick(PLATFORM, queue())
+    ticking.tick(PLATFORM, queue())
+
+
+@pubsub_fn.on_message_published(
+    topic="audit-logs",
+    retry=True,  # what was not counted comes again
+    region=REGION,
+    secrets=SECRETS,
+    service_account=ACCOUNT,
+)
+@callables.guarded
+def watch(event: CloudEvent[pubsub_fn.MessagePublishedData[Any]]) -> None:
+    watching.watch(PLATFORM, [base64.b64decode(event.data.message.data)])
+
+
+@callables.on_call(PLATFORM, deciding.ReportIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def report_incident(call: Call[deciding.ReportIncident]) -> Answer:
+    return deciding.report_incident(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, deciding.ConfirmIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def confirm_incident(call: Call[deciding.ConfirmIncident]) -> Answer:
+    return deciding.confirm_incident(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, containing.ContainIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def contain_incident(call: Call[containing.ContainIncident]) -> Answer:
+    return containing.contain_incident(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, deciding.DescribeIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def describe_incident(call: Call[deciding.DescribeIncident]) -> Answer:
+    return deciding.describe_incident(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, filing.TellRegulator, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def tell_regulator(call: Call[filing.TellRegulator]) -> Answer:
+    return filing.tell_regulator(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, deciding.DelayNotice, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def delay_notice(call: Call[deciding.DelayNotice]) -> Answer:
+    return deciding.delay_notice(PLATFORM, call)
+
+
+@callables.on_call(
+    PLATFORM, breach_notice.ApproveNotice, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT
+)
+def approve_notice(call: Call[breach_notice.ApproveNotice]) -> Answer:
+    return breach_notice.approve_notice(PLATFORM, call)
+
+
+@callables.on_call(PLATFORM, deciding.CloseIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def close_incident(call: Call[deciding.CloseIncident]) -> Answer:
+    return deciding.close_incident(PLATFORM, call)
+
+
+@https_fn.on_request(region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def notice_page(request: Request) -> Response:
+    return page.notice_page(PLATFORM, request)

@@ -15,6 +15,7 @@ from google.cloud import firestore
 from astra import cohorts, documents, letters, notices, tlog
 from astra.campaigns import Audience, Channel, State
 from astra.cohorts import DELIVERIES, OPENING, SHARDS
+from astra.honey import is_honey
 from astra.jobs import Atomic
 from astra.notices import Kind
 from astra.platform import Platform
@@ -125,6 +126,7 @@ class Telling:
         """Tell them, or have a letter sent to them, and count that. Answers the account ids of those."""
         now, name, kind = self._platform.clock(), self._campaign.id, Kind(campaign["kind"])
         in_app, by_mail = (channel in campaign["channels"] for channel in (Channel.IN_APP, Channel.EMAIL))
+        members = [member for member in members if not is_honey(self._platform.pseudonyms, member.uid)]
         reached = [member for member in members if not (member.is_gone or member.is_late)]
         counts["gone"] += sum(member.is_gone for member in members)
         # No letter to who is frozen: they find the notice if they come back.

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from firebase_admin import auth
@@ -9,9 +10,11 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from pydantic import Field
 
 import cascade
+import confirming
 import orphans
 from astra import erasure, jobs, log, proofs, tombstones
 from astra.callables import Agreed, Answer, Call, Caller, Shape
+from astra.cohorts import LETTERS
 from astra.notes import BadNote
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
@@ -34,8 +37,10 @@ class ShowReceipt(Shape):
     receipt: str = Field(max_length=200)
 
 
-def delete_account(platform: Platform[ErasureSettings], queue: Queue, call: Call[DeleteAccount]) -> Answer:
-    """Begin the caller's erasure. Asked again, it answers the same receipt and begins nothing."""
+def delete_account(
+    platform: Platform[ErasureSettings], queue: Queue, letters: Queue, call: Call[DeleteAccount]
+) -> Answer:
+    """Begin the caller's erasure, and have them told. Asked again, it answers the same receipt and begins nothing."""
     caller, now = call.caller, platform.clock()
     if now - caller.signed_in_at > _FRESH:
         raise HttpsError(
@@ -45,7 +50,9 @@ def delete_account(platform: Platform[ErasureSettings], queue: Queue, call: Call
     subject = platform.pseudonyms.of_uid(caller.uid)
     if not tombstones.reference(platform.db, subject).get().exists:
         _refuse_revoked(platform, caller)
-    if erasure.begin(platform, caller.uid, now):
+    letter = partial(confirming.confirm, platform=platform, uid=caller.uid, subject=subject, now=now)
+    if erasure.begin(platform, caller.uid, now, letter):
+        letters.hint(LETTERS)
         log.write(log.Event.ERASURE_REQUESTED, job=subject)
     queue.hint(subject)
     return {"receipt": platform.pseudonyms.receipt(subject), "requestId": subject}
@@ -54,7 +61,8 @@ def delete_account(platform: Platform[ErasureSettings], queue: Queue, call: Call
 def erase(platform: Platform[ErasureSettings], queue: Queue, job: str, budget: timedelta) -> None:
     """Work on one erasure until it is done or `budget` is used up."""
     worker, subject = jobs.Worker(platform.db, platform.clock, platform.settings.retry_delay), Pseudonym(job)
-    again = worker.run(erasure.reference(platform.db, subject), cascade.Cascade(platform, subject).page, budget)
+    page = confirming.after(platform, cascade.Cascade(platform, subject).page)
+    again = worker.run(erasure.reference(platform.db, subject), page, budget)
     if again is not None:
         queue.hint(job, again)
 

@@ -28,9 +28,14 @@ def queue() -> Queue:
     return Queue(PLATFORM.app, "erase")
 
 
+@cache
+def letters() -> Queue:
+    return Queue(PLATFORM.app, "notify")
+
+
 @callables.on_call(PLATFORM, erasing.DeleteAccount, Limit(60), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
 def delete_account(call: Call[erasing.DeleteAccount]) -> Answer:
-    return erasing.delete_account(PLATFORM, queue(), call)
+    return erasing.delete_account(PLATFORM, queue(), letters(), call)
 
 
 @callables.on_call(PLATFORM, items.DeleteItem, Limit(120), region=REGION, secrets=SECRETS, service_account=ACCOUNT)

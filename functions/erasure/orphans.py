@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from firebase_admin import auth
 
-from astra import erasure, jobs, log, tombstones
+from astra import erasure, honey, jobs, log, tombstones
 from astra.datamap import DATA_MAP
 from astra.documents import fetch
 from astra.entries import ACCOUNT_ID, Store
@@ -107,6 +107,8 @@ def _orphans(platform: Platform[ErasureSettings], sightings: list[Sighting]) -> 
     if odd := len(old) - len(uids):
         # Nobody's by their names, and no path to delete by: staff must look.
         log.write(log.Event.ODD_NAMES, severity=logging.CRITICAL, count=odd)
+    # Nobody of ours looks at an account that is there to be looked at by nobody.
+    uids = [uid for uid in uids if not honey.is_honey(platform.pseudonyms, uid)]
     if not uids:
         return {}
     subjects = {platform.pseudonyms.of_uid(uid): uid for uid in uids}

@@ -16,7 +16,7 @@ from astra import expiry, presence, tlog
 from astra.clock import Clock
 from astra.entries import Entry
 from astra.expiry import EXPIRES
-from astra.inactivity import accounts
+from astra.inactivity import at_auth
 from astra.jobs import Atomic
 from astra.platform import Platform
 from astra.settings import RetentionSettings
@@ -91,7 +91,7 @@ class Presences:
             query = query.where(filter=firestore.FieldFilter("__name__", ">=", users.document(job["cursor"])))
         found = list(query.limit(_PEOPLE + 1).stream())
         page, ends = found[:_PEOPLE], len(found) <= _PEOPLE
-        known = accounts(self._platform, [row.id for row in page]) if page else {}
+        known = at_auth(self._platform, [row.id for row in page]) if page else {}
 
         def write(transaction: firestore.Transaction, read: Snapshots) -> dict[str, Any]:
             counts = Counter(job["counts"])

@@ -1,5 +1,6 @@
 """What Firebase Auth asks us before it makes an account or lets somebody in."""
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,6 +13,7 @@ import receipts
 import revisions
 from astra import campaigns, log, network, notices, policy, presence, tlog, tombstones
 from astra.documents import fetch
+from astra.honey import is_honey
 from astra.platform import Platform
 from astra.policy import Policy
 from astra.settings import SignupSettings
@@ -86,6 +88,8 @@ def before_sign_in(platform: Platform[SignupSettings], asked: Asked) -> None:
     Staff need no profile. An address that was changed at Auth itself is changed in the profile too.
     """
     db, uid = platform.db, asked.uid
+    if is_honey(platform.pseudonyms, uid):
+        log.write(log.Event.HONEY_TOUCHED, severity=logging.CRITICAL)
     profile = db.collection("users").document(uid)
     tombstone = tombstones.reference(db, platform.pseudonyms.of_uid(uid))
     found, erased, locked = fetch(db, profile, tombstone, lock(platform, uid))

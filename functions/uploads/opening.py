@@ -123,7 +123,7 @@ def _answer(platform: Platform[SealingSettings], request: Request, begun: ExitSt
                 else cobblestone.unseal_range(span, image.size, key.dek, key.bound_to, start, stop)
             ),
         )
-    log.write(log.Event.IMAGE_OPENED, bytes=stop - start)
+    log.write(log.Event.IMAGE_OPENED, bytes=stop - start, actor=platform.pseudonyms.of_uid(uid))
     response = Response(content, status=200 if whole else 206, headers=headers, mimetype=image.content_type)
     response.content_length = stop - start
     return response

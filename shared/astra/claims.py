@@ -27,6 +27,13 @@ def name_of(store: Store, path: str) -> str:
     return entry.name if (entry := claimant(store, path)) else f"unmapped-{store}"
 
 
+def owner(store: Store, path: str) -> tuple[Entry, str] | None:
+    """The entry that `path` belongs to and the account id in it, if it names one."""
+    entry = claimant(store, path)
+    uid = entry.owner(path) if entry else None
+    return (entry, uid) if entry and uid else None
+
+
 def lives(name: str) -> timedelta:
     """How long one of the entry called `name` lives, which must be fixed."""
     [life] = [entry.lives for entry in DATA_MAP if entry.name == name and entry.lives]

@@ -11,6 +11,7 @@ from typing import Final
 
 import rfc8785
 
+from astra.breach_map import NOBODYS
 from astra.entries import Entry, Store
 from astra.governance_map import GOVERNANCE, RECORDS, TOLD
 
@@ -286,9 +287,8 @@ NOT_PERSONAL: Final = {
     "processors/{item}": "companies, and the agreements with them",
     "reviews/{item}": "the security policy's reviews; who signed one did so as an officer, under a keyed pseudonym",
     "findings/{item}": "what staff must see to: of agreements and processors",
+    **NOBODYS,
     "rounds/{item}": "how far a round through all stores is, and what it did",
-    "campaigns/{item}": "what is told to whom as a group, how many they are and how far it is; a separator between two "
-    "account ids, which is nobody's",
     "log/{item}": "tiles and checkpoint of the transparency log: hashes, times, and staff under keyed pseudonyms",
     "rate:{item}": "how many requests somebody made in this minute: whose they are nobody can tell",
 }

@@ -44,10 +44,15 @@ def roll_call(db: firestore.Client) -> firestore.DocumentReference:
     return db.document("rounds/roll-call")
 
 
-def begin(platform: Platform[Settings], uid: str, now: datetime) -> bool:
+def begin(
+    platform: Platform[Settings],
+    uid: str,
+    now: datetime,
+    confirm: Callable[[firestore.WriteBatch], None] = lambda _: None,
+) -> bool:
     """Write down the intent before anything is deleted: tombstone, job, log and closed profile, all or none of them.
 
-    Answers whether this call was the one that began it.
+    With them goes what `confirm` adds, for whoever has a profile. Answers whether this call was the one that began it.
     """
     db, subject = platform.db, platform.pseudonyms.of_uid(uid)
     job, profile = fetch(db, reference(db, subject), db.collection("users").document(uid))
@@ -56,6 +61,8 @@ def begin(platform: Platform[Settings], uid: str, now: datetime) -> bool:
     # A batch, not a transaction: of a crowd that asks at once, one creates the job and none waits for another.
     batch = db.batch()
     intend(batch, platform, uid, now, has_profile=profile.exists)
+    if profile.exists:
+        confirm(batch)
     try:
         batch.commit()
     except AlreadyExists:

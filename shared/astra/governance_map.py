@@ -7,6 +7,7 @@ register of disclosures stays, under a pseudonym too: whose data was given away 
 from datetime import timedelta
 from typing import Final
 
+from astra.breach_map import BREACH, EXPOSED
 from astra.entries import Disposition, Entry, Store
 
 _OBLIGATION: Final = "legal obligation, GDPR art. 6(1)(c) with art. 5(2)"
@@ -51,6 +52,7 @@ TOLD: Final[tuple[Entry, ...]] = (
         silent=True,
         residual="backup",
     ),
+    *EXPOSED,
 )
 """Below a profile."""
 
@@ -179,5 +181,6 @@ RECORDS: Final[tuple[Entry, ...]] = (
         disposition=Disposition.RETAIN,
         disposition_note="keyed pseudonym and time; GDPR art. 5(2) and 17(3)(b)",
     ),
+    *BREACH,
 )
 """What stays of a person when they are gone: that they are, and what was done, under a keyed pseudonym."""

@@ -18,12 +18,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from firebase_admin import auth
+from firebase_admin.exceptions import FirebaseError
+from google.api_core.exceptions import ServiceUnavailable
 from google.cloud import firestore
 
 from astra import campaigns, cohorts, erasure, holds, staff, tlog, tombstones
 from astra.campaigns import Channel
 from astra.clock import Clock, iso
 from astra.documents import fetch
+from astra.entries import ACCOUNT_ID
+from astra.honey import is_honey
 from astra.notices import Kind
 from astra.platform import Platform
 from astra.presence import DAY, FIELD, FIRST, LAST, seen
@@ -60,9 +64,13 @@ class Account:
     open: bool
 
 
-def accounts(platform: Platform[InactivitySettings], uids: list[str]) -> dict[str, Account]:
-    """Up to a hundred of them, as Auth knows them; who is missing has none."""
-    found = auth.get_users([auth.UidIdentifier(uid) for uid in uids], app=platform.app).users
+def at_auth(platform: Platform[InactivitySettings], uids: list[str]) -> dict[str, Account]:
+    """Up to a hundred of them, as Auth knows them; who is missing has none. Raises ServiceUnavailable."""
+    asked = [auth.UidIdentifier(uid) for uid in uids if ACCOUNT_ID.fullmatch(uid)]
+    try:
+        found = auth.get_users(asked, app=platform.app).users if asked else []
+    except FirebaseError as error:
+        raise ServiceUnavailable("Auth does not answer") from error  # type: ignore[no-untyped-call]
     return {account.uid: Account(_last_seen(account.user_metadata), not account.disabled) for account in found}
 
 
@@ -77,8 +85,11 @@ class Inactive(Round):
         self._platform = platform
 
     def work(self, rows: Snapshots) -> "Counter[str]":
-        """One step of each."""
-        known = accounts(self._platform, [row.id for row in rows])
+        """One step of each, but for an account that nobody has and nobody may touch."""
+        honey = {row.id for row in rows if is_honey(self._platform.pseudonyms, row.id)}
+        self._skipped |= {row.reference.path for row in rows if row.id in honey}
+        rows = [row for row in rows if row.id not in honey]
+        known = at_auth(self._platform, [row.id for row in rows])
         counts: Counter[str] = Counter()
         for row in rows:
             try:
@@ -93,7 +104,7 @@ class Inactive(Round):
 
     def steps(self, rows: Snapshots) -> "list[Step]":
         """What `work` would do."""
-        known = accounts(self._platform, [row.id for row in rows])
+        known = at_auth(self._platform, [row.id for row in rows])
         return [self._judged(self._read(row.id), known.get(row.id)) for row in rows]
 
     def _step(self, uid: str, account: Account | None) -> Step:

@@ -43,7 +43,7 @@ def render(kind: Kind, facts: Mapping[str, str]) -> Letter:
     return Letter(Notice(kind, title, body.strip()), page)
 
 
-def _day(moment: str) -> str:
+def day(moment: str) -> str:
     """2026-07-31T00:00:00Z as people write it; what is no time as it is."""
     try:
         at = datetime.fromisoformat(str(moment))  # one that is missing says so here
@@ -52,7 +52,8 @@ def _day(moment: str) -> str:
     return f"{at.day} {at:%B %Y}" + (f", {at:%H:%M} UTC" if (at.hour, at.minute) != (0, 0) else "")
 
 
-def _source(name: str) -> str | None:
+def source(name: str) -> str | None:
+    """The template of that name."""
     file = resources.files("astra").joinpath(f"templates/{name}.j2")
     return file.read_text(encoding="utf-8") if file.is_file() else None
 
@@ -60,11 +61,11 @@ def _source(name: str) -> str | None:
 @functools.cache
 def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_source),
+        loader=jinja2.FunctionLoader(source),
         autoescape=name.endswith(".html"),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["day"] = _day
+    environment.filters["day"] = day
     return environment.get_template(name)

@@ -21,6 +21,8 @@ from astra.settings import Settings
 class Kind(enum.StrEnum):
     """What a notice is about."""
 
+    BREACH = "breach"
+    """Some of somebody's data got into the wrong hands. Facts: see `breach_notice` in the breach codebase."""
     DISCLOSURE = "disclosure"
     LEGAL_HOLD = "legal-hold"
     STAFF = "staff"
@@ -38,8 +40,6 @@ class Kind(enum.StrEnum):
     """An account that nobody uses is erased soon. Facts: erasesAt, lastActiveAt."""
     ERASURE = "erasure"
     """The person's erasure has begun. Facts: receipt, url."""
-    BREACH = "breach"
-    """Their data was in a breach."""
 
 
 @dataclass(frozen=True)

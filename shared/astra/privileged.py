@@ -28,7 +28,7 @@ from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 
-from astra import log, policy, staff, tlog, tombstones
+from astra import controls, log, policy, staff, tlog, tombstones
 from astra.callables import Answer, Call, Caller, Shape
 from astra.claims import lives
 from astra.documents import fetch
@@ -42,6 +42,8 @@ from astra.settings import RedisSettings
 from astra.staff import Member, Role
 from astra.transactions import transact
 
+_CONTAINS: Final = frozenset({tlog.Action.ROLE_REVOKED, tlog.Action.HOLD_PLACED})
+"""What may be done beside a breach's own handlers while staff access is frozen."""
 _PROPOSALS: Final = "staff-proposals"
 _FEW: Final = 2
 _FOR_ONE: Final = Limit(5, timedelta(hours=1), fails_closed=True)
@@ -59,6 +61,7 @@ class Reason(enum.StrEnum):
     POLICY_NOT_ACCEPTED = "security-policy-not-accepted"
     CONCERNS_THEMSELVES = "concerns-themselves"
     DEPENDENT = "dependent"
+    FROZEN = "frozen"
 
 
 _WORDS: Final = {
@@ -72,6 +75,10 @@ _WORDS: Final = {
     Reason.CONCERNS_THEMSELVES: (
         FunctionsErrorCode.PERMISSION_DENIED,
         "It concerns yourself: somebody else must do it.",
+    ),
+    Reason.FROZEN: (
+        FunctionsErrorCode.FAILED_PRECONDITION,
+        "A breach is being contained: nothing is done meanwhile but what contains it.",
     ),
     Reason.DEPENDENT: (
         FunctionsErrorCode.PERMISSION_DENIED,
@@ -176,11 +183,14 @@ class _Attempt:
         """All of it, in one transaction; may run again. The decision, if it was carried out, and the answer."""
         db, actor = self.platform.db, self.platform.pseudonyms.of_uid(self.uid)
         required = policy.current(db, self.now, policy.SECURITY, transaction)
-        stored, erased = fetch(
-            db, staff.reference(db, self.uid), tombstones.reference(db, actor), transaction=transaction
+        frozen = controls.reference(db, controls.Control.STAFF)
+        stored, erased, control = fetch(
+            db, staff.reference(db, self.uid), tombstones.reference(db, actor), frozen, transaction=transaction
         )
         member = Member.of(stored, self.now)
         role = self._allowed(member, required, erased=erased.exists)
+        if controls.is_frozen(control) and not self._contains():
+            raise Denied(Reason.FROZEN)
         decision = handler(Act(self.platform, transaction, self.now, actor, role), data)
         if decision.concerns == self.uid:
             raise Denied(Reason.CONCERNS_THEMSELVES)
@@ -203,6 +213,9 @@ class _Attempt:
         lasts = {"createdAt": self.now, "expireAt": self.now + lives(_PROPOSALS)}
         transaction.set(own, {"action": self.action.value, "role": role.value, "since": member.since, **lasts})
         return None, {"id": name, "state": "proposed"}
+
+    def _contains(self) -> bool:
+        return self.action in _CONTAINS or self.action.value.startswith("breach:")
 
     def _allowed(self, member: Member, required: Policy, *, erased: bool) -> Role:
         if member.role is None or erased:

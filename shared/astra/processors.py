@@ -49,6 +49,7 @@ PROCESSORS: Final[tuple[Processor, ...]] = (
         name="Firebase",
         service="accounts, documents, objects, functions, queues and keys",
         hosts=("*.googleapis.com", "*.cloudfunctions.net", "*.run.app"),
+        settings=("logging_url", "iam_url"),
         libraries=("firebase_admin", "firebase_functions", "google"),
     ),
     Processor(

@@ -45,6 +45,18 @@ class Pseudonyms:
         """The name of what one member of staff proposes and another must confirm by the same request."""
         return self._mac("proposal", f"{action}\0{request}")
 
+    def of_principal(self, principal: str) -> Pseudonym:
+        """Who did something in the audit log: a person's address there is theirs."""
+        return self._mac("principal", principal)
+
+    def of_case(self, detector: str, about: str, day: str) -> Pseudonym:
+        """The name of what one detector has seen of one thing on one day: seen again, it is the same case."""
+        return self._mac("case", f"{detector}\0{about}\0{day}")
+
+    def of_honey(self, seed: str) -> Pseudonym:
+        """What makes an account id one that nobody has; see `honey`."""
+        return self._mac("honey", seed)
+
     def of_delivery(self, uid: str, name: str) -> Pseudonym:
         """The Message-ID of a letter: the same whenever it is sent again, and another one for everybody else's."""
         return self._mac("delivery", f"{uid}\0{name}")

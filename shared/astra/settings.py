@@ -15,6 +15,7 @@ from pydantic import AnyUrl, BeforeValidator, Field, HttpUrl, RedisDsn, Secret, 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from astra import webhooks
+from astra.thresholds import Thresholds
 
 
 class SettingsError(RuntimeError):
@@ -115,6 +116,18 @@ class RetentionSettings(RedisSettings, InactivitySettings):
 class BreachSettings(MailSettings):
     """What breach alerts, and the notices of all campaigns, need."""
 
+    thresholds: Thresholds = Thresholds()
+    """As JSON."""
+    deployers: tuple[str, ...] = ()
+    """Service accounts that may change IAM, rules and keys, as JSON, while a deployment is announced."""
+    silent_minutes: float = 15
+    """After this long without any entry of the audit log it is silent: our own schedules alone make several a minute.
+    0 where there is none, as in the emulators."""
+    logging_url: HttpUrl = HttpUrl("https://logging.googleapis.com")
+    """Where the audit log is asked for evidence; https outside the emulators."""
+    iam_url: HttpUrl = HttpUrl("https://iam.googleapis.com")
+    """Where keys of service accounts are turned off."""
+
     retry_delay_seconds: int = 30
     """The first delay after a failure; it doubles from there."""
     letters_a_minute: int = 600
@@ -128,6 +141,13 @@ class BreachSettings(MailSettings):
             webhooks.key_of(self.bounce_secret.get_secret_value())
         except ValueError as wrong:
             raise ValueError(f"ASTRA_BOUNCE_SECRET {wrong}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _google_over_tls(self) -> Self:
+        for name in ("logging_url", "iam_url"):
+            if not emulated() and getattr(self, name).scheme != "https":
+                raise ValueError(f"ASTRA_{name.upper()} must start with https:// outside the emulators")
         return self
 
     @property
@@ -174,6 +194,10 @@ class ErasureSettings(RedisSettings):
     function, after which no write begun before the erasure can still arrive."""
     retry_delay_seconds: int = 30
     """The first delay after a failure; it doubles from there."""
+    confirmation_wait_seconds: int = 600
+    """For this long at most the deletion waits for the letter that says that it was asked for."""
+    receipt_url: HttpUrl = HttpUrl("https://www.usebez.ai/receipt")
+    """Where the application shows what a receipt is good for."""
     roll_call_hours: float = 24
     """How often every place is gone through for data whose owner is gone, and for accounts without a profile."""
     orphan_grace_hours: float = 24
@@ -196,6 +220,11 @@ class ErasureSettings(RedisSettings):
         if not emulated() and self.replicate_url.scheme != "https":
             raise ValueError("ASTRA_REPLICATE_URL must start with https:// outside the emulators")
         return self
+
+    @property
+    def confirmation_wait(self) -> timedelta:
+        """`confirmation_wait_seconds` as a duration."""
+        return timedelta(seconds=self.confirmation_wait_seconds)
 
     @property
     def quiet_period(self) -> timedelta:

@@ -44,6 +44,10 @@ Snapshots = list["firestore.DocumentSnapshot[Any]"]
 ENDED: Final[dict[str, Any]] = {"state": "ended", "cursor": None, "nextRunAt": None}
 
 
+class _Undone(Exception):
+    """Another store does not answer: it may be for one of these things alone."""
+
+
 class Round:
     """Goes once through those of `rows` whose field has come, in its order. A job's pages; see `jobs`."""
 
@@ -181,8 +185,11 @@ class Rows(Round):
             return doomed, counts
 
         doomed, kept = transact(self._db, decide)
-        with ThreadPoolExecutor(_HANDS) as hands:
-            list(hands.map(self._destroy, doomed))
+        try:
+            with ThreadPoolExecutor(_HANDS) as hands:
+                list(hands.map(self._destroy, doomed))
+        except OUTAGE as error:
+            raise _Undone from error
         return kept + self._looked_at(doomed)
 
     def _destroy(self, row: "firestore.DocumentSnapshot[Any]") -> None:

@@ -14,6 +14,7 @@ Every read asks the database for the wrapped key. Only the key service's answer 
 minute: a destroyed key opens nothing from that moment, on a warm instance neither.
 """
 
+import logging
 import os
 import threading
 from dataclasses import dataclass, field
@@ -23,10 +24,11 @@ from cachetools import TTLCache
 from cryptography.exceptions import InvalidTag
 from google.cloud import firestore
 
-from astra import cobblestone, keywrap, tombstones
+from astra import cobblestone, keywrap, log, tombstones
 from astra.clock import Clock
 from astra.cobblestone import Header, Unopenable, context
 from astra.documents import fetch
+from astra.honey import is_honey
 from astra.kms import Keyring
 from astra.pseudonyms import Pseudonyms
 from astra.transactions import transact
@@ -94,6 +96,8 @@ class Vault:
 
     def find_object(self, uid: str, object_id: str, variant: str = "full") -> ObjectKey:
         """The key of a sealed object; raises Unopenable if it was destroyed or never was."""
+        if is_honey(self._pseudonyms, uid):
+            log.write(log.Event.HONEY_TOUCHED, severity=logging.CRITICAL)
         user, stored = (found.to_dict() for found in fetch(self.db, self.user(uid), self.object(uid, object_id)))
         if not user or not stored or variant not in stored["deks"]:
             raise Unopenable

@@ -66,6 +66,8 @@ def test_from_the_first_cto_to_a_revoked_token(stack: Stack, client: Client) -> 
     [
         *("grant_role", "revoke_role", "accept_security_policy", "sign_review", "place_hold", "release_hold"),
         *("record_disclosure", "register_processor", "remove_child"),
+        *("report_incident", "confirm_incident", "contain_incident", "describe_incident", "tell_regulator"),
+        *("delay_notice", "approve_notice", "close_incident"),
         *("publish_policy", "withdraw_policy", "plan_transfer", "cancel_transfer"),
     ],
 )
@@ -117,4 +119,19 @@ VALID: dict[str, dict[str, Any]] = {
     },
     "cancel_transfer": {"transfer": "0" * 16},
     "remove_child": {"uid": "somebody", "step": "freeze", "reference": "TICKET-1"},
+    "report_incident": {"what": "A laptop is gone", "severity": 1, "noticedAt": SOON},
+    "confirm_incident": {"incidentId": "0" * 20, "awareAt": SOON, "occurredFrom": SOON, "occurredUntil": SOON},
+    "contain_incident": {"incidentId": "0" * 20, "measure": "freeze-exports"},
+    "describe_incident": {"incidentId": "0" * 20, "nature": "Accounts were read"},
+    "tell_regulator": {
+        "incidentId": "0" * 20,
+        "clock": "gdpr-authority",
+        "phase": "initial",
+        "sentAt": SOON,
+        "reference": "FILE-1",
+        "sha256": "0" * 64,
+    },
+    "delay_notice": {"incidentId": "0" * 20, "basis": "a law", "until": SOON},
+    "approve_notice": {"incidentId": "0" * 20, "sha256": "0" * 64},
+    "close_incident": {"incidentId": "0" * 20, "falseAlarm": True, "reference": "SEC-1"},
 }

@@ -29,7 +29,9 @@ SILENT = {
     *("pydantic", "pydantic_settings", "requests", "rfc8785", "rich", "ua_parser", "werkzeug"),
 }
 #: URLs with a host that is not written there, and why each is nobody else's.
-HOSTLESS: dict[str, str] = {}
+HOSTLESS: dict[str, str] = {
+    "f'https://{REGION}-{act.platform.app.project_id}.cloudfunctions.net/policy_page/{form.version}'": "in a letter",
+}
 #: A scheme, or any part that could be one, and a host in which something is filled in.
 _OPEN = re.compile(r"(?:\b[a-z][a-z0-9+.-]*|\{\})://[^/\s]*\{\}")
 _URL = re.compile(r"\b(?:https?|wss?)://([A-Za-z0-9.-]+\.[A-Za-z]{2,})")

@@ -163,7 +163,7 @@ def test_staff_see_what_would_go_and_why_and_how_it_went(stored: Stored) -> None
 
 
 def test_a_stuck_job_goes_on_once_staff_say_so(stored: Stored) -> None:
-    stored.sweep()
+    stored.run("sweep-events")
     job = stored.db.document("rounds/sweep-events")
     job.update({"state": "stuck", "nextRunAt": None})
     row = stored.add("events", until=stored.clock())

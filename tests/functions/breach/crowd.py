@@ -85,6 +85,12 @@ class Crowd:
         """What one task does."""
         fanout.notify(self.platform, self.hints, f"{self.name}/{job}", BUDGET)  # type: ignore[arg-type]
 
+    def send(self) -> None:
+        """`work`, and again when those have come back who found no letter the first time."""
+        self.work()
+        self.platform.clock.now += timedelta(seconds=2)  # type: ignore[attr-defined]
+        self.work()
+
     def finish(self) -> None:
         """Work until it is complete, or waits for people; with the waiting for time skipped."""
         for _ in range(200):

@@ -227,7 +227,7 @@ def test_folders_of_old_generations_alone_are_asked_for(
 
 
 def test_every_place_of_the_map_that_names_an_account_is_gone_through() -> None:
-    places = {"incoming", "images", "thumbs", "users", "keys", "staff", "removals"}
+    places = {"incoming", "images", "thumbs", "users", "keys", "staff", "removals", "suspensions"}
     assert len(list(orphans._rosters())) == 1 + len(places)
 
 

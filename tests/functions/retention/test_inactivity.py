@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from firebase_admin import auth
+from firebase_admin.exceptions import UnavailableError
 from firebase_functions.https_fn import HttpsError
 from google.cloud import firestore
 
@@ -286,6 +287,25 @@ def test_one_whose_step_fails_delays_no_other(
     stored.run("sweep-inactive")
     assert [len(one.warned) for one in people] == [1, 1, 0, 1, 1]
     assert stored.job("sweep-inactive")["counts"] == {"warned": 4, "skipped": 1}
+
+
+def test_an_auth_that_is_down_is_nobodys_fault(
+    stored: Stored, join: Callable[..., Member], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = join()
+    away(ada, 0)
+
+    def down(*_: Any, **__: Any) -> None:
+        raise UnavailableError("asked for")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(auth, "get_users", down)
+        stored.run("sweep-inactive")
+    job = stored.job("sweep-inactive")
+    assert (job["state"], job["attempts"], ada.warned) == ("running", 1, [])
+    stored.clock.step(minutes=1)
+    stored.run("sweep-inactive")
+    assert len(ada.warned) == 1
 
 
 def test_two_sweeps_at_once_warn_once(stored: Stored, join: Callable[..., Member]) -> None:

@@ -5,6 +5,7 @@ import secrets
 from typing import Any
 
 import pytest
+import requests
 from google.api_core.exceptions import Forbidden, InvalidArgument, ServiceUnavailable
 from google.cloud.firestore_v1.services.firestore import FirestoreClient
 from google.cloud.storage import Blob
@@ -82,14 +83,17 @@ def test_holds_that_can_not_be_read_keep(stored: Stored) -> None:
     assert [row.get().exists for row in rows] == [False, True, False]
 
 
-def test_an_image_whose_object_does_not_go_delays_no_other(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [Forbidden("locked"), ServiceUnavailable("busy"), requests.ConnectionError("gone")])
+def test_an_image_whose_object_does_not_go_delays_no_other(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     for name in ("one-00001", "two-00002", "three-0003"):
         stored.image("ada", name, stored.clock())
     real = Blob.delete
 
     def delete(self: Blob, *args: Any, **kwargs: Any) -> None:
         if self.name == "thumbs/ada/two-00002":
-            raise Forbidden("locked")
+            raise error
         real(self, *args, **kwargs)
 
     monkeypatch.setattr(Blob, "delete", delete)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import sweeping
 from astra import expiry, holds, sweep
 from astra.platform import Platform
 from tests.functions.retention.stored import Stored, of
@@ -191,3 +192,56 @@ def test_a_second_worker_and_a_second_tick_change_nothing(platform: Platform[Any
     for _ in range(3):
         stored.sweep()
     assert stored.counted() == {"events": 5}
+
+
+def test_a_job_that_a_clock_left_in_the_future_does_not_block(stored: Stored) -> None:
+    row = stored.add("events", until=stored.clock())
+    ahead = stored.clock() + timedelta(days=1826)
+    left = {"state": "running", "leased": True, "nextRunAt": ahead, "fence": 7, "attempts": 0}
+    job = stored.db.document("rounds/sweep-events")
+    job.set(left | {"createdAt": stored.clock(), "cursor": None, "counts": {}})
+    stored.sweep()
+    assert not row.get().exists
+
+
+def test_a_job_that_another_worker_is_at_is_left_to_it(stored: Stored) -> None:
+    row = stored.add("events", until=stored.clock())
+    stored.run("sweep-events")
+    row.set({"at": stored.clock(), "expireAt": stored.clock()})
+    job = stored.db.document("rounds/sweep-events")
+    job.update({"state": "running", "leased": True, "nextRunAt": stored.clock() + timedelta(minutes=4)})
+    stored.sweep()
+    assert row.get().exists
+    stored.clock.step(minutes=4)
+    stored.sweep()
+    assert not row.get().exists
+
+
+def test_a_sweep_with_nothing_to_do_begins_no_job(stored: Stored) -> None:
+    stored.sweep()
+    names = {job.id for job in stored.db.collection("rounds").stream()}
+    assert {name for name in names if name.startswith("sweep-")} == set()
+    stored.add("events", until=stored.clock())
+    stored.sweep()
+    names = {job.id for job in stored.db.collection("rounds").stream()}
+    assert {name for name in names if name.startswith("sweep-")} == {"sweep-events"}
+
+
+def test_a_short_budget_is_shared_and_the_next_sweep_goes_on(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "_PAGE", 2)
+    monkeypatch.setattr(sweep, "_AHEAD", 2)
+    for number in range(6):
+        stored.add("events", f"person-{number}", until=stored.clock())
+        stored.add("requests", f"person-{number}", until=stored.clock())
+    real = sweep.Rows.work
+
+    def slow(rows: sweep.Rows, page: Any) -> Counter[str]:
+        stored.clock.step(minutes=2)
+        return real(rows, page)
+
+    monkeypatch.setattr(sweep.Rows, "work", slow)
+    sweeping.sweep(stored.platform, timedelta(minutes=5))
+    assert stored.counted() == {"events": 4, "requests": 2}
+    for _ in range(2):
+        sweeping.sweep(stored.platform, timedelta(minutes=5))
+    assert stored.counted() == {"events": 6, "requests": 6}

@@ -80,7 +80,8 @@ def test_an_enrolment_makes_one_profile_with_its_consents(platform: Platform[Any
     profile = platform.db.document(f"users/{uid}")
     fields = profile.get().to_dict()
     assert fields is not None
-    assert set(fields) == {"name", "email", "createdAt", "policyVersion", "ipLock", "jurisdiction", "state"}
+    what_they_said = {"name", "email", "jurisdiction", "policyVersion", "ipLock"}
+    assert set(fields) == what_they_said | {"createdAt", "state", "inactivity"}
     assert (fields["state"], fields["jurisdiction"], fields["ipLock"]) == ("active", "US-NY", False)
     consents = {snapshot.id: snapshot.to_dict() for snapshot in profile.collection("consents").stream()}
     assert set(consents) == {"terms", "electronicNotices"}

@@ -1,0 +1,101 @@
+"""Who is affected: from the audit log to a frozen cohort, 1,000 people of very many; its reads follow the evidence."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from local.paths import ROOT
+from local.stack import Stack
+
+_AFFECTED = 1_000
+#: How many have an account. Seeding a million takes the emulator some minutes.
+_USERS = int(os.environ.get("COHORT_USERS", "1000000"))
+_FEW = 10_000
+_BATCH = 500
+_WHO = "uploads-functions@demo-astra.iam.gserviceaccount.com"
+
+
+def run() -> Iterator[str]:
+    """Starts what it needs of the local stack, and stops it."""
+    with Stack(only=("auth", "firestore"), offset=300, timer=None) as stack:
+        stack.google.entries += _evidence()
+        environment = os.environ | stack.environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'functions/breach'}"}
+        command = [sys.executable, "-m", "bench.cohort"]
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as measuring:
+            assert measuring.stdout
+            yield from (line.removeprefix("> ").rstrip() for line in measuring.stdout if line.startswith("> "))
+        assert measuring.returncode == 0
+
+
+def uid_of(number: int) -> str:
+    """Account ids as Auth makes them: anywhere in their order."""
+    return f"{(number * 7919) % 10_000_019:08}{number:020}"
+
+
+def _evidence() -> list[dict[str, Any]]:
+    from local import audit_log  # noqa: PLC0415
+
+    at = datetime.now(UTC) - timedelta(hours=1)
+    every = _FEW // _AFFECTED
+    return json.loads(  # type: ignore[no-any-return]
+        json.dumps([audit_log.read(at, _WHO, f"users/{uid_of(number * every)}") for number in range(_AFFECTED)])
+    )
+
+
+def seed(db: Any, first: int, end: int) -> None:
+    """Profiles, as small as they may be."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+    now = datetime.now(UTC)
+
+    def write(start: int) -> None:
+        batch = db.batch()
+        for number in range(start, min(start + _BATCH, end)):
+            batch.set(db.document("users", uid_of(number)), {"state": "active", "createdAt": now, "jurisdiction": "DE"})
+        batch.commit()
+
+    with ThreadPoolExecutor(4) as hands:
+        list(hands.map(write, range(first, end, _BATCH)))
+
+
+def measure() -> Iterator[str]:
+    """The same evidence among few users and among very many."""
+    from bench.wire import Meter  # noqa: PLC0415
+
+    meter = Meter()
+    from astra import incidents, jobs  # noqa: PLC0415  (the child's imports: the environment is the stack's)
+    from astra.platform import Platform  # noqa: PLC0415
+    from astra.settings import BreachSettings  # noqa: PLC0415
+    from gathering import Gathering, job_of, opened  # noqa: PLC0415
+
+    platform: Any = Platform(BreachSettings)
+    db, found = platform.db, {}
+    for users, since in ((_FEW, 0), (_USERS, _FEW)):
+        seed(db, since, users)
+        name, now = f"{users:020x}", platform.clock()
+        fields = {"state": "confirmed", "occurredFrom": now - timedelta(days=1), "occurredUntil": now, "awareAt": now}
+        fields |= {"serviceAccounts": [_WHO], "keysExposed": False, "credentialsExposed": False, "cohort": "gathering"}
+        incidents.reference(db, name).set(incidents.opened(**fields, signals={}))
+        job_of(db, name).set(opened(now))
+        worker = jobs.Worker(db, platform.clock, platform.settings.retry_delay)
+        before, began = (meter.reads, meter.writes), time.perf_counter()
+        worker.run(job_of(db, name), Gathering(platform, name).page, timedelta(minutes=10))
+        seconds = time.perf_counter() - began
+        found[users] = (seconds, meter.reads - before[0], meter.writes - before[1])
+        counted = incidents.reference(db, name).get().to_dict() or {}
+        assert counted["affected"] == {"DE": _AFFECTED}, counted
+    (few, few_reads, _), (many, reads, writes) = found[_FEW], found[_USERS]
+    much = writes / _AFFECTED
+    yield f"cohort: {many:.1f} s for {_AFFECTED} of {_USERS} (baseline {few:.1f} s of {_FEW}, ratio {many / few:.2f})"
+    yield f"cohort-reads: {reads} reads of {_USERS} (baseline {few_reads} of {_FEW}, ratio {reads / few_reads:.2f})"
+    yield f"cohort-writes: {much:.1f} writes an affected person (baseline 1 row, ratio {much:.2f})"
+
+
+if __name__ == "__main__":
+    for line in measure():
+        print(f"> {line}", flush=True)

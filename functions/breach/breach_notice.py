@@ -1,0 +1,72 @@
+"""The notice of a breach: what everybody is told of it, what each is told of their own data, and who approves it.
+
+Nobody is told anything by a detector. Two people approve the very text: the request names its hash, so that none of
+them approves what the other has not seen, and from then on it does not change. Whoever is told is told in the
+application and by letter, so that a mailbox whose password got out is never the only way.
+
+    campaigns/breach-{incident}     the campaign; see `astra.campaigns`
+    incidents/{id}.notice           {sha256, approvedAt, approvers}
+"""
+
+from typing import Annotated, Any
+
+from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+from google.cloud import firestore
+from pydantic import StringConstraints
+
+import gathering
+from astra import breach_words, campaigns, incidents, tlog
+from astra.callables import Shape
+from astra.campaigns import Campaign, Channel
+from astra.clock import iso
+from astra.incidents import Cohort, State
+from astra.notices import Kind
+from astra.privileged import Act, Decision, privileged
+from astra.pseudonyms import Pseudonym
+from astra.queue import Queue
+from containing import IncidentId
+
+
+class ApproveNotice(Shape):
+    """Which notice, by the SHA-256 of its text: `python -m astra.breach notice INCIDENT` shows both."""
+
+    incidentId: IncidentId
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+@privileged(tlog.Action.NOTICE_APPROVED)
+def approve_notice(act: Act, form: ApproveNotice) -> Decision:
+    """Let everybody who is affected be told exactly this. Takes two people."""
+    stored = incidents.reference(act.db, form.incidentId).get(transaction=act.transaction)
+    incident: dict[str, Any] = stored.to_dict() or {}
+    if not stored.exists:
+        raise HttpsError(FunctionsErrorCode.NOT_FOUND, "There is no such incident.")
+    if incident["state"] != State.CONFIRMED or incident["cohort"] != Cohort.FROZEN:
+        raise HttpsError(
+            FunctionsErrorCode.FAILED_PRECONDITION,
+            "It must be confirmed, and counted who is affected, and not told yet.",
+        )
+    if (delay := incident.get("delay")) and delay["until"] > act.now:
+        raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, f"The law has us wait until {iso(delay['until'])}.")
+    try:
+        notice = breach_words.notice(form.incidentId, incident)
+    except breach_words.Missing as missing:
+        raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, f"Describe it first: {missing}.") from None
+    if notice.sha256 != form.sha256:
+        raise HttpsError(
+            FunctionsErrorCode.FAILED_PRECONDITION, "The notice says something else by now: read it again."
+        )
+    name = breach_words.campaign_of(form.incidentId)
+
+    def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
+        campaign = Campaign(Kind.BREACH, notice.facts, (Channel.IN_APP, Channel.EMAIL))
+        campaigns.gather(transaction, act.db, name, campaign, act.now, approvers, canary=False)
+        approved = {"sha256": notice.sha256, "approvedAt": act.now, "approvers": approvers}
+        transaction.update(stored.reference, {"notice": approved, "cohort": Cohort.ENLISTING.value})
+        transaction.update(gathering.job_of(act.db, form.incidentId), gathering.resumed(act.now))
+
+    def hint() -> None:
+        Queue(act.platform.app, "notify").hint(gathering.hint_of(form.incidentId))
+
+    record = {"incident": form.incidentId, "noticeSha256": notice.sha256}
+    return Decision(write, record, two_people=True, afterwards=hint)

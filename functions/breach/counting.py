@@ -1,0 +1,164 @@
+"""What has to be counted: who does far more than they ever did.
+
+A count is of different elements (people read of, documents deleted, entries) in an hour, and is kept as a HyperLogLog:
+an entry that is delivered twice changes nothing, whichever comes first, and a count is never larger for it. Counted is
+the hour in which something happened. What a count is held against is what the same principal did in its busiest hours
+of two weeks, so that a spike does not become ordinary by lasting, nor a busy service a suspect.
+
+    watch:{detector}:{about}:{hour}    the elements, for three hours after they were last added to
+    watch:past:{detector}:{about}      busy hours and their counts, for fifteen days
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from typing import Final
+
+from astra import log
+from astra.claims import owner
+from astra.thresholds import Thresholds
+from detectors import Watch
+from signals import AuditLog, Detector, LogEntry, Mark, Severity, Signal, hour_of, is_service, principal_of
+
+READS: Final = {
+    *(f"google.firestore.v1.Firestore.{verb}" for verb in ("GetDocument", "BatchGetDocuments", "RunQuery", "Listen")),
+    *("google.firestore.v1.Firestore.ListDocuments", "storage.objects.get"),
+}
+_DELETES: Final = {
+    *("google.firestore.v1.Firestore.DeleteDocument", "storage.objects.delete"),
+    *("google.cloud.identitytoolkit.v1.AccountManagementService.DeleteAccount",),
+}
+_WHOLESALE: Final = {
+    "google.firestore.admin.v1.FirestoreAdmin.BulkDeleteDocuments",
+    "google.firestore.admin.v1.FirestoreAdmin.DeleteDatabase",
+    "google.cloud.identitytoolkit.v1.AccountManagementService.BatchDeleteAccounts",
+    "storage.buckets.delete",
+}
+"""Deletions of which the log names no single one: each counts as one too many."""
+_WHOLE_EXPORTS: Final = {
+    "google.firestore.admin.v1.FirestoreAdmin.ExportDocuments",
+    "google.cloud.identitytoolkit.v1.AccountManagementService.DownloadAccount",
+}
+"""A backup is made by a schedule of the platform's own, under no name: who exports everything by hand is one."""
+_COMMITS: Final = {"google.firestore.v1.Firestore.Commit", "google.firestore.v1.Firestore.BatchWrite"}
+_SIGN_IN: Final = "google.cloud.identitytoolkit.v1.AuthenticationService.SignIn"
+_REFUSED: Final = (7, 16)  # PERMISSION_DENIED, UNAUTHENTICATED
+_ALL: Final = "everybody"
+_WHOLE: Final = "whole "
+_LOUD: Final = 3
+PAST: Final = timedelta(days=15)
+
+
+def marks(entry: LogEntry, watch: Watch) -> Iterator[Mark]:
+    """What this entry adds to which counts."""
+    if (audit := entry.protoPayload) is not None:
+        for detector, about, element in _of_audit(audit, entry, watch):
+            yield Mark(detector, about, hour_of(entry.timestamp), element, entry.timestamp, entry.insertId)
+    elif (line := entry.jsonPayload) is not None and line.event in _OWN:
+        detector, everybodys = _OWN[line.event]
+        about = _ALL if everybodys else line.actor or _ALL
+        yield Mark(detector, about, hour_of(entry.timestamp), entry.insertId, entry.timestamp, entry.insertId)
+
+
+_OWN: Final[Mapping[str, tuple[Detector, bool]]] = {
+    log.Event.ACCESS_DENIED: (Detector.DENIALS, False),
+    log.Event.SIGN_IN_REFUSED: (Detector.STUFFING, True),
+    log.Event.IMAGE_OPENED: (Detector.DECRYPTS, False),
+    log.Event.ITEM_DELETED: (Detector.DELETIONS, True),
+    log.Event.ERASURE_REQUESTED: (Detector.DELETIONS, True),
+    "export.requested": (Detector.EXPORTS, True),
+}
+
+
+def _of_audit(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[tuple[Detector, str, str]]:
+    """Detector, who, and what is counted."""
+    if audit.methodName.startswith(_SIGN_IN):
+        if audit.status.code:
+            yield Detector.STUFFING, _ALL, entry.insertId
+        return
+    who = principal_of(audit, watch.names)
+    if audit.status.code in _REFUSED:
+        yield Detector.DENIALS, who, entry.insertId
+    elif not audit.status.code and audit.methodName in _COUNTED:
+        detector, elements = _COUNTED[audit.methodName]
+        for element in elements(audit, entry.insertId):
+            yield detector, who, element
+
+
+def _people(audit: AuditLog, _name: str) -> Iterator[str]:
+    for place in audit.places:
+        if owned := owner(*place):
+            yield owned[1]
+
+
+def _things(audit: AuditLog, name: str) -> Iterator[str]:
+    found = audit.places
+    yield from (path for _, path in found) if found else (name,)
+
+
+def _deleted(audit: AuditLog, _name: str) -> Iterator[str]:
+    for write in (audit.request or {}).get("writes") or ():
+        if isinstance(write, dict) and isinstance(write.get("delete"), str):
+            yield write["delete"]
+
+
+def _used(audit: AuditLog, name: str) -> Iterator[str]:
+    if audit.serviceName == "cloudkms.googleapis.com":
+        yield name
+
+
+def _whole(_audit: AuditLog, name: str) -> Iterator[str]:
+    yield f"{_WHOLE}{name}"
+
+
+_COUNTED: Final[Mapping[str, tuple[Detector, Callable[[AuditLog, str], Iterator[str]]]]] = {
+    **dict.fromkeys(READS, (Detector.READS, _people)),
+    **dict.fromkeys(_DELETES, (Detector.DELETIONS, _things)),
+    **dict.fromkeys(_COMMITS, (Detector.DELETIONS, _deleted)),
+    "Decrypt": (Detector.DECRYPTS, _used),
+    **dict.fromkeys(_WHOLE_EXPORTS, (Detector.EXPORTS, _whole)),
+    **dict.fromkeys(_WHOLESALE, (Detector.DELETIONS, _whole)),
+}
+
+
+def floor(detector: Detector, about: str, thresholds: Thresholds) -> int:
+    """Up to how much somebody without a past is ordinary."""
+    match detector:
+        case Detector.READS:
+            return thresholds.service_reads if is_service(about) else thresholds.staff_reads
+        case Detector.DECRYPTS:
+            return thresholds.decrypts if is_service(about) else thresholds.images_opened
+        case Detector.EXPORTS:
+            return thresholds.exports if about == _ALL else 0
+        case Detector.DENIALS:
+            return thresholds.denials
+        case Detector.STUFFING:
+            return thresholds.refused_sign_ins
+        case _:
+            return thresholds.deletions
+
+
+def is_whole(mark: Mark) -> bool:
+    """Whether it stands for everything at once."""
+    return mark.element.startswith(_WHOLE)
+
+
+def is_busy(mark: Mark, count: int, thresholds: Thresholds) -> bool:
+    """Whether an hour's count is worth remembering: what is less never raises a threshold."""
+    return is_whole(mark) or count * thresholds.factor > floor(mark.detector, mark.about, thresholds)
+
+
+def judge(mark: Mark, count: int, past: Mapping[int, int], thresholds: Thresholds) -> Signal | None:
+    """What an hour's count says, beside the `past` hours of the same principal.
+
+    The past is its third busiest hour: two spikes in two weeks do not make a third one ordinary.
+    """
+    earlier = sorted(number for hour, number in past.items() if hour < mark.hour)
+    usual = earlier[-3] if len(earlier) >= 3 else 0  # noqa: PLR2004
+    limit = max(floor(mark.detector, mark.about, thresholds), thresholds.factor * usual)
+    if count <= limit and not is_whole(mark):
+        return None
+    grave = mark.detector not in (Detector.STUFFING, Detector.DENIALS)
+    wholesale = is_whole(mark) and mark.detector is Detector.DELETIONS
+    loud = grave and limit and count > _LOUD * limit
+    severity = Severity.GETS_SOMEBODY_UP if loud or wholesale else Severity.TODAY
+    return Signal(mark.detector, severity, mark.about, mark.at, mark.insert_id, count=count, threshold=limit)

@@ -1,0 +1,120 @@
+"""The audit log as evidence: what whoever it was did in the time of the incident, and to whose data.
+
+It is asked of Cloud Logging itself, which keeps it, and nothing of it is copied: what an entry says of a person goes
+into that person's own document. Whose hands it was the case knows by name only of service accounts; of people it has a
+pseudonym, and so asks for the entry that the signal was about, and goes on with the name in it, which is kept nowhere.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from astra.claims import owner
+from astra.clock import iso
+from astra.entries import ACCOUNT_ID, Store
+from astra.honey import is_honey
+from astra.platform import Platform
+from astra.settings import BreachSettings
+from google_api import session
+from signals import LogEntry
+
+_PAGE: Final = 1000
+_TIMEOUT: Final = 60
+_KEY_SERVICE: Final = "cloudkms.googleapis.com"
+
+
+@dataclass
+class Findings:
+    """What one page of the log shows."""
+
+    touched: dict[str, Counter[str]] = field(default_factory=dict)
+    """How often which entries of the data map, by account id."""
+    unnamed: int = 0
+    """Reads that name nobody: of listings and exports the log does not say whose data was in them."""
+    decrypts: int = 0
+
+
+class Trail:
+    """One incident's part of the audit log."""
+
+    def __init__(self, platform: Platform[BreachSettings], incident: dict[str, Any]) -> None:
+        self._platform, self._incident = platform, incident
+        self._url = f"{str(platform.settings.logging_url).rstrip('/')}/v2/entries:list"
+        self._who: list[str] | None = None
+
+    def page(self, token: str) -> tuple[Findings, str]:
+        """The findings of a page, and the token of the next; empty after the last. Raises requests.RequestException."""
+        who = self._who = self._who if self._who is not None else self._principals()
+        if not who:
+            return Findings(), ""
+        named = " OR ".join(_quoted(one) for one in who)
+        since, until = self._incident["occurredFrom"], self._incident["occurredUntil"]
+        asked = (
+            f'logName:"cloudaudit.googleapis.com" AND timestamp>="{_exact(since)}" AND timestamp<="{_exact(until)}" '
+            f"AND protoPayload.authenticationInfo.principalEmail=({named})"
+        )
+        entries, following = self._ask(asked, token, _PAGE)
+        return findings(self._platform, entries), following
+
+    def _principals(self) -> list[str]:
+        """Whose hands it was: as the case knows them, or as the entries of its signals name them."""
+        found = set(self._incident["serviceAccounts"])
+        rows = self._incident["signals"].values()
+        for at, name in sorted({(row["at"], row["insertId"]) for row in rows if row["insertId"]}):
+            entries, _ = self._ask(f'insertId={_quoted(name)} AND timestamp="{_exact(at)}"', "", 10)
+            found |= {entry.protoPayload.authenticationInfo.principalEmail for entry in entries if entry.protoPayload}
+        return sorted(found - {""})
+
+    def _ask(self, asked: str, token: str, most: int) -> tuple[list[LogEntry], str]:
+        project = f"projects/{self._platform.app.project_id}"
+        body: dict[str, Any] = {"resourceNames": [project], "filter": asked, "orderBy": "timestamp asc"}
+        body |= {"pageSize": most} | ({"pageToken": token} if token else {})
+        answer = session().post(self._url, json=body, timeout=_TIMEOUT)
+        answer.raise_for_status()
+        found = answer.json()
+        return list(_typed(found.get("entries") or ())), str(found.get("nextPageToken") or "")
+
+
+def findings(platform: Platform[BreachSettings], entries: Iterable[LogEntry]) -> Findings:
+    """Whose data these entries touched. What was refused touched nothing; honey is nobody's."""
+    found = Findings()
+    for entry in entries:
+        audit = entry.protoPayload
+        if audit is None or audit.status.code:
+            continue
+        if audit.serviceName == _KEY_SERVICE:
+            found.decrypts += audit.methodName == "Decrypt"
+            continue
+        named = audit.places
+        found.unnamed += not named
+        for store, path in named:
+            person = _person(store, path)
+            if person and not is_honey(platform.pseudonyms, person[1]) and ACCOUNT_ID.fullmatch(person[1]):
+                found.touched.setdefault(person[1], Counter())[person[0]] += 1
+    return found
+
+
+def _person(store: Store, path: str) -> tuple[str, str] | None:
+    owned = owner(store, path)
+    return (owned[0].name, owned[1]) if owned else None
+
+
+def _typed(entries: Iterable[Any]) -> Iterable[LogEntry]:
+    for entry in entries:
+        try:
+            yield LogEntry.model_validate(entry)
+        except ValidationError:
+            continue  # of a kind that is not looked at
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _exact(moment: datetime) -> str:
+    return iso(moment) if moment.microsecond == 0 else moment.isoformat().replace("+00:00", "Z")

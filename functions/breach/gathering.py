@@ -1,0 +1,226 @@
+"""Who is affected, computed from the evidence, and then given to the campaign that tells them: a job of each incident.
+
+    incidents/{id}/work/cohort          a job (see `jobs`): step, token, offset, counts
+    users/{uid}/exposures/{incident}    {incident, entries: {name: times}, jurisdiction, createdAt, opened, sealed,
+                                         sorting, enlisting}: the last two name the incident while that is still to do
+    exposed/{pseudonym}.{incident}      {incident, at}: of whoever is erased, that they were affected
+
+    gather   goes through the audit log, and notes for each person which of their data was touched
+    sort     tells opened from sealed, which needs all of the evidence: a key may have been taken last
+    count    freezes the numbers
+    enlist   once two people approved the notice: gives each person, with their own facts, to the campaign
+
+Its reads follow the evidence and never the number of people: who is in no entry of the log is never looked at. Pages
+are Atomic: a worker that is killed repeats a page or does not, and nobody is counted twice. A person who is erased
+meanwhile takes their rows with them, and stays counted: whoever is neither affected nor sealed in the end is gone.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from google.cloud import firestore
+
+from astra import breach_words, campaigns, clocks, incidents, jobs, log, tlog, tombstones
+from astra.datamap import DATA_MAP
+from astra.incidents import Cohort
+from astra.jobs import Atomic
+from astra.platform import Platform
+from astra.pseudonyms import Pseudonym
+from astra.queue import Queue
+from astra.settings import BreachSettings
+from evidence import Findings, Trail
+
+HINT: Final = "incident"
+_PEOPLE: Final = 200
+_KEYS: Final = frozenset({"object-keys", "user-key"})
+_SEALED_BY: Final = {entry.name: _KEYS & set(entry.opened_by) for entry in DATA_MAP if _KEYS & set(entry.opened_by)}
+"""What is noise without a key, and with which keys it is not."""
+
+Changes = dict[str, Any]
+Snapshots = list["firestore.DocumentSnapshot[Any]"]
+
+
+def job_of(db: firestore.Client, name: str) -> firestore.DocumentReference:
+    """Where the work on an incident's cohort is."""
+    return db.document(incidents.INCIDENTS, name, "work", "cohort")
+
+
+def opened(now: datetime) -> dict[str, Any]:
+    """The job's fields at its beginning."""
+    return jobs.opened(now, step="gather", token="", offset=0, counts={}, affected={}, sealed={}, exposed=[])
+
+
+def hint_of(name: str) -> str:
+    """What the queue is told to look at."""
+    return f"{HINT}/{name}"
+
+
+def resumed(now: datetime) -> dict[str, Any]:
+    """The changes that let the job go on once the notice is approved."""
+    return {"step": "enlist", "state": "running", "nextRunAt": now, "leased": False, "attempts": 0}
+
+
+def work(platform: Platform[BreachSettings], queue: Queue, name: str, budget: timedelta) -> None:
+    """Work on an incident's cohort, until that has ended or waits, or `budget` is used up."""
+    worker = jobs.Worker(platform.db, platform.clock, platform.settings.retry_delay)
+    again = worker.run(job_of(platform.db, name), Gathering(platform, name).page, budget)
+    if again is not None:
+        queue.hint(hint_of(name), again)
+
+
+def work_again(platform: Platform[BreachSettings], queue: Queue) -> None:
+    """Hand what was lost back to the queue."""
+    for incident in incidents.open_ones(platform.db):
+        job = job_of(platform.db, incident.id).get(["nextRunAt"]).to_dict() or {}
+        if job.get("nextRunAt") is not None and job["nextRunAt"] <= platform.clock():
+            queue.hint(hint_of(incident.id))
+
+
+class Gathering:
+    """One incident's pages."""
+
+    def __init__(self, platform: Platform[BreachSettings], name: str) -> None:
+        self._platform, self._db, self._name = platform, platform.db, name
+        self._incident = incidents.reference(platform.db, name)
+        self._trail: Trail | None = None
+        self._read: tuple[str, tuple[Findings, str]] | None = None
+        self._steps: dict[str, Callable[[dict[str, Any]], Changes | Atomic]] = {
+            "gather": self._gather,
+            "sort": self._sort,
+            "count": self._count,
+            "enlist": self._enlist,
+            "start": self._start,
+        }
+
+    def page(self, job: dict[str, Any]) -> Changes | Atomic:
+        """One bounded piece of work."""
+        return self._steps[job["step"]](job)
+
+    def _gather(self, job: dict[str, Any]) -> Atomic:
+        found, following = self._evidence(job["token"])
+        people = sorted(found.touched)
+        page = people[job["offset"] : job["offset"] + _PEOPLE]
+        whole = job["offset"] + _PEOPLE >= len(people)
+        reads = [reference for uid in page for reference in self._of(uid)]
+
+        def write(transaction: firestore.Transaction, read: Snapshots) -> Changes:
+            counts = Counter(job["counts"])
+            for number, uid in enumerate(page):
+                counts["records"] += found.touched[uid].total()
+                counts["people"] += self._note(transaction, found.touched[uid], read[4 * number : 4 * number + 4])
+            if not whole:
+                return {"counts": dict(counts), "offset": job["offset"] + _PEOPLE}
+            counts.update(unnamed=found.unnamed, decrypts=found.decrypts)
+            ended = {} if following else {"step": "sort"}
+            if ended:
+                transaction.update(self._incident, {"cohort": Cohort.SORTING.value})
+            return {"counts": dict(counts), "offset": 0, "token": following, **ended}
+
+        return Atomic(write, tuple(reads))
+
+    def _evidence(self, token: str) -> tuple[Findings, str]:
+        """A page of the log, which is asked for once though its people take several pages of work."""
+        if self._trail is None:
+            self._trail = Trail(self._platform, self._incident.get().to_dict() or {})
+        if self._read is None or self._read[0] != token:
+            self._read = (token, self._trail.page(token))
+        return self._read[1]
+
+    def _of(self, uid: str) -> tuple[firestore.DocumentReference, ...]:
+        subject = self._platform.pseudonyms.of_uid(uid)
+        profile = self._db.document("users", uid)
+        row = profile.collection(incidents.EXPOSURES).document(self._name)
+        gone = self._db.document("exposed", f"{subject}.{self._name}")
+        return profile, tombstones.reference(self._db, subject), row, gone
+
+    def _note(self, transaction: firestore.Transaction, touched: "Counter[str]", read: Snapshots) -> int:
+        """Note what was touched of somebody. Answers how many people more are known for it."""
+        profile, tombstone, row, gone = read
+        now = self._platform.clock()
+        if tombstone.exists or not profile.exists:
+            transaction.set(gone.reference, {"incident": self._name, "at": now})
+            return 0 if gone.exists or row.exists else 1
+        known: dict[str, Any] = row.to_dict() or {"createdAt": now}
+        entries = dict(Counter(known.get("entries", {})) + touched)
+        place = profile.get("jurisdiction") if "jurisdiction" in (profile.to_dict() or {}) else None
+        fields = {"incident": self._name, "sorting": self._name, "entries": entries}
+        transaction.set(row.reference, {**known, **fields, "jurisdiction": place or clocks.UNKNOWN})
+        return 0 if row.exists else 1
+
+    def _rows(self, field: str) -> list[firestore.DocumentReference]:
+        """Rows that have something still to be done with them."""
+        todo = firestore.FieldFilter(field, "==", self._name)
+        query = self._db.collection_group(incidents.EXPOSURES).where(filter=todo).select([]).limit(_PEOPLE)
+        return [row.reference for row in query.stream()]
+
+    def _sort(self, job: dict[str, Any]) -> Changes | Atomic:
+        rows = self._rows("sorting")
+        if not rows:
+            return {"step": "count"}
+
+        def write(transaction: firestore.Transaction, read: Snapshots) -> Changes:
+            incident: dict[str, Any] = read[0].to_dict() or {}
+            affected, sealed, exposed = Counter(job["affected"]), Counter(job["sealed"]), set(job["exposed"])
+            with_keys = incident["keysExposed"] or bool(job["counts"].get("decrypts"))
+            for row in read[1:]:
+                if not row.exists:
+                    continue  # erased meanwhile
+                taken = set(row.get("entries"))
+                shut = {name for name in taken if name in _SEALED_BY and not (with_keys and _SEALED_BY[name] & taken)}
+                open_ = sorted(taken - shut - _KEYS)
+                if incident["credentialsExposed"]:
+                    open_ = sorted({*open_, "account"})
+                exposed |= set(open_)
+                (affected if open_ else sealed)[row.get("jurisdiction")] += 1
+                told = {"enlisting": self._name} if open_ else {}
+                changes = {"opened": open_, "sealed": sorted(shut), "sorting": firestore.DELETE_FIELD}
+                transaction.update(row.reference, changes | told)
+            return {"affected": dict(affected), "sealed": dict(sealed), "exposed": sorted(exposed)}
+
+        return Atomic(write, (self._incident, *rows))
+
+    def _count(self, job: dict[str, Any]) -> Atomic:
+        """Who is affected is known, and does not change any more."""
+
+        def write(transaction: firestore.Transaction, _: Snapshots) -> Changes:
+            now, counts = self._platform.clock(), Counter(job["counts"])
+            affected, sealed = sum(job["affected"].values()), sum(job["sealed"].values())
+            gone = counts["people"] - affected - sealed
+            numbers = {"people": counts["people"], "sealed": sealed, "gone": gone, "unnamed": counts["unnamed"]}
+            numbers["records"] = counts["records"]
+            found = {"affected": job["affected"], "exposed": job["exposed"], "numbers": numbers, "countedAt": now}
+            transaction.update(self._incident, {**found, "cohort": Cohort.FROZEN.value})
+            record = {"incident": self._name, "affected": job["affected"], **numbers}
+            tlog.append(transaction, self._db, tlog.Entry(tlog.Action.INCIDENT_COUNTED, record, now))
+            return {"state": "counted", "nextRunAt": None}
+
+        log.write(log.Event.INCIDENT_MOVED, incident=Pseudonym(self._name), people=job["counts"].get("people", 0))
+        return Atomic(write)
+
+    def _enlist(self, job: dict[str, Any]) -> Changes | Atomic:
+        rows = self._rows("enlisting")
+        if not rows:
+            return {"step": "start"}
+        people = [row.path.split("/")[1] for row in rows]
+        stones = [tombstones.reference(self._db, self._platform.pseudonyms.of_uid(uid)) for uid in people]
+
+        def write(transaction: firestore.Transaction, read: Snapshots) -> Changes:
+            counts = Counter(job["counts"])
+            for uid, row, stone in zip(people, read[: len(rows)], read[len(rows) :], strict=True):
+                if row.exists:
+                    transaction.update(row.reference, {"enlisting": firestore.DELETE_FIELD})
+                if row.exists and not stone.exists:
+                    facts = {"elements": breach_words.elements(row.get("opened"))}
+                    campaigns.enlist(transaction, self._platform, uid, breach_words.campaign_of(self._name), facts)
+                    counts["enlisted"] += 1
+            return {"counts": dict(counts)}
+
+        return Atomic(write, (*rows, *stones))
+
+    def _start(self, _job: dict[str, Any]) -> Changes:
+        """Close the list, and the campaign begins. Again, nothing happens."""
+        campaigns.freeze(self._db, breach_words.campaign_of(self._name), self._platform.clock())
+        self._incident.update({"cohort": Cohort.TELLING.value})
+        return {"state": "told", "nextRunAt": None}

@@ -1,0 +1,45 @@
+"""The public notice of a breach, for everybody: once two people approved it, and never before."""
+
+import re
+from typing import Any, Final
+
+from flask import Request, Response
+
+from astra import breach_words, incidents, log
+from astra.platform import Platform
+from astra.settings import BreachSettings
+
+_ID: Final = re.compile(r"[0-9a-f]{20}")
+_HEADERS: Final = {
+    "Cache-Control": "public, max-age=300",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def notice_page(platform: Platform[BreachSettings], request: Request) -> Response:
+    """GET `?id=`: the page, with the hash that was approved; 404 for what was not."""
+    try:
+        response = _answer(platform, request)
+    except Exception as error:  # noqa: BLE001  (the boundary of the function: no message may get out)
+        log.failure(log.Event.FAILED, error)
+        response = Response("Something failed on our side. Try again later.", 500)
+    response.headers.update(_HEADERS)
+    return response
+
+
+def _answer(platform: Platform[BreachSettings], request: Request) -> Response:
+    if request.method not in ("GET", "HEAD"):
+        return Response("Use GET.", 405, {"Allow": "GET, HEAD"})
+    name = request.args.get("id", "")
+    incident: dict[str, Any] = {}
+    if _ID.fullmatch(name):
+        incident = incidents.reference(platform.db, name).get().to_dict() or {}
+    if not incident.get("notice"):
+        return Response("There is no such notice.", 404)
+    notice = breach_words.notice(name, incident)
+    page = Response(notice.html, mimetype="text/html")
+    page.set_etag(notice.sha256)
+    return page

@@ -1,0 +1,109 @@
+"""The watch over the audit log: entries in, cases out. What it takes is acknowledged only once it has done its part.
+
+Why no entry is lost, and none counts twice: what an entry shows by itself opens its case before anything is counted,
+and a case has one name however often it is opened. Counts are sets, to which adding again adds nothing. Where Redis
+does not answer, the entries are not acknowledged and come again. What can't be read is said in the log, and let go: it
+would come again for ever.
+
+One round trip to Redis for a batch, and another only if somebody has a busy hour.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+import redis
+
+import cases
+import counting
+from astra import log
+from astra.breach import DEPLOYING
+from astra.platform import Platform
+from astra.settings import BreachSettings
+from detectors import Watch, instant
+from signals import Detector, LogEntry, Mark, Severity, Signal, Unreadable, decode, hour_of
+
+HEARD: Final = "watch:heard"
+_KEPT: Final = timedelta(hours=3)
+
+
+def watch(platform: Platform[BreachSettings], messages: Sequence[bytes]) -> list[str]:
+    """Look at a batch of entries. Answers the cases that it concerns; raises redis.RedisError, to be given it again."""
+    entries = list(_entries(messages))
+    seen = Watch(platform.pseudonyms, frozenset(platform.settings.deployers), partial(_is_deploying, platform))
+    found = [signal for entry in entries for signal in instant(entry, seen)]
+    opened = cases.open_all(platform, found)
+    marks = [mark for entry in entries for mark in counting.marks(entry, seen)]
+    try:
+        counted = _count(platform, marks)
+    except redis.RedisError as error:
+        log.failure(log.Event.WATCH_DOWN, error, severity=logging.CRITICAL)
+        raise
+    return opened + cases.open_all(platform, counted)
+
+
+def _entries(messages: Sequence[bytes]) -> Iterable[LogEntry]:
+    for message in messages:
+        try:
+            yield decode(message)
+        except Unreadable as error:
+            log.failure(log.Event.WATCH_UNREADABLE, error)
+
+
+def _count(platform: Platform[BreachSettings], marks: list[Mark]) -> list[Signal]:
+    """Add the marks to their counts. Answers what these say now."""
+    client, thresholds = platform.redis, platform.settings.thresholds
+    groups: dict[str, list[Mark]] = {}
+    for mark in marks:
+        groups.setdefault(f"watch:{mark.detector}:{mark.about}:{mark.hour}", []).append(mark)
+    pipe = client.pipeline(transaction=False)
+    pipe.set(HEARD, int(platform.clock().timestamp()))
+    for key, group in groups.items():
+        pipe.pfadd(key, *{mark.element for mark in group})
+        pipe.pfcount(key)
+        pipe.expire(key, _KEPT)
+    counts = pipe.execute()[2::3]
+    latest = (next((mark for mark in group if counting.is_whole(mark)), group[-1]) for group in groups.values())
+    busy = [
+        (mark, count) for mark, count in zip(latest, counts, strict=True) if counting.is_busy(mark, count, thresholds)
+    ]
+    if not busy:
+        return []
+    for mark, count in busy:
+        past = f"watch:past:{mark.detector}:{mark.about}"
+        pipe.hgetall(past)
+        pipe.hset(past, mark.hour, count)
+        pipe.expire(past, counting.PAST)
+    pasts = pipe.execute()[::3]
+    found = []
+    for (mark, count), past in zip(busy, pasts, strict=True):
+        oldest = hour_of(mark.at - counting.PAST)
+        recent = {int(hour): int(number) for hour, number in past.items() if int(hour) >= oldest}
+        if signal := counting.judge(mark, count, recent, thresholds):
+            found.append(signal)
+    return found
+
+
+def _is_deploying(platform: Platform[BreachSettings]) -> bool:
+    try:
+        return bool(platform.redis.exists(DEPLOYING))
+    except redis.RedisError:
+        return False  # then it is looked at once too often
+
+
+def listen(platform: Platform[BreachSettings]) -> None:
+    """Open a case if the audit log has fallen silent, or if nobody can tell. Never heard of is silent too."""
+    silent, now = platform.settings.silent_minutes, platform.clock()
+    try:
+        heard = platform.redis.get(HEARD)
+    except redis.RedisError as error:
+        log.failure(log.Event.WATCH_DOWN, error, severity=logging.CRITICAL)
+        blind = Signal(Detector.WATCH_BLIND, Severity.TODAY, "redis", now, f"blind {now:%Y%m%d%H}")
+        cases.open_all(platform, [blind])
+        return
+    last = int(str(heard)) if heard else 0
+    if silent and now.timestamp() - last > silent * 60:
+        told = Signal(Detector.AUDIT_SILENT, Severity.GETS_SOMEBODY_UP, "audit log", now, f"silent {now:%Y%m%d%H}")
+        cases.open_all(platform, [told])

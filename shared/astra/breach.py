@@ -1,0 +1,159 @@
+"""`python -m astra.breach`: the open incidents, their clocks and what to do next, on a screen as narrow as a phone's.
+
+show ID                          one incident
+notice ID                        what people are told, and the hash that two people approve
+draft ID CLOCK PHASE [REASON]    what a regulator is told, and its hash; PHASE is initial, update or final
+report ID FILE                   the post-incident report, as a page to print
+deploying [MINUTES]              announce a deployment: what deployers change meanwhile is no signal
+plant NAME ADDRESS PHOTOGRAPH    plant a honey account
+"""
+
+import argparse
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from astra import breach_words, clocks, incident_report, incidents
+from astra.clock import iso
+from astra.clocks import BY_NAME, Running
+from astra.incidents import State
+from astra.platform import Platform
+from astra.settings import RetentionSettings
+from astra.timeline import duration
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+_BAR: Final = 20
+_SHOWN: Final = 5
+_CALM, _SOON, _NOW = 50, 80, 95
+DEPLOYING: Final = "watch:deploying"
+
+
+def overview(platform: Platform[Any], console: "Console") -> None:
+    """Every open incident, the gravest first."""
+    now, found = platform.clock(), incidents.open_ones(platform.db)
+    for stored in found:
+        _one(console, stored.id, stored.to_dict() or {}, now, most=_SHOWN)
+    console.print(f"{len(found)} open" if found else "nothing is open")
+
+
+def _one(console: "Console", name: str, incident: dict[str, Any], now: datetime, most: int = 99) -> None:
+    from rich.text import Text  # noqa: PLC0415  (staff's machines have it, functions do not)
+
+    level = incident["severity"]
+    style = {1: "bold white on red", 2: "black on yellow"}.get(level, "reverse")
+    head = Text.assemble((f" {level} ", style), " ", (incident["detector"].replace("-", " "), "bold"))
+    console.print(head)
+    console.print(f"  {name}  {incident['state']}, {duration(now - incident['detectedAt'])} ago", highlight=False)
+    if incident["state"] == State.CONFIRMED and incident.get("affected") is not None:
+        console.print(f"  {sum(incident['affected'].values())} people affected", highlight=False)
+    unmet = [one for one in clocks.running(incident) if one.met is None]
+    for one in unmet[:most]:
+        console.print(bar(one, now))
+    if len(unmet) > most:
+        console.print(f"  and {len(unmet) - most} clocks more", style="dim")
+    console.print(Text.assemble("  → ", (incident_report.next_action(name, incident), "bold")))
+    console.print()
+
+
+def bar(one: Running, now: datetime) -> "Text":
+    """A clock as a bar, and what is left of it."""
+    from rich.text import Text  # noqa: PLC0415
+
+    share = min(max(one.share(now), 0), 100)
+    colour = "red" if share >= _NOW else "yellow" if share >= _CALM else "green"
+    full = round(_BAR * share / 100)
+    late = one.is_overdue(now)
+    left = f"{duration(now - one.due)} late" if late else f"{duration(one.due - now)} left"
+    waits = " (lawful delay)" if one.delayed else ""
+    return Text.assemble(
+        "  ", ("█" * full, colour), ("░" * (_BAR - full), "dim"), f" {left}{waits}\n", (f"    {one.clock.name}", "dim")
+    )
+
+
+def _incident(platform: Platform[Any], name: str) -> dict[str, Any]:
+    fields = incidents.reference(platform.db, name).get().to_dict()
+    if fields is None:
+        raise LookupError("there is no such incident")
+    return fields
+
+
+def _show(platform: Platform[Any], console: "Console", name: str) -> None:
+    incident = _incident(platform, name)
+    _one(console, name, incident, platform.clock())
+    console.print(f"about {incident['about']}", highlight=False)
+    for row in sorted(incident["signals"].values(), key=lambda row: str(row["at"])):
+        many = f", {row['count']} of at most {row['threshold']}" if "count" in row else ""
+        console.print(f"{iso(row['at'])}  {row['what']}{many}  {row['insertId']}", highlight=False)
+    for key, row in incident["measures"].items():
+        console.print(f"{iso(row['at'])}  {key}{', undone' if row['undoneAt'] else ''}", highlight=False)
+
+
+def _told(console: "Console", text: breach_words.Text) -> None:
+    console.print(text.text, markup=False, highlight=False)
+    console.print(f"sha256 {text.sha256}", highlight=False)
+
+
+def run(platform: Platform[Any], console: "Console", chosen: argparse.Namespace) -> None:
+    """One command. Raises LookupError and ValueError, whose messages are for people."""
+    match chosen.verb:
+        case "show":
+            _show(platform, console, chosen.incident)
+        case "notice":
+            _told(console, breach_words.notice(chosen.incident, _incident(platform, chosen.incident)))
+        case "draft":
+            incident, clock = _incident(platform, chosen.incident), BY_NAME[chosen.clock]
+            _told(console, breach_words.filing(chosen.incident, incident, clock, chosen.phase, chosen.reason))
+        case "report":
+            page = incident_report.page(chosen.incident, _incident(platform, chosen.incident), platform.clock())
+            chosen.file.write_text(page, encoding="utf-8")
+        case "deploying":
+            platform.redis.set(DEPLOYING, 1, ex=timedelta(minutes=chosen.minutes))
+        case "plant":
+            from astra.planting import plant  # noqa: PLC0415
+
+            console.print(plant(platform, chosen.name, chosen.address, chosen.photograph.read_bytes()))
+        case _:
+            overview(platform, console)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands."""
+    found = argparse.ArgumentParser(prog="python -m astra.breach", description="Look after breaches.")
+    verbs = found.add_subparsers(dest="verb")
+    for verb, what in (("show", "one incident"), ("notice", "what people are told, and its hash")):
+        verbs.add_parser(verb, help=what).add_argument("incident")
+    draft = verbs.add_parser("draft", help="what a regulator is told, and its hash")
+    draft.add_argument("incident")
+    draft.add_argument("clock", choices=sorted(BY_NAME))
+    draft.add_argument("phase", choices=breach_words.PHASES)
+    draft.add_argument("reason", nargs="?", default="", help="why it is late")
+    report = verbs.add_parser("report", help="the post-incident report, as a page")
+    report.add_argument("incident")
+    report.add_argument("file", type=Path)
+    verbs.add_parser("deploying", help="announce a deployment").add_argument("minutes", type=int, nargs="?", default=30)
+    plant = verbs.add_parser("plant", help="plant a honey account")
+    plant.add_argument("name")
+    plant.add_argument("address")
+    plant.add_argument("photograph", type=Path)
+    return found
+
+
+def main() -> int:
+    """Run the command of the command line; answers the exit code."""
+    from rich.console import Console  # noqa: PLC0415
+
+    chosen = parser().parse_args()
+    try:
+        run(Platform.at_start(RetentionSettings), Console(soft_wrap=True), chosen)
+    except (LookupError, ValueError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""What people and regulators are told of a breach, made of the incident's fields alone: same fields, same words.
+
+A field that a reader is owed and that nobody has said yet is refused by its name, never left blank. Regulators may be
+told in phases: the first needs what is known at once, and says of the rest that it is not known yet.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import jinja2
+
+from astra import letters
+from astra.clock import iso
+from astra.clocks import BY_NAME, Clock
+from astra.datamap import DATA_MAP
+from astra.notices import Kind
+
+PHASES: Final = ("initial", "update", "final")
+# Of what was opened nobody is to be told that it was encrypted.
+_CATEGORY: Final = {entry.name: entry.category.partition(", encrypted")[0] for entry in DATA_MAP}
+_PEOPLE_NEED: Final = ("whatHappened", "weAreDoing", "youCanDo", "contact")
+_AT_ONCE: Final = ("nature", "measures", "contact")
+_IN_THE_END: Final = (*_AT_ONCE, "consequences", "exposed", "affected")
+_OPEN: Final = "not known yet"
+
+
+class Missing(ValueError):
+    """What is owed to the reader has not been said. The message names each."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """What somebody is told: as text, as a page, and the text's hash. `facts` are what it was made of."""
+
+    text: str
+    html: str
+    facts: Mapping[str, str]
+
+    @property
+    def sha256(self) -> str:
+        """What people approve, and the log keeps."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def campaign_of(incident: str) -> str:
+    """The name of the campaign that tells of an incident."""
+    return f"breach-{incident}"
+
+
+def elements(opened: list[str]) -> str:
+    """Entries of the data map in words, a line each."""
+    return "\n".join(f"- {_CATEGORY[name]}" for name in opened)
+
+
+def notice(name: str, incident: Mapping[str, Any]) -> Text:
+    """What people are told, for everybody; each gets the list of their own data in its place. Raises Missing."""
+    said = _said(incident, _PEOPLE_NEED)
+    facts = {
+        "reference": name,
+        "since": _iso(incident["occurredFrom"]),
+        "until": _iso(incident["occurredUntil"]),
+        "discovered": _iso(incident["awareAt"]),
+        "whatHappened": said["whatHappened"],
+        "weAreDoing": said["weAreDoing"],
+        "youCanDo": said["youCanDo"],
+        "reach": said["contact"],
+    }
+    whole = {**facts, "elements": elements(incident.get("exposed") or [])}
+    letter = letters.render(Kind.BREACH, whole)
+    text = f"{letter.notice.title}\n\n{letter.notice.body}\n"
+    shown = {**whole, "title": letter.notice.title, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    return Text(text, page("breach-page.html", shown), facts)
+
+
+def filing(name: str, incident: Mapping[str, Any], clock: Clock, phase: str, delay_reason: str = "") -> Text:
+    """What a regulator is told. Raises Missing."""
+    said = _said(incident, _AT_ONCE if phase == PHASES[0] else _IN_THE_END)
+    affected: dict[str, int] | None = incident.get("affected")
+    numbers: dict[str, int] = incident.get("numbers") or {}
+    if clock.jurisdictions and affected is not None:
+        affected = {place: many for place, many in affected.items() if place in clock.jurisdictions}
+    rows = [
+        ("Incident", name),
+        ("Phase", phase),
+        ("To", f"{clock.recipient} ({clock.regime}; {clock.source})"),
+        ("Nature", said["nature"]),
+        ("Occurred", f"{_iso(incident['occurredFrom'])} to {_iso(incident['occurredUntil'])}"),
+        ("Discovered", _iso(incident["detectedAt"])),
+        ("Aware since", _iso(incident["awareAt"])),
+        ("Categories of data", "; ".join(_CATEGORY[one] for one in incident.get("exposed") or []) or _OPEN),
+        ("People affected", _counted(affected)),
+        ("Records, approximately", str(numbers["records"]) if "records" in numbers else _OPEN),
+        ("People whose data stayed sealed", str(numbers["sealed"]) if "sealed" in numbers else _OPEN),
+        ("Uncertainty", said.get("uncertainty") or _uncertainty(numbers)),
+        ("Likely consequences", said.get("consequences") or _OPEN),
+        ("Measures", said["measures"]),
+        ("Reasons for delay", delay_reason or "none: it is in time"),
+        ("Contact", said["contact"]),
+    ]
+    head = f"Notification of a personal data breach: {clock.regime}"
+    text = head + "\n\n" + "\n".join(f"{label}: {value}" for label, value in rows) + "\n"
+    return Text(text, page("filing.html", {"title": head, "rows": rows}), {})
+
+
+def is_draftable(name: str, incident: Mapping[str, Any]) -> bool:
+    """Whether regulators could be told at least in a first phase."""
+    try:
+        filing(name, incident, BY_NAME["gdpr-authority"], PHASES[0])
+    except Missing:
+        return False
+    return True
+
+
+def _said(incident: Mapping[str, Any], needed: tuple[str, ...]) -> dict[str, str]:
+    said: dict[str, str] = incident.get("said") or {}
+    missing = [one for one in needed if not (said.get(one) or incident.get(one))]
+    if missing:
+        raise Missing(f"{', '.join(missing)} missing")
+    return said
+
+
+def _counted(affected: Mapping[str, int] | None) -> str:
+    if affected is None:
+        return _OPEN
+    each = ", ".join(f"{place}: {many}" for place, many in sorted(affected.items()))
+    return f"{sum(affected.values())}" + (f" ({each})" if each else "")
+
+
+def _uncertainty(numbers: Mapping[str, int]) -> str:
+    if not numbers:
+        return _OPEN
+    if unnamed := numbers.get("unnamed"):
+        return f"{unnamed} reads of the audit log name nobody (listings, exports): more people may be affected"
+    return "every read of the audit log names whose data it was"
+
+
+def _iso(moment: datetime) -> str:
+    return iso(moment)
+
+
+def page(name: str, facts: Mapping[str, Any]) -> str:
+    """A page of that template, to print or to publish."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(letters.source),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["day"] = letters.day
+    return environment.get_template(name).render(facts, controller={"name": "Astra Engineers, Inc."})

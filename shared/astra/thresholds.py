@@ -1,0 +1,29 @@
+"""From how much on the watch over the audit log calls somebody."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Thresholds(BaseModel):
+    """From how much on a detector calls. Each says why ordinary days stay below; `factor` times what one and the same
+    principal did in its busiest ordinary hours is ordinary too."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    factor: int = 5
+    """Days are alike: hour for hour no function's work grew fivefold within two weeks without a launch."""
+    service_reads: int = 500
+    """Different people that a service account reads of in an hour before it has any past."""
+    staff_reads: int = 20
+    """Different people that a person reads of in an hour: support looks at one ticket at a time."""
+    decrypts: int = 2000
+    """Uses of the key service in an hour: user keys are kept unwrapped for a minute, so that a user costs few."""
+    exports: int = 25
+    """Exports of people's data in an hour: each of them asked for it, and may once a day."""
+    deletions: int = 2000
+    """Documents, objects or accounts that one principal deletes in an hour."""
+    denials: int = 20
+    """Refusals to one caller in an hour: our clients ask for nothing that is another's."""
+    refused_sign_ins: int = 300
+    """Refused sign-ins in an hour, of all."""
+    images_opened: int = 2000
+    """Images that one person opens in an hour: a gallery shows some dozens, small, at a time."""

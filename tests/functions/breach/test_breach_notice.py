@@ -1,0 +1,256 @@
+"""From the evidence to the notices: what each is told, by whose approval, once, whatever dies on the way."""
+
+import os
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from flask import Flask, Request
+from google.cloud import firestore
+
+import alarms
+import page
+from astra import breach_words, campaigns, erasure, holds, honey, tlog
+from astra.campaigns import State
+from local import audit_log
+from local.stack import Stack
+from tests.colleagues import logged
+from tests.functions.breach.crowd import Crowd
+from tests.functions.breach.desk import SAID, THIEF, Desk, refused
+from watching import watch
+
+SERVICE = "uploads-functions@demo-astra.iam.gserviceaccount.com"
+#: How many people the whole path is gone for. The figure of the report is made with 50,000.
+PEOPLE = int(os.environ.get("BREACH_PEOPLE", "120"))
+
+
+@pytest.fixture
+def counted(desk: Desk, crowd: Crowd) -> str:
+    """An incident of three people, of whom one lost their images too. Counted, and described."""
+    crowd.come(3, jurisdiction="DE")
+    at = desk.clock() - timedelta(hours=1)
+    desk.happened(*(audit_log.read(at, SERVICE, f"users/{uid}") for uid in crowd.uids))
+    desk.happened(
+        audit_log.object_read(at, SERVICE, f"images/{crowd.uids[0]}/ring-0001"),
+        audit_log.read(at, SERVICE, f"keys/{crowd.uids[0]}", database="vault"),
+        audit_log.decrypted(at, SERVICE),
+    )
+    name = desk.report()
+    desk.confirm(name, serviceAccounts=[SERVICE.replace("demo-astra", str(desk.platform.app.project_id))])
+    desk.gather(name)
+    desk.describe(name)
+    return name
+
+
+def test_each_is_told_exactly_what_was_theirs_in_the_application_and_by_letter(
+    desk: Desk, crowd: Crowd, counted: str, stack: Stack
+) -> None:
+    desk.send(counted, crowd)
+    heads = ("What Happened", "What Information Was Involved", "What We Are Doing", "What You Can Do")
+    for uid in crowd.uids:
+        [notice] = crowd.notices(uid)
+        body = notice["body"]
+        assert notice["title"] == "Notice of Data Breach"
+        places = [body.index(head) for head in (*heads, "For More Information")]
+        assert places == sorted(places)
+        assert "name, e-mail address, settings" in body
+        assert ("- images\n" in body) == (uid == crowd.uids[0])
+        assert SAID["contact"] in body
+        [letter] = [one for one in stack.mail.messages if f"{uid}@example.com" in one.recipients]
+        assert letter.message["Subject"] == "Notice of Data Breach"
+        text = str(letter.message.get_body(("plain",)).get_content())  # type: ignore[union-attr]
+        html = str(letter.message.get_body(("html",)).get_content())  # type: ignore[union-attr]
+        for said in (text, html):
+            assert "What Information Was Involved" in said
+            assert not re.search(r"https?://|href=|<form|<input", said)
+    campaign = campaigns.reference(desk.db, breach_words.campaign_of(counted)).get().to_dict() or {}
+    assert (campaign["state"], campaign["count"]) == (State.COMPLETE, 3)
+    alarms.sound(desk.platform)
+    assert desk.incident(counted)["peopleToldAt"] == campaign["completedAt"]
+
+
+def test_two_people_approve_the_very_text_and_nobody_is_told_before(desk: Desk, crowd: Crowd, counted: str) -> None:
+    crowd.work()
+    assert desk.told(counted) == []
+    with refused("something else"):
+        desk.approve(counted, desk.ada, sha256="0" * 64)
+    with refused("role"):
+        desk.approve(counted, desk.carol)
+    assert desk.approve(counted, desk.ada)["state"] == "proposed"
+    assert desk.approve(counted, desk.ada)["state"] == "proposed", "again, by the same one"
+    before = breach_words.notice(counted, desk.incident(counted)).sha256
+    desk.describe(counted, whatHappened="Something else happened.")
+    with refused("something else"):
+        desk.approve(counted, desk.bob, sha256=before)
+    assert desk.approve(counted, desk.bob)["state"] == "proposed", "of the new text nobody has seen the old approval"
+    desk.gather(counted)
+    crowd.work()
+    assert desk.told(counted) == []
+    assert desk.approve(counted, desk.ada)["state"] == "done"
+    with refused("people are told this"):
+        desk.describe(counted, whatHappened="Nothing happened.")
+    with refused("not told yet"):
+        desk.approve(counted, desk.ada)
+    desk.gather(counted)
+    crowd.work()
+    assert desk.told(counted) == crowd.uids
+    [entry] = [one for one in logged(desk.platform, tlog.Action.NOTICE_APPROVED) if one["record"]["state"] == "done"]
+    assert sorted(entry["record"]["approvers"]) == sorted([desk.ada.subject, desk.bob.subject])
+
+
+def test_what_nobody_has_said_yet_is_named(desk: Desk, crowd: Crowd) -> None:
+    name = desk.report()
+    with refused("confirmed"):
+        desk.approve(name, desk.ada, sha256="0" * 64)
+    desk.confirm(name)
+    with refused("counted"):
+        desk.approve(name, desk.ada, sha256="0" * 64)
+    desk.gather(name)
+    desk.describe(name, contact=SAID["contact"])
+    with refused("whatHappened, weAreDoing, youCanDo missing"):
+        desk.approve(name, desk.ada, sha256="0" * 64)
+
+
+def shown(desk: Desk, name: str, method: str = "GET") -> Any:
+    with Flask("x").test_request_context(query_string={"id": name}, method=method) as context:
+        request: Request = context.request
+        return page.notice_page(desk.platform, request)
+
+
+def test_the_public_page_is_there_once_it_is_approved(desk: Desk, counted: str) -> None:
+    for name in (counted, "f" * 20, "../etc", ""):
+        assert shown(desk, name).status_code == 404
+    assert shown(desk, counted, "POST").status_code == 405
+    desk.approve(counted, desk.ada)
+    assert shown(desk, counted).status_code == 404
+    desk.approve(counted, desk.bob)
+    answer = shown(desk, counted)
+    assert answer.status_code == 200
+    sha256 = desk.incident(counted)["notice"]["sha256"]
+    assert sha256 in answer.get_data(as_text=True)
+    assert answer.headers["ETag"] == f'"{sha256}"'
+    assert "What You Can Do" in answer.get_data(as_text=True)
+
+
+class Killed(BaseException):
+    """What no handler catches: the process is gone."""
+
+
+@contextmanager
+def killing(dice: random.Random, share: float) -> Iterator[Counter[str]]:
+    """Now and then a worker dies just before, or just after, a transaction is committed."""
+    deaths: Counter[str] = Counter()
+    real = firestore.Transaction._commit
+
+    def commit(self: Any) -> Any:
+        chance = dice.random()
+        if chance < share:
+            deaths["before"] += 1
+            raise Killed
+        done = real(self)
+        if chance > 1 - share:
+            deaths["after"] += 1
+            raise Killed
+        return done
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(firestore.Transaction, "_commit", commit)
+        yield deaths
+
+
+def through(desk: Desk, work: Any) -> None:
+    """Until the work is done: whoever died has left a lease, which ends."""
+    for _ in range(10_000):
+        try:
+            work()
+        except Killed:
+            desk.clock.step(minutes=6)
+            continue
+        return
+    pytest.fail("it never ends")
+
+
+def test_from_the_signal_to_the_last_notice_though_workers_die(desk: Desk, crowd: Crowd, stack: Stack) -> None:
+    places = ("DE", "US-NY", None)
+    for number in range(0, PEOPLE, 400):
+        crowd.come(min(400, PEOPLE - number), jurisdiction=places[number // 400 % 3])
+    bait, at = honey.new_uid(desk.platform.pseudonyms), desk.clock() - timedelta(hours=1)
+    touch = audit_log.read(at, THIEF, f"users/{bait}")
+    desk.happened(touch)
+    for number in range(0, PEOPLE, 50):
+        taken = (f"users/{uid}" for uid in crowd.uids[number : number + 50])
+        desk.happened(audit_log.read(at + timedelta(seconds=number), THIEF, *taken))
+    [name] = watch(desk.platform, audit_log.wire(touch))
+    desk.confirm(name)
+    dice = random.Random(3)
+    sent = len(stack.mail.messages)
+
+    def gather() -> None:
+        while (job := desk.job(name))["nextRunAt"] is not None:
+            desk.clock.now = max(desk.clock.now, job["nextRunAt"])
+            desk.gather(name)
+
+    with killing(dice, 0.05) as deaths:
+        through(desk, gather)
+    desk.describe(name)
+    assert sum(desk.incident(name)["affected"].values()) == PEOPLE
+    desk.approve(name, desk.ada)
+    desk.approve(name, desk.bob)
+    with killing(dice, 0.05) as more:
+        through(desk, gather)
+
+    with killing(dice, 0.02) as even_more:
+        through(desk, lambda: desk.fan_out(name, crowd))
+    assert sum((deaths + more + even_more).values()) > 0
+    assert desk.told(name) == crowd.uids
+    assert Counter(to for one in stack.mail.messages[sent:] for to in one.recipients).keys() >= {
+        f"{uid}@example.com" for uid in crowd.uids
+    }
+    people = [notice for person in (desk.ada, desk.bob) for notice in person.notices()]
+    assert {notice["kind"] for notice in people} == {"staff"}
+
+
+def test_one_that_spans_erasures_holds_and_a_change_of_policy(desk: Desk, crowd: Crowd) -> None:
+    before, gathering_, approved, held, plain = crowd.come(5, jurisdiction="US-NY")
+    at = desk.clock() - timedelta(hours=1)
+    desk.happened(*(audit_log.read(at, SERVICE, f"users/{uid}") for uid in crowd.uids))
+    crowd.leave(before)
+    subject = desk.platform.pseudonyms.of_uid(held)
+    terms: dict[str, Any] = {"entries": ["profile"], "basis": "18 U.S.C. 2703(f)", "approvers": ["a", "b"]}
+    holds.place(desk.db, subject, **terms, expires_at=desk.clock() + timedelta(days=3), now=desk.clock())
+    name = desk.report()
+    desk.confirm(name, serviceAccounts=[SERVICE.replace("demo-astra", str(desk.platform.app.project_id))])
+    crowd.announce(canary=False)  # a new policy, to everybody, meanwhile
+    desk.gather(name)
+    crowd.leave(gathering_)
+    desk.describe(name)
+    assert desk.incident(name)["affected"] == {"US-NY": 4}
+    assert desk.incident(name)["numbers"]["gone"] == 1
+    desk.approve(name, desk.ada)
+    desk.approve(name, desk.bob)
+    crowd.leave(approved)
+    desk.gather(name)
+    desk.fan_out(name, crowd)
+    told = {uid: {notice["kind"] for notice in crowd.notices(uid)} for uid in crowd.uids}
+    assert told[held] == told[plain] == {"breach", "policy-change"}
+    assert "breach" not in told[before] | told[gathering_] | told[approved]
+    campaign = campaigns.reference(desk.db, breach_words.campaign_of(name)).get().to_dict() or {}
+    assert campaign["state"] == State.COMPLETE
+    alarms.sound(desk.platform)
+    desk.tell(name, "ny-authorities")
+    desk.close(name, false_alarm=False)
+    assert desk.incident(name)["state"] == "closed"
+    assert erasure.reference(desk.db, desk.platform.pseudonyms.of_uid(before)).get().exists
+
+
+def test_a_worker_that_is_too_late_changes_nothing(desk: Desk, counted: str) -> None:
+    told_at: datetime = desk.incident(counted)["countedAt"]
+    desk.clock.step(hours=1)
+    desk.gather(counted)
+    assert desk.incident(counted)["countedAt"] == told_at
+    assert len(logged(desk.platform, tlog.Action.INCIDENT_COUNTED)) == 1

@@ -1,0 +1,105 @@
+"""`python -m astra.breach`, on a screen of forty columns."""
+
+import io
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from astra import breach, incident_report
+from astra.clocks import running
+from tests.functions.breach.desk import SAID, Desk
+
+AT = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
+
+
+class Screen:
+    """What a phone shows."""
+
+    def __init__(self) -> None:
+        self._shown = io.StringIO()
+        self.console = Console(file=self._shown, width=40, soft_wrap=True)
+
+    def text(self) -> str:
+        return self._shown.getvalue()
+
+
+def command(desk: Desk, *words: str) -> str:
+    screen = Screen()
+    breach.run(desk.platform, screen.console, breach.parser().parse_args(words))
+    return screen.text()
+
+
+def test_at_three_in_the_morning(desk: Desk) -> None:
+    assert command(desk) == "nothing is open\n"
+    name = desk.report()
+    assert "then confirm_incident" in command(desk)
+    desk.confirm(name)
+    desk.clock.step(hours=13)
+    shown = command(desk)
+    assert "own-draft" in shown
+    assert "█" * 10 in shown
+    assert "11 h left" in shown
+    assert "describe_incident" in shown
+    desk.clock.step(hours=12)
+    assert "1 h late" in command(desk)
+    desk.describe(name)
+    desk.gather(name)
+    assert "close_incident" in command(desk)
+    assert "1 open" in command(desk)
+
+
+def test_it_shows_what_is_sent_and_its_hash(desk: Desk, tmp_path: Path) -> None:
+    name = desk.report()
+    desk.confirm(name)
+    with pytest.raises(ValueError, match="missing"):
+        command(desk, "notice", name)
+    desk.describe(name)
+    draft = command(desk, "draft", name, "gdpr-authority", "initial")
+    assert f"Nature: {SAID['nature']}" in draft
+    assert "sha256 " in draft
+    assert "Notice of Data Breach" in command(desk, "notice", name)
+    desk.contain(name, "freeze-exports")
+    command(desk, "report", name, str(tmp_path / "report.html"))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert "Contained: freeze exports" in page
+    assert "freeze-exports" in command(desk, "show", name)
+    with pytest.raises(LookupError):
+        command(desk, "show", "f" * 20)
+
+
+def incident(**fields: Any) -> dict[str, Any]:
+    started = {"state": "confirmed", "severity": 1, "detector": "honey-touched", "awareAt": AT, "detectedAt": AT}
+    return {**started, "firstSignalAt": AT, "measures": {}, "cohort": "gathering", **fields}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"state": "suspected"}, "then confirm_incident"),
+        ({}, "describe_incident"),
+        ({"met": {"own-draft": {"at": AT}}}, "tell_regulator gdpr-authority"),
+        ({"met": {"own-draft": {"at": AT}}, "affected": {"US-NY": 1}, "cohort": "frozen"}, "describe_incident: what"),
+        (
+            {"met": {"own-draft": {"at": AT}}, "affected": {"US-NY": 1}, "cohort": "telling"},
+            "tell_regulator ny-authorities",
+        ),
+        ({"affected": {}, "cohort": "frozen"}, "close_incident"),
+        (
+            {"affected": {}, "cohort": "frozen", "measures": {"freeze-exports": {"undoneAt": None}}},
+            "undo freeze-exports, then",
+        ),
+    ],
+)
+def test_the_next_action_is_one_that_can_be_done(fields: dict[str, Any], words: str) -> None:
+    assert words in incident_report.next_action("f" * 20, incident(**fields))
+
+
+def test_a_bar_is_full_when_it_is_late() -> None:
+    [clock] = [one for one in running(incident()) if one.clock.name == "own-draft"]
+    assert "█" not in breach.bar(clock, AT).plain
+    assert "█" * 20 in breach.bar(clock, AT + timedelta(hours=25)).plain
+    assert "1 h late" in breach.bar(clock, AT + timedelta(hours=25)).plain

@@ -1,0 +1,127 @@
+"""Measures: taken by one person, logged, undone, and carried through after a crash."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from firebase_admin import auth
+
+import containing
+from astra import controls, erasure, tlog
+from astra.controls import Control, Frozen
+from tests.colleagues import Team, logged
+from tests.functions.breach.desk import Desk, refused
+
+KEY = "projects/-/serviceAccounts/uploads-functions@p.iam.gserviceaccount.com/keys/0a1b2c"
+
+
+def account(desk: Desk, uid: str) -> Any:
+    return auth.get_user(uid, app=desk.platform.app)
+
+
+def test_a_user_is_suspended_and_given_back(desk: Desk, team: Team) -> None:
+    name, victim = desk.report(), team.customer()
+    before = account(desk, victim.uid).tokens_valid_after_timestamp
+    desk.contain(name, "disable-user", uid=victim.uid)
+    assert account(desk, victim.uid).disabled
+    assert account(desk, victim.uid).tokens_valid_after_timestamp >= before
+    desk.contain(name, "disable-user", uid=victim.uid, undo=True)
+    assert not account(desk, victim.uid).disabled
+    assert not desk.db.document(f"suspensions/{victim.uid}").get().exists
+    [measure] = desk.incident(name)["measures"].values()
+    assert measure["undoneAt"] == desk.clock()
+    assert victim.uid not in str(desk.incident(name))
+    with refused("not in effect"):
+        desk.contain(name, "disable-user", uid=victim.uid, undo=True)
+
+
+def test_whoever_was_shut_out_before_stays_out(desk: Desk, team: Team) -> None:
+    name, banned, leaving = desk.report(), team.customer(), team.customer()
+    auth.update_user(banned.uid, disabled=True, app=desk.platform.app)
+    for person in (banned, leaving):
+        desk.contain(name, "disable-user", uid=person.uid)
+    erasure.begin(desk.platform, leaving.uid, desk.clock())
+    for person in (banned, leaving):
+        desk.contain(name, "disable-user", uid=person.uid, undo=True)
+        assert account(desk, person.uid).disabled
+
+
+def test_tokens_are_revoked_and_the_account_stays_open(desk: Desk, team: Team) -> None:
+    name, victim = desk.report(), team.customer()
+    desk.clock.now += timedelta(seconds=5)
+    desk.contain(name, "revoke-tokens", uid=victim.uid)
+    found = account(desk, victim.uid)
+    assert not found.disabled
+    assert found.tokens_valid_after_timestamp == int(desk.clock().timestamp()) * 1000
+    with refused("signs in again"):
+        desk.contain(name, "revoke-tokens", uid=victim.uid, undo=True)
+
+
+def test_a_crash_before_auth_was_told_is_mended(desk: Desk, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, victim = desk.report(), team.customer()
+
+    def crash(*_: Any, **__: Any) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(auth, "update_user", crash)
+        assert desk.contain(name, "disable-user", uid=victim.uid)["state"] == "done"
+    assert not account(desk, victim.uid).disabled
+    containing.settle_again(desk.platform)
+    assert account(desk, victim.uid).disabled
+    monkeypatch.setattr(auth, "update_user", crash)
+    containing.settle_again(desk.platform)
+
+
+def test_a_key_is_turned_off_and_on(desk: Desk) -> None:
+    name, google = desk.report(), desk.stack.google
+    desk.contain(name, "disable-key", key=KEY)
+    assert google.disabled[KEY] is True
+    desk.contain(name, "disable-key", key=KEY, undo=True)
+    assert google.disabled[KEY] is False
+    from local.http_stand_in import Fault  # noqa: PLC0415
+
+    google.faults.append(Fault("/v1/", status=503))
+    desk.contain(name, "disable-key", key=KEY)
+    assert google.disabled[KEY] is False
+    containing.settle_again(desk.platform)
+    assert google.disabled[KEY] is True
+
+
+def test_exports_freeze_and_thaw(desk: Desk) -> None:
+    name = desk.report()
+    controls.refuse_frozen(desk.db, Control.EXPORTS)
+    desk.contain(name, "freeze-exports")
+    with pytest.raises(Frozen):
+        controls.refuse_frozen(desk.db, Control.EXPORTS)
+    desk.contain(name, "freeze-exports", undo=True)
+    controls.refuse_frozen(desk.db, Control.EXPORTS)
+
+
+def test_while_staff_is_frozen_only_what_contains_goes_on(desk: Desk, team: Team) -> None:
+    import children  # noqa: PLC0415
+    from astra.callables import parse  # noqa: PLC0415
+
+    name, child = desk.report(), team.customer()
+    desk.contain(name, "freeze-staff")
+    form = parse(children.RemoveChild, {"uid": child.uid, "step": "freeze", "reference": "CH-1"})
+    with refused("breach is being contained"):
+        children.remove_child(desk.platform, desk.carol.call(form))
+    desk.contain(name, "disable-user", uid=child.uid)
+    desk.contain(name, "freeze-staff", undo=True)
+    children.remove_child(desk.platform, desk.carol.call(form))
+
+
+def test_nobody_else_contains_and_each_step_is_logged(desk: Desk, team: Team) -> None:
+    name, victim = desk.report(), team.customer()
+    with refused("role"):
+        desk.contain(name, "freeze-exports", who=desk.carol)
+    with refused("yourself"):
+        desk.contain(name, "disable-user", uid=desk.ada.uid)
+    for measure in ("disable-user", "disable-key"):
+        with refused("is required"):
+            desk.contain(name, measure)
+    desk.contain(name, "disable-user", uid=victim.uid)
+    [entry] = logged(desk.platform, tlog.Action.INCIDENT_CONTAINED)
+    assert entry["record"]["measure"] == "disable-user"
+    assert entry["record"]["subject"] == victim.subject

@@ -1,0 +1,216 @@
+"""Who is affected, by the evidence: their data, their keys, their jurisdiction; and nobody else."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from google.cloud import firestore
+
+import evidence
+from astra import breach_words, holds, tlog
+from astra.platform import Platform
+from local import audit_log
+from tests.colleagues import logged
+from tests.functions.breach.crowd import Crowd
+from tests.functions.breach.desk import THIEF, Desk
+
+SERVICE = "uploads-functions@demo-astra.iam.gserviceaccount.com"
+
+
+def confirmed(desk: Desk, who: str = SERVICE, **more: Any) -> str:
+    name = desk.report()
+    project = desk.platform.app.project_id
+    desk.confirm(name, serviceAccounts=[who.replace("demo-astra", str(project))], **more)
+    return name
+
+
+def reading(at: datetime, uid: str, who: str = SERVICE) -> dict[str, Any]:
+    return audit_log.read(at, who, f"users/{uid}")
+
+
+@pytest.fixture
+def at(desk: Desk) -> datetime:
+    moment: datetime = desk.clock() - timedelta(hours=1)
+    return moment
+
+
+def test_affected_is_who_the_log_names_by_jurisdiction(desk: Desk, crowd: Crowd, at: datetime) -> None:
+    germans, new_yorkers, others = crowd.come(3, jurisdiction="DE"), crowd.come(2, jurisdiction="US-NY"), crowd.come(4)
+    early = at - timedelta(days=1)
+    desk.happened(
+        *(reading(at, uid) for uid in [*germans, *new_yorkers, others[0]]),
+        reading(at, germans[0]),
+        reading(early, others[1]),
+        reading(at, others[2], who="retention-functions@demo-astra.iam.gserviceaccount.com"),
+        audit_log.read(at, SERVICE, f"users/{others[3]}", code=7),
+    )
+    name = confirmed(desk)
+    desk.gather(name)
+    incident = desk.incident(name)
+    assert incident["affected"] == {"DE": 3, "US-NY": 2, "unknown": 1}
+    assert incident["exposed"] == ["profile"]
+    assert incident["numbers"] == {"people": 6, "sealed": 0, "gone": 0, "unnamed": 0, "records": 7}
+    assert incident["cohort"] == "frozen"
+    rows = desk.rows(name)
+    assert set(rows) == {*germans, *new_yorkers, others[0]}
+    assert rows[germans[0]]["entries"] == {"profile": 2}
+    [entry] = logged(desk.platform, tlog.Action.INCIDENT_COUNTED)
+    assert entry["record"]["affected"] == incident["affected"]
+    assert not any(uid in str(incident) + str(desk.job(name)) for uid in crowd.uids)
+
+
+@pytest.mark.parametrize(
+    ("with_keys", "decrypts", "told", "opened"),
+    [
+        (False, False, False, []),
+        (False, True, False, []),
+        (True, False, False, []),
+        (True, True, False, ["sealed-images"]),
+        (True, False, True, ["sealed-images"]),
+        (False, False, True, []),
+    ],
+)
+def test_what_stayed_sealed_is_told_apart(
+    desk: Desk, crowd: Crowd, at: datetime, with_keys: bool, decrypts: bool, told: bool, opened: list[str]
+) -> None:
+    [uid] = crowd.come(1, jurisdiction="GB")
+    happened = [audit_log.object_read(at, SERVICE, f"images/{uid}/ring-0001")]
+    happened += [audit_log.decrypted(at, SERVICE)] if decrypts else []
+    later = at + timedelta(minutes=5)  # the key may be taken last
+    happened += [audit_log.read(later, SERVICE, f"keys/{uid}", database="vault")] if with_keys else []
+    desk.happened(*happened)
+    name = confirmed(desk, keysExposed=told)
+    desk.gather(name)
+    incident, row = desk.incident(name), desk.rows(name)[uid]
+    assert row["opened"] == opened
+    assert row["sealed"] == ([] if opened else ["sealed-images"])
+    assert incident["affected"] == ({"GB": 1} if opened else {})
+    assert incident["numbers"]["sealed"] == (0 if opened else 1)
+
+
+def test_whoever_did_it_is_found_by_the_signal_and_kept_nowhere(desk: Desk, crowd: Crowd, at: datetime) -> None:
+    first, second = crowd.come(2)
+    touch = reading(at, first, who=THIEF)
+    desk.happened(touch, reading(at + timedelta(minutes=1), second, who=THIEF), reading(at, second, who=SERVICE))
+    name = desk.report()
+    signal = {"at": at, "insertId": touch["insertId"], "what": "profile", "severity": 1}
+    desk.db.document(f"incidents/{name}").update({"signals": {"s1": signal}})
+    desk.confirm(name)
+    desk.gather(name)
+    assert desk.incident(name)["affected"] == {"unknown": 2}
+    assert THIEF not in str(desk.incident(name)) + str(desk.job(name))
+
+
+def test_listings_make_it_uncertain_and_honey_is_nobody(desk: Desk, crowd: Crowd, at: datetime) -> None:
+    from astra import honey  # noqa: PLC0415
+
+    crowd.come(1)
+    bait = honey.new_uid(desk.platform.pseudonyms)
+    desk.happened(audit_log.listed(at, SERVICE, "users"), reading(at, bait), reading(at, crowd.uids[0]))
+    name = confirmed(desk)
+    desk.gather(name)
+    assert desk.incident(name)["numbers"]["unnamed"] == 1
+    assert desk.incident(name)["numbers"]["people"] == 1
+    desk.describe(name)
+    text = breach_words.filing(name, desk.incident(name), breach_words.BY_NAME["own-people"], "final").text
+    assert "1 reads of the audit log name nobody" in text
+
+
+def test_addresses_and_passwords_that_got_out_are_everybodys(desk: Desk, crowd: Crowd, at: datetime) -> None:
+    [uid] = crowd.come(1)
+    desk.happened(audit_log.object_read(at, SERVICE, f"images/{uid}/ring-0001"))
+    name = confirmed(desk, credentialsExposed=True)
+    desk.gather(name)
+    assert desk.rows(name)[uid]["opened"] == ["account"]
+    assert desk.incident(name)["affected"] == {"unknown": 1}
+
+
+def test_the_erased_are_counted_and_the_held_are_told(desk: Desk, crowd: Crowd, at: datetime) -> None:
+    before, meanwhile, held, plain = crowd.come(4)
+    desk.happened(*(reading(at, uid) for uid in (before, meanwhile, held, plain)))
+    crowd.leave(before)
+    holds.place(
+        desk.db,
+        desk.platform.pseudonyms.of_uid(held),
+        entries=["profile"],
+        basis="18 U.S.C. 2703(f), case 7",
+        expires_at=desk.clock() + timedelta(days=9),
+        approvers=["a", "b"],
+        now=desk.clock(),
+    )
+    name = confirmed(desk)
+    job = desk.job(name)
+    assert job["step"] == "gather"
+    one_page(desk, name)
+    assert desk.job(name)["step"] == "sort"
+    desk.db.document(f"users/{meanwhile}/exposures/{name}").delete()  # as the erasure of its person does
+    desk.gather(name)
+    assert desk.incident(name)["affected"] == {"unknown": 2}
+    assert desk.incident(name)["numbers"] | {"records": 0} == {
+        "people": 4,
+        "sealed": 0,
+        "gone": 2,
+        "unnamed": 0,
+        "records": 0,
+    }
+    subject = desk.platform.pseudonyms.of_uid(before)
+    assert desk.db.document(f"exposed/{subject}.{name}").get().exists
+    assert not desk.db.document(f"users/{before}/exposures/{name}").get().exists
+
+
+def one_page(desk: Desk, name: str) -> None:
+    """A worker that has the time for one page."""
+    import gathering  # noqa: PLC0415
+
+    gathering.work(desk.platform, desk.hints, name, timedelta(0))  # type: ignore[arg-type]
+
+
+def test_many_pages_and_many_people_in_one_entry(
+    desk: Desk, crowd: Crowd, at: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gathering  # noqa: PLC0415
+
+    monkeypatch.setattr(evidence, "_PAGE", 2)
+    monkeypatch.setattr(gathering, "_PEOPLE", 3)
+    people = crowd.come(10)
+    desk.happened(audit_log.read(at, SERVICE, *(f"users/{uid}" for uid in people)))
+    desk.happened(*(reading(at + timedelta(minutes=1), uid) for uid in people))
+    name = confirmed(desk)
+    while desk.job(name)["nextRunAt"] is not None:
+        one_page(desk, name)
+    assert desk.incident(name)["affected"] == {"unknown": 10}
+    assert desk.incident(name)["numbers"]["records"] == 20
+    assert {row["entries"]["profile"] for row in desk.rows(name).values()} == {2}
+
+
+def test_a_log_that_does_not_answer_is_asked_again(desk: Desk, crowd: Crowd, at: datetime) -> None:
+    from local.http_stand_in import Fault  # noqa: PLC0415
+
+    crowd.come(1)
+    desk.happened(reading(at, crowd.uids[0]))
+    name = confirmed(desk)
+    desk.stack.google.faults.append(Fault("/v2/", status=503))
+    desk.gather(name)
+    job = desk.job(name)
+    assert (job["attempts"], job["state"]) == (1, "running")
+    desk.clock.now = job["nextRunAt"]
+    desk.gather(name)
+    assert desk.incident(name)["affected"] == {"unknown": 1}
+
+
+def test_reads_follow_the_evidence_and_not_the_people(platform: Platform[Any], desk: Desk, crowd: Crowd) -> None:
+    asked: list[int] = []
+    real = firestore.Client.get_all
+    crowd.come(300)
+    at = desk.clock() - timedelta(hours=1)
+    desk.happened(*(reading(at, uid) for uid in crowd.uids[:5]))
+    name = confirmed(desk)
+
+    def counting(self: Any, references: Any, *more: Any, **options: Any) -> Any:
+        asked.append(len(references))
+        return real(self, references, *more, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(firestore.Client, "get_all", counting)
+        desk.gather(name)
+    assert sum(asked) <= 5 * 8 + 20

@@ -1,0 +1,103 @@
+"""Honey is touched by nothing of ours: whatever goes through everybody is watched on its way to the stores."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import pytest
+from firebase_admin import auth
+
+import orphans
+from astra import honey, planting
+from astra.cobblestone import Unopenable
+from astra.inactivity import Inactive
+from astra.platform import Platform
+from local.life import PHOTOGRAPH
+from tests.functions.breach.crowd import Crowd
+
+
+class Ear(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+    """Hears what is asked of Firestore by name."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        self.asked.append(repr(request))
+        return continuation(details, request)
+
+    def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
+        self.asked.append(repr(request))
+        return continuation(details, request)
+
+
+@contextmanager
+def listening() -> Iterator[list[str]]:
+    """What clients that are made within ask for."""
+    ear, connect = Ear(), grpc.insecure_channel
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(grpc, "insecure_channel", lambda *at, **more: grpc.intercept_channel(connect(*at, **more), ear))
+        yield ear.asked
+
+
+@pytest.fixture
+def bait(platform: Platform[Any]) -> str:
+    return planting.plant(platform, "Mary Shelley", "mary.shelley@example.com", PHOTOGRAPH.read_bytes())
+
+
+def test_a_planted_account_is_like_anybodys(platform: Platform[Any], bait: str) -> None:
+    assert honey.is_honey(platform.pseudonyms, bait)
+    profile = platform.db.document(f"users/{bait}").get().to_dict() or {}
+    assert set(profile) == {
+        "name",
+        "email",
+        "createdAt",
+        "policyVersion",
+        "ipLock",
+        "jurisdiction",
+        "state",
+        "inactivity",
+    }
+    assert auth.get_user(bait, app=platform.app).email == profile["email"]
+    assert len(list(platform.bucket.list_blobs(prefix=f"incoming/{bait}/"))) == 1
+    stored = [repr(one.to_dict()) for one in platform.db.collection_group("consents").stream()]
+    assert not any("honey" in text for text in [*stored, repr(profile)])
+
+
+def test_the_roll_call_the_sweep_and_campaigns_leave_it_out(platform: Platform[Any], bait: str, crowd: Crowd) -> None:
+    crowd.come(3)
+    for uid in crowd.uids:
+        auth.create_user(uid=uid, email=f"{uid}@example.com", app=platform.app)
+    auth.delete_user(bait, app=platform.app)  # the roll call would erase anybody else
+    platform.clock.now += timedelta(days=3)  # type: ignore[attr-defined]
+    platform.db.document(f"users/{bait}").update({"inactivity.dueAt": platform.clock() - timedelta(days=1)})
+    crowd.platform = ours = Platform(type(platform.settings), platform.clock)
+    ours.__dict__.update(app=platform.app, settings=platform.settings)
+    crowd.db = ours.db
+    with listening() as asked:
+        for name in ("db", "vault_db"):
+            ours.__dict__.pop(name, None)
+        crowd.db = ours.db
+        for _ in range(30):
+            platform.clock.now += timedelta(hours=1)  # type: ignore[attr-defined]
+            orphans.call_the_roll(ours, timedelta(minutes=1))
+        Inactive(ours, ours.clock).page({"cursor": None, "counts": {}})
+        crowd.announce(canary=False)
+        crowd.work()
+    assert len(asked) > 20
+    assert [one for one in asked if bait in one] == []
+    assert crowd.told() == crowd.uids
+    assert platform.db.document(f"users/{bait}").get().exists
+
+
+def test_our_own_functions_say_when_it_is_reached_for(
+    platform: Platform[Any], bait: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Unopenable):
+        platform.vault.find_object(bait, "ring-0001")
+    assert '"event": "honey.touched"' in capsys.readouterr().out
+    with pytest.raises(Unopenable):
+        platform.vault.find_object("somebody-else", "ring-0001")
+    assert "honey" not in capsys.readouterr().out

@@ -1,0 +1,210 @@
+"""What people decide: who may, what starts the clocks, what is said, what is over."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+
+import alarms
+import deciding
+from astra import tlog
+from astra.callables import parse
+from tests.colleagues import logged
+from tests.functions.breach.desk import SAID, Desk, refused
+
+
+def test_a_report_opens_a_case_and_calls_security(desk: Desk) -> None:
+    name = desk.report()
+    incident = desk.incident(name)
+    assert (incident["state"], incident["severity"], incident["detector"]) == ("suspected", 1, "reported")
+    assert [len(person.notices()) for person in (desk.ada, desk.bob, desk.carol)] == [1, 1, 0]
+    [entry] = logged(desk.platform, tlog.Action.INCIDENT_OPENED)
+    assert entry["actor"] == desk.ada.subject
+    assert "laptop" not in str(entry["record"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"awareAt": -7200},
+        {"awareAt": 60},
+        {"occurredFrom": 60},
+        {"occurredUntil": 60},
+        {"occurredFrom": -500 * 86400},
+        {"occurredUntil": -8 * 3600},
+    ],
+)
+def test_times_that_cant_be_are_refused(desk: Desk, change: dict[str, int]) -> None:
+    name = desk.report()
+    wrong = {field: (desk.clock() + timedelta(seconds=by)).isoformat() for field, by in change.items()}
+    with pytest.raises(HttpsError) as refused:
+        desk.confirm(name, **wrong)
+    assert refused.value.code is FunctionsErrorCode.INVALID_ARGUMENT
+    assert desk.incident(name)["state"] == "suspected"
+
+
+def test_one_person_of_security_confirms_and_nobody_else(desk: Desk) -> None:
+    name = desk.report()
+    with refused("role"):
+        desk.confirm(name, who=desk.carol)
+    assert desk.confirm(name)["state"] == "done"
+    incident = desk.incident(name)
+    assert (incident["state"], incident["awareAt"]) == ("confirmed", desk.clock())
+    with refused("confirmed already"):
+        desk.confirm(name)
+    with refused("no such incident"):
+        desk.confirm("f" * 20)
+
+
+def test_nothing_runs_before_somebody_confirms(desk: Desk) -> None:
+    desk.report()
+    desk.clock.step(days=400)
+    alarms.sound(desk.platform)
+    assert logged(desk.platform, tlog.Action.CLOCK_ALARMED) == []
+
+
+def called(desk: Desk) -> list[tuple[str, int]]:
+    found = [entry["record"] for entry in logged(desk.platform, tlog.Action.CLOCK_ALARMED)]
+    return sorted((record["clock"], record["percent"]) for record in found)
+
+
+def test_each_alarm_calls_once_however_often_it_is_looked_for(desk: Desk) -> None:
+    name = desk.report()
+    desk.confirm(name)
+    desk.db.document(f"incidents/{name}").update({"affected": {"DE": 1}, "alertDue": False})
+    for hours, expected in (
+        (11, []),
+        (12, [("own-draft", 50)]),
+        (20, [("own-draft", 50), ("own-draft", 80)]),
+        (24, [("own-draft", 50), ("own-draft", 80), ("own-draft", 95)]),
+    ):
+        desk.clock.now = desk.incident(name)["awareAt"] + timedelta(hours=hours)
+        for _ in range(2):
+            alarms.sound(desk.platform)
+        assert called(desk) == expected, hours
+    assert desk.incident(name)["alertDue"] is True
+    desk.clock.now = desk.incident(name)["awareAt"] + timedelta(hours=73)
+    alarms.sound(desk.platform)
+    assert {(clock, percent) for clock, percent in called(desk) if percent == 100} == {
+        ("own-draft", 100),
+        ("own-people", 100),
+        ("gdpr-authority", 100),
+        ("gdpr-people", 100),
+    }
+    titles = {notice["title"] for notice in desk.ada.notices()}
+    assert "gdpr-authority: overdue" in titles
+
+
+def test_a_letter_that_may_wait_moves_its_alarms(desk: Desk) -> None:
+    name = desk.report()
+    desk.confirm(name)
+    until = desk.clock() + timedelta(days=30)
+    form = {
+        "incidentId": name,
+        "basis": "N.Y. Gen. Bus. Law 899-aa(4), letter of the State Police",
+        "until": until.isoformat(),
+    }
+    deciding.delay_notice(desk.platform, desk.ada.call(parse(deciding.DelayNotice, form)))
+    assert desk.incident(name)["delay"]["until"] == until
+    desk.clock.step(hours=73)
+    alarms.sound(desk.platform)
+    overdue = {clock for clock, percent in called(desk) if percent == 100}
+    assert "gdpr-authority" in overdue
+    assert "own-people" not in overdue
+    with refused("The law has us wait until"):
+        desk.gather(name)
+        desk.db.document(f"incidents/{name}").update({"cohort": "frozen"})
+        desk.approve(name, desk.ada, sha256="0" * 64)
+    lifted = parse(deciding.DelayNotice, {**form, "until": None})
+    deciding.delay_notice(desk.platform, desk.ada.call(lifted))
+    assert desk.incident(name)["delay"] is None
+    too_long = {**form, "until": (desk.clock() + timedelta(days=91)).isoformat()}
+    with refused("90 days"):
+        deciding.delay_notice(desk.platform, desk.ada.call(parse(deciding.DelayNotice, too_long)))
+
+
+@pytest.mark.parametrize("text", ["See https://evil.example", "go to WWW.evil.example", "a\x00b", "", "x" * 3001])
+def test_what_is_said_has_no_links(desk: Desk, text: str) -> None:
+    with pytest.raises(HttpsError) as refused:
+        parse(deciding.DescribeIncident, {"incidentId": "f" * 20, "youCanDo": text})
+    assert refused.value.code is FunctionsErrorCode.INVALID_ARGUMENT
+
+
+def test_the_draft_is_there_once_what_it_needs_is_said(desk: Desk) -> None:
+    name = desk.report()
+    desk.confirm(name)
+    desk.describe(name, nature=SAID["nature"], contact=SAID["contact"])
+    assert "met" not in desk.incident(name)
+    desk.describe(name, measures=SAID["measures"])
+    assert desk.incident(name)["met"]["own-draft"]["at"] == desk.clock()
+
+
+def test_a_regulator_is_told_in_phases_and_what_is_missing_is_named(desk: Desk) -> None:
+    name = desk.report()
+    desk.confirm(name)
+    desk.describe(name, nature=SAID["nature"], contact=SAID["contact"])
+    with pytest.raises(Exception, match="measures missing"):
+        desk.tell(name, "gdpr-authority", "initial")
+    desk.describe(name, measures=SAID["measures"])
+    desk.tell(name, "gdpr-authority", "initial")
+    met = desk.incident(name)["met"]["gdpr-authority"]["at"]
+    with pytest.raises(Exception, match="consequences, exposed, affected missing"):
+        desk.tell(name, "gdpr-authority", "final")
+    desk.describe(name, consequences=SAID["consequences"])
+    desk.db.document(f"incidents/{name}").update(
+        {"exposed": ["profile"], "affected": {"DE": 2}, "numbers": {"records": 4}}
+    )
+    desk.clock.step(days=9)
+    desk.tell(name, "gdpr-authority", "final")
+    incident = desk.incident(name)
+    assert incident["met"]["gdpr-authority"]["at"] == met, "an update does not make the first one late"
+    phases = {number: row["phase"] for number, row in incident["filings"]["gdpr-authority"].items()}
+    assert phases == {"n1": "initial", "n2": "final"}
+    texts = [one.to_dict() or {} for one in desk.db.collection("incidents", name, "filings").stream()]
+    assert any("People affected: not known yet" in one["text"] for one in texts)
+    assert any("People affected: 2 (DE: 2)" in one["text"] for one in texts)
+
+
+def test_late_needs_reasons_and_the_very_text_is_what_counts(desk: Desk) -> None:
+    name = desk.report()
+    desk.confirm(name)
+    desk.describe(name)
+    desk.clock.step(hours=73)
+    with refused("delayReason"):
+        desk.tell(name, "gdpr-authority", "initial")
+    with refused("something else"):
+        desk.tell(name, "gdpr-authority", "initial", reason="It was found late.", sha256="0" * 64)
+    desk.tell(name, "gdpr-authority", "initial", reason="It was found late.")
+    with refused("no regulator's clock"):
+        desk.tell(name, "own-people", "initial")
+
+
+def test_it_is_over_when_everybody_was_told_and_nothing_is_frozen(desk: Desk) -> None:
+    false, name = desk.report(), desk.report()
+    with refused("Confirm it first"):
+        desk.close(false, false_alarm=False)
+    desk.close(false, false_alarm=True)
+    assert desk.incident(false)["state"] == "closed"
+    desk.confirm(name)
+    desk.db.document(f"incidents/{name}").update({"affected": {"DE": 1}})
+    desk.contain(name, "freeze-exports")
+    with refused("no false alarm"):
+        desk.close(name, false_alarm=True)
+    with pytest.raises(HttpsError) as refusal:
+        desk.close(name, false_alarm=False)
+    for owed in ("exports", "gdpr-authority", "own-people", "own-draft"):
+        assert owed in refusal.value.message
+    desk.contain(name, "freeze-exports", undo=True)
+    desk.db.document(f"incidents/{name}").update({"affected": {}})
+    desk.close(name, false_alarm=False)
+    with refused("closed"):
+        desk.describe(name)
+
+
+def test_what_is_logged_names_nobody(desk: Desk) -> None:
+    name = desk.report()
+    desk.confirm(name)
+    desk.describe(name)
+    texts: Any = [str(entry["record"]) for entry in logged(desk.platform)]
+    assert not any("stolen" in text or "@" in text for text in texts)
