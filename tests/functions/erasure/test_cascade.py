@@ -62,6 +62,7 @@ def test_the_certificate_counts_what_was_confirmed_and_nothing_personal_stays(ad
         "log-entries": 0,
         "network-locks": 0,
         "notices": 0,
+        "deliveries": 0,
         "child-removals": 0,
         "staff-proposals": 0,
         "staff": 0,
