@@ -33,10 +33,8 @@ class Staff:
     privacy: Person
 
 
-def tell(stack: Stack, client: Client, listener: Listener) -> None:
-    """What staff do. Raises Broken and CallError as `story.tell` does."""
-    listener.chapter("Four people begin to work here")
-    staff = _hired(stack, client, listener)
+def tell(stack: Stack, client: Client, staff: Staff, listener: Listener) -> None:
+    """What staff do for everybody. Raises Broken and CallError as `story.tell` does."""
     listener.chapter("The policy changes, and nobody learns of it too late")
     grace = client.join()
     _policy_changed(stack, client, staff, grace, listener)
@@ -44,7 +42,9 @@ def tell(stack: Stack, client: Client, listener: Listener) -> None:
     _swept(stack, client, grace, listener)
 
 
-def _hired(stack: Stack, client: Client, listener: Listener) -> Staff:
+def hire(stack: Stack, client: Client, listener: Listener) -> Staff:
+    """Four people get their roles. Raises Broken and CallError as `story.tell` does."""
+    listener.chapter("Four people begin to work here")
     mary, joan, radia, hedy = (client.join() for _ in range(4))
     early = refused(lambda: client.call("grant_role", {"uid": joan.uid, "role": "privacy"}, mary.token))
     listener.check("nobody has a role because they say so", early is not None and early.status == "PERMISSION_DENIED")

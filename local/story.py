@@ -4,7 +4,7 @@
 demo prints it; a test listens to the same story.
 """
 
-from local import company, life
+from local import breach_story, company, life
 from local.client import Client
 from local.stack import Stack
 from local.telling import Listener
@@ -14,4 +14,6 @@ def tell(stack: Stack, listener: Listener) -> None:
     """The whole story. Raises Broken where it can't go on, CallError where the service refuses what it should not."""
     with Client(stack) as client:
         life.tell(stack, client, listener)
-        company.tell(stack, client, listener)
+        staff = company.hire(stack, client, listener)
+        breach_story.tell(stack, client, staff, listener)
+        company.tell(stack, client, staff, listener)

@@ -1,17 +1,19 @@
 """Who is in a campaign's cohort, in the order of account ids, a page at a time.
 
-Everybody: read ahead, thousands in one query, and outside of the transaction that tells them: that one would keep their
-owners from changing hundreds of profiles while it lasts. It asks for one thing instead: whose erasure has begun since.
-An erasure buries its tombstone before anything else, and in one commit with the change of the profile. It is seen there
-or it waits until the page is written, and then it deletes what the page wrote.
+Everybody: read by one query for the whole range, which goes on while they are told, and outside of the transactions
+that tell them: those would keep hundreds of people from changing their profiles while they last. They ask for one thing
+instead: whose erasure has begun since. An erasure buries its tombstone before anything else, and in one commit with the
+change of the profile: it is seen there, or it waits until the page is written and then deletes what the page wrote.
 
 A list: its rows, and the profiles of whoever is on it, in the transaction itself.
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
+from operator import attrgetter
 from typing import Any, Final, Protocol
 
 from google.cloud import firestore
@@ -22,7 +24,6 @@ from astra.cohorts import DELIVERIES
 from astra.platform import Platform
 from astra.settings import Settings
 
-_AHEAD: Final = 50_000
 _STALE: Final = timedelta(minutes=2)
 _MEANWHILE: Final = timedelta(minutes=5)
 """Longer than from when an erasure takes the time until its tombstone is there, and than clocks differ."""
@@ -60,8 +61,8 @@ class Member:
 class Members(Protocol):
     """The members in a range of account ids."""
 
-    def prepare(self, job: dict[str, Any]) -> None:
-        """Whatever is to be read before the transaction."""
+    def prepare(self, job: dict[str, Any], most: int) -> None:
+        """Read for a page of `most` what is to be read before the transaction."""
 
     def page(
         self, transaction: firestore.Transaction, job: dict[str, Any], most: int
@@ -74,46 +75,45 @@ class Everybody:
 
     def __init__(self, platform: Platform[Settings], frozen_at: datetime) -> None:
         self._platform, self._db, self._frozen_at = platform, platform.db, frozen_at
-        self._members: list[Member] = []
-        self._uids: list[str] = []
-        self._from: str | None = None
-        self._more = False
-        self._read_at = platform.clock()
+        self._ahead: list[Member] = []
+        self._rest: Iterator[Member] = iter(())
+        self._read_at: datetime | None = None
+        self._first = ""
 
-    def prepare(self, job: dict[str, Any]) -> None:
-        """Read ahead, unless what was read goes far enough still."""
+    def prepare(self, job: dict[str, Any], most: int) -> None:
+        """Read on, one more than a page; or anew where the page is another one, or too much time has gone by."""
         now, cursor = self._platform.clock(), job["cursor"]
-        enough = bisect_left(self._uids, cursor) < len(self._uids) - 1 or not self._more
-        if self._from is not None and self._from <= cursor and enough and now - self._read_at < _STALE:
-            return
-        # Of the first members, no more than these: each is paid for.
-        most = min(_AHEAD, job.get("left", _AHEAD) + 1)
-        self._members = self._read(cursor, job["end"], most)
-        self._uids = [member.uid for member in self._members]
-        self._from, self._more, self._read_at = cursor, len(self._members) == most, now
+        if self._read_at is None or cursor < self._first or now - self._read_at > _STALE:
+            self._read_at, self._first, self._ahead = now, cursor, []
+            # Of the first members, no more than these: each is paid for.
+            self._rest = self._read(cursor, job["end"], job["left"] + 1 if "left" in job else None)
+        self._ahead = self._from(cursor)
+        self._ahead += islice(self._rest, max(0, most + 1 - len(self._ahead)))
 
     def page(
         self, transaction: firestore.Transaction, job: dict[str, Any], most: int
     ) -> tuple[list[Member], str | None]:
-        """Of those who were read ahead."""
-        since = firestore.FieldFilter("erasedAt", ">=", self._read_at - _MEANWHILE)
+        """Of those who were read."""
+        since = firestore.FieldFilter("erasedAt", ">=", (self._read_at or self._frozen_at) - _MEANWHILE)
         tombstones = self._db.collection("tombstones").where(filter=since).select([])
         erased = {tombstone.id for tombstone in tombstones.stream(transaction=transaction)}
-        first = bisect_left(self._uids, job["cursor"])
-        # The last one is where the next query begins, if there is more.
-        taken, cursor = cut(self._uids[first : first + most + 1], most, more=self._more)
-        found = self._members[first : first + taken]
+        found = self._from(job["cursor"])[: most + 1]
+        taken, cursor = cut([member.uid for member in found], most)
+        found = found[:taken]
         if erased:
             name = self._platform.pseudonyms.of_uid
             found = [Member(one.uid, _ERASING) if name(one.uid) in erased else one for one in found]
         return found, cursor
 
-    def _read(self, first: str, end: str | None, most: int) -> list[Member]:
-        users = self._db.collection("users").select(["createdAt", "state"])
-        query = _between(users, first, end, self._place).limit(most)
+    def _from(self, cursor: str) -> list[Member]:
+        return self._ahead[bisect_left(self._ahead, cursor, key=attrgetter("uid")) :]
+
+    def _read(self, first: str, end: str | None, most: int | None) -> Iterator[Member]:
+        query = _between(self._db.collection("users").select(["createdAt", "state"]), first, end, self._place)
+        query = query.limit(most) if most else query
         request = {"parent": f"{self._db._database_string}/documents", "structured_query": query._to_protobuf()}
         answers = self._db._firestore_api.run_query(request=request, metadata=self._db._rpc_metadata)
-        found, frozen_at = [], (int(self._frozen_at.timestamp()), self._frozen_at.microsecond * 1000)
+        frozen_at = (int(self._frozen_at.timestamp()), self._frozen_at.microsecond * 1000)
         for answer in answers:
             # The plain message: wrapping each of thousands costs more than reading it.
             document = RunQueryResponse.pb(answer).document
@@ -121,8 +121,7 @@ class Everybody:
             if uid:  # the last answer may hold no document
                 created = fields["createdAt"].timestamp_value
                 late = (created.seconds, created.nanos) > frozen_at
-                found.append(Member(uid, _LATER if late else fields["state"].string_value or _ACTIVE))
-        return found
+                yield Member(uid, _LATER if late else fields["state"].string_value or _ACTIVE)
 
     def _place(self, uid: str) -> firestore.DocumentReference:
         return self._db.document("users", uid)
@@ -134,7 +133,7 @@ class Listed:
     def __init__(self, platform: Platform[Settings], name: str) -> None:
         self._db, self._name = platform.db, name
 
-    def prepare(self, job: dict[str, Any]) -> None:
+    def prepare(self, job: dict[str, Any], most: int) -> None:
         """Nothing: a list is short, and what it says of somebody must be there still."""
 
     def page(
@@ -164,15 +163,13 @@ def _between(query: firestore.Query, first: str, end: str | None, place: Any) ->
     return query.order_by("__name__")
 
 
-def cut(uids: list[str], most: int, *, more: bool = False) -> tuple[int, str | None]:
-    """How many of these ids, in their order, make a page of `most`, and where the next one begins.
+def cut(uids: list[str], most: int) -> tuple[int, str | None]:
+    """How many of these ids, in their order, make a page of `most`, and where the next one begins: None after the last.
 
-    That is None after the last page, unless there is `more`: then the last id is not of this page. Else it is a text
-    between two ids which is none, so that no job knows one; of ids that leave room for none, the next.
+    That is a text between two ids which is none, so that no job knows one; of ids that leave room for none, the next.
     """
-    if len(uids) <= most and not more:
+    if len(uids) <= most:
         return len(uids), None
-    most = min(most, len(uids) - 1)
     for taken in range(most, 0, -1):
         last, following = uids[taken - 1 : taken + 1]
         between = next(text for text in (following[:length] for length in range(1, len(following) + 1)) if text > last)

@@ -45,17 +45,20 @@ class Telling:
         self._campaign = campaign
         self._job = job
         self._members: Members | None = None
+        self._most = _PAGE
 
     def page(self, job: dict[str, Any]) -> Changes | Atomic:
         """Freeze the cohort, or tell the next members of a range."""
         if self._job == OPENING and "left" not in job:
             return self._freeze()
         members = self._members = self._members or self._cohort()
-        members.prepare(job)
-        return Atomic(lambda transaction, read: self._tell(transaction, read[0], job, members), (self._campaign,))
+        most = min(self._most, job.get("left", self._most))
+        members.prepare(job, most)
+        return Atomic(lambda transaction, read: self._tell(transaction, read[0], job, most), (self._campaign,))
 
     def _cohort(self) -> Members:
-        fields = self._campaign.get(["audience", "frozenAt"]).to_dict() or {}
+        fields = self._campaign.get().to_dict() or {}
+        self._most = _size(fields)
         if fields["audience"] == Audience.LISTED:
             return Listed(self._platform, self._campaign.id)
         return Everybody(self._platform, fields["frozenAt"])
@@ -85,12 +88,12 @@ class Telling:
         transaction: firestore.Transaction,
         stored: "firestore.DocumentSnapshot[Any]",
         job: dict[str, Any],
-        members: Members,
+        most: int,
     ) -> Changes:
         campaign = stored.to_dict() or {}
-        if campaign["state"] not in (State.CANARY, State.RUNNING):
+        if campaign["state"] not in (State.CANARY, State.RUNNING) or self._members is None:
             return PARKED
-        found, cursor = members.page(transaction, job, min(_size(campaign), job.get("left", _PAGE)))
+        found, cursor = self._members.page(transaction, job, most)
         siblings = stored.reference.collection(SHARDS)
         jobs_ = list(siblings.stream(transaction=transaction)) if cursor is None else []
         # From here on it only writes.

@@ -47,7 +47,9 @@ def _one(console: "Console", name: str, incident: dict[str, Any], now: datetime,
     style = {1: "bold white on red", 2: "black on yellow"}.get(level, "reverse")
     head = Text.assemble((f" {level} ", style), " ", (incident["detector"].replace("-", " "), "bold"))
     console.print(head)
-    console.print(f"  {name}  {incident['state']}, {duration(now - incident['detectedAt'])} ago", highlight=False)
+    console.print(
+        f"  {name}  {incident['state']}, seen {duration(now - incident['detectedAt'], ago=True)}", highlight=False
+    )
     if incident["state"] == State.CONFIRMED and incident.get("affected") is not None:
         console.print(f"  {sum(incident['affected'].values())} people affected", highlight=False)
     unmet = [one for one in clocks.running(incident) if one.met is None]

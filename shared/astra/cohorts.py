@@ -3,6 +3,7 @@
 See `campaigns` for the documents. Fanning out is the breach codebase's; this is what it shares with who starts one.
 """
 
+import math
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -57,7 +58,7 @@ def open_ranges(
     batch: firestore.WriteBatch, campaign: firestore.DocumentReference, count: int, after: str, now: datetime
 ) -> None:
     """Have everybody from `after` on told: by as many jobs as so many members need."""
-    ranges = min(_MOST_RANGES, 1 + count // _RANGE)
+    ranges = min(_MOST_RANGES, math.ceil(count / _RANGE))
     bounds = [_ALPHABET[number * len(_ALPHABET) // ranges] for number in range(1, ranges)]
     for number, (first, end) in enumerate(zip(["", *bounds], [*bounds, None], strict=True)):
         if end is None or end > after:

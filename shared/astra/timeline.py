@@ -50,9 +50,11 @@ def svg(moments: Sequence[Moment]) -> str:
     return "\n".join([*parts, "</svg>"])
 
 
-def duration(length: timedelta) -> str:
-    """How long, in the two largest units that count."""
+def duration(length: timedelta, *, ago: bool = False) -> str:
+    """How long, or how long `ago`, in the two largest units that count."""
     minutes = round(length.total_seconds() / 60)
     days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
     shown = [f"{number} {unit}" for number, unit in ((days, "d"), (hours, "h"), (rest, "min")) if number]
-    return " ".join(shown[:2]) or "at once"
+    if not shown:
+        return "just now" if ago else "at once"
+    return " ".join(shown[:2]) + (" ago" if ago else "")

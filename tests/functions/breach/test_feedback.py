@@ -93,7 +93,6 @@ def test_a_report_without_the_secret_or_from_another_time_changes_nothing(server
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
         b"{",
         b"[]",
         b"\xff",

@@ -43,7 +43,6 @@ def test_everybody_is_told_once_and_the_campaign_is_complete(crowd: Crowd) -> No
 def test_many_ranges_tell_everybody_once(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("astra.cohorts.FEW", 5)
     monkeypatch.setattr("astra.cohorts._RANGE", 8)
-    monkeypatch.setattr(members, "_AHEAD", 4)
     crowd.come(60)
     crowd.announce(canary=False)
     crowd.work()

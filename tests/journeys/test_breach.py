@@ -1,0 +1,111 @@
+"""From a touched honey image to the notices in two people's mailboxes, through the deployed functions."""
+
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from google.cloud import firestore
+
+from astra import breach_words, incidents, planting, staff
+from astra.platform import Platform
+from astra.settings import RetentionSettings
+from astra.staff import Role
+from local import audit_log
+from local.client import Client, Person
+from local.life import PHOTOGRAPH, wait_sealed
+from local.stack import Stack
+from local.telling import wait_for
+from tests.journeys.test_staff import accept
+
+SAID = {
+    "nature": "Confidentiality: accounts were read with a stolen credential",
+    "whatHappened": "Somebody used a stolen credential of ours to read accounts.",
+    "weAreDoing": "We have turned the credential off.",
+    "youCanDo": "Be wary of letters that know of your pictures.",
+    "measures": "The credential is off.",
+    "contact": "privacy@astra-engineering.co",
+}
+
+
+@pytest.fixture
+def ours(stack: Stack) -> Platform[Any]:
+    return Platform(RetentionSettings)
+
+
+@pytest.fixture
+def on_call(client: Client, ours: Platform[Any]) -> Iterator[list[Person]]:
+    """Two who answer for security, for as long as this takes: others begin with a project that has no CTO."""
+    people = [client.join(), client.join()]
+    for person, role in zip(people, (Role.CTO, Role.SECURITY), strict=True):
+        accept(client, person)
+        staff.reference(ours.db, person.uid).update(staff.granted(role, [], datetime.now(UTC)))
+    yield people
+    for person in people:
+        staff.reference(ours.db, person.uid).delete()
+
+
+def test_from_a_touched_honey_image_to_two_mailboxes(
+    stack: Stack, client: Client, ours: Platform[Any], on_call: list[Person]
+) -> None:
+    platform, (boss, sam) = ours, on_call
+    ada, grace, ann = client.join(), client.join(), client.join()
+    image_id = client.upload(ada, PHOTOGRAPH.read_bytes())
+    wait_sealed(client, ada, image_id)
+    bait = planting.plant(platform, "Mary Shelley", f"{secrets.token_hex(4)}@example.com", PHOTOGRAPH.read_bytes())
+
+    def planted() -> str | None:
+        images = platform.db.collection("users", bait, "images")
+        return next((one.id for one in images.stream() if one.get("status") == "ready"), None)
+
+    bait_image = wait_for("the honey image is sealed", planted)
+
+    # Somebody at 3 a.m., as the audit log has it. The stand-in for Cloud Logging hands it on as the sink does.
+    thief, at = f"{secrets.token_hex(4)}@example.com", datetime.now(UTC) - timedelta(minutes=5)
+    entries = [
+        audit_log.read(at, thief, f"users/{ada.uid}", f"users/{grace.uid}"),
+        audit_log.object_read(at, thief, f"images/{ada.uid}/{image_id}"),
+        audit_log.read(at, thief, f"keys/{ada.uid}", database="vault"),
+        audit_log.decrypted(at, thief),
+        audit_log.object_read(at, thief, f"images/{bait}/{bait_image}"),
+    ]
+    httpx.post(f"{stack.google.url}/v2/entries:write", json={"entries": entries}, timeout=30).raise_for_status()
+    about = platform.pseudonyms.of_principal(thief)
+    query = platform.db.collection(incidents.INCIDENTS).where(filter=firestore.FieldFilter("about", "==", about))
+    case = wait_for("a case", lambda: next(iter(query.stream()), None))
+    assert (case.get("severity"), case.get("state")) == (1, "suspected")
+    assert any(sam.email in letter.recipients for letter in stack.mail.messages)
+
+    now = datetime.now(UTC)
+    times = {"awareAt": now, "occurredFrom": at - timedelta(hours=1), "occurredUntil": now}
+    form = {name: moment.isoformat() for name, moment in times.items()}
+    client.call("contain_incident", {"incidentId": case.id, "measure": "freeze-exports"}, sam.token)
+    assert client.call("confirm_incident", {"incidentId": case.id, **form}, sam.token) == {"state": "done"}
+
+    def counted() -> dict[str, Any] | None:
+        fields = incidents.reference(platform.db, case.id).get().to_dict() or {}
+        return fields if fields["cohort"] == "frozen" else None
+
+    assert sum(wait_for("who is affected", counted)["affected"].values()) == 2
+    client.call("describe_incident", {"incidentId": case.id, **SAID}, sam.token)
+    notice = breach_words.notice(case.id, counted() or {})
+    approval = {"incidentId": case.id, "sha256": notice.sha256}
+    assert client.call("approve_notice", approval, sam.token)["state"] == "proposed"
+    assert client.call("approve_notice", approval, boss.token)["state"] == "done"
+
+    def told() -> bool | None:
+        letters = (one for one in stack.mail.messages if one.message["Subject"] == "Notice of Data Breach")
+        return {ada.email, grace.email} <= {to for letter in letters for to in letter.recipients} or None
+
+    wait_for("letters", told)
+    for person, theirs in ((ada, True), (grace, False)):
+        found = client.document(f"users/{person.uid}/notices/breach-{case.id}", person.token).raise_for_status().json()
+        assert ("- images\n" in found["fields"]["body"]["stringValue"]) is theirs
+    assert client.document(f"users/{ann.uid}/notices/breach-{case.id}", ann.token).status_code == 404
+    page = httpx.get(stack.function_url("notice_page"), params={"id": case.id}, timeout=30)
+    assert page.status_code == 200
+    assert notice.sha256 in page.text
+    thawed = {"incidentId": case.id, "measure": "freeze-exports", "undo": True}
+    assert client.call("contain_incident", thawed, sam.token)["state"] == "done"
