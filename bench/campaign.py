@@ -15,9 +15,9 @@ from typing import Any
 from local.paths import ROOT
 from local.stack import Stack
 
-_MEMBERS = int(os.environ.get("M", "100000"))
+_MEMBERS = 100_000
 _BATCH = 400
-_THREADS = int(os.environ.get("T", "4"))
+_THREADS = 4
 _OPERATIONS = 3
 _LETTERS, _KILLS = 1_000, 20
 _ALPHABET = string.digits + string.ascii_letters
