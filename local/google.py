@@ -32,7 +32,7 @@ _ROUTES: Final = Map(
         Rule("/v1/projects/<path:name>:<verb>", methods=["POST"], endpoint="turn_key"),
     ]
 )
-_TERM: Final = re.compile(r'([A-Za-z.]+)\s*(>=|<=|=|:)\s*(\([^)]*\)|"(?:[^"\\]|\\.)*")')
+_TERM: Final = re.compile(r'([A-Za-z.]+)\s*(>=|<=|<|=|:)\s*(\([^)]*\)|"(?:[^"\\]|\\.)*")')
 _TEXT: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
@@ -84,6 +84,12 @@ def _when(entry: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(entry["timestamp"])
 
 
+def _exact(text: str) -> tuple[datetime, str]:
+    """A moment with its nanoseconds, which Python's moments have not."""
+    whole, _, part = text.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}+00:00"), part.ljust(9, "0")
+
+
 def _parsed(asked: str) -> Callable[[dict[str, Any]], bool]:
     """What an entry must be. Raises Problem for what is beyond the part of the language that is known here."""
     terms = [_TERM.fullmatch(term.strip()) for term in re.split(r"\sAND\s", asked)]
@@ -104,6 +110,6 @@ def _holds(entry: dict[str, Any], path: str, operator: str, wanted: list[str]) -
     if value is None:
         return False
     if path == "timestamp":
-        at, than = datetime.fromisoformat(value), datetime.fromisoformat(wanted[0])
-        return {"=": at == than, ">=": at >= than, "<=": at <= than}[operator]
+        at, than = _exact(value), _exact(wanted[0])
+        return {"=": at == than, ">=": at >= than, "<=": at <= than, "<": at < than}[operator]
     return any(one in value if operator == ":" else one == value for one in wanted)

@@ -46,6 +46,10 @@ def approve_notice(act: Act, form: ApproveNotice) -> Decision:
             FunctionsErrorCode.FAILED_PRECONDITION,
             "It must be confirmed, and counted who is affected, and not told yet.",
         )
+    if incident["affected"] is None:
+        raise HttpsError(
+            FunctionsErrorCode.FAILED_PRECONDITION, "It is not known who is affected: confirm it again, wider."
+        )
     if (delay := incident.get("delay")) and delay["until"] > act.now:
         raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, f"The law has us wait until {iso(delay['until'])}.")
     try:

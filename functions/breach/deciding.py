@@ -16,6 +16,7 @@ import gathering
 from astra import breach_words, clocks, controls, incidents, tlog
 from astra.callables import Shape
 from astra.clock import iso
+from astra.datamap import DATA_MAP
 from astra.documents import fetch
 from astra.forms import Moment, Reference, Text, sha256_of
 from astra.incidents import Cohort, State
@@ -27,6 +28,7 @@ from containing import IncidentId
 _LONGEST: Final = timedelta(days=400)
 """As long as the audit log of what administrators do is kept."""
 _LONGEST_DELAY: Final = timedelta(days=90)
+_OF_PEOPLE: Final = frozenset(entry.name for entry in DATA_MAP if "{uid}" in entry.where)
 
 
 def _without_links(text: str) -> str:
@@ -45,6 +47,12 @@ Passage = Annotated[
 ServiceAccount = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,63}@[a-z0-9.-]{1,80}\.gserviceaccount\.com$")]
 
 
+def _of_a_person(name: str) -> str:
+    if name not in _OF_PEOPLE:
+        raise ValueError("is no entry of the data map that a person owns")
+    return name
+
+
 class ReportIncident(Shape):
     """What somebody has noticed, how bad it may be (1 is worst) and when."""
 
@@ -56,7 +64,10 @@ class ReportIncident(Shape):
 class ConfirmIncident(Shape):
     """Since when we are aware of it, and in which time it happened. Whose hands: those of the case's signals, and these
     `serviceAccounts`. `keysExposed`: whether whoever it was could use the key service. `credentialsExposed`: whether
-    addresses and passwords got out."""
+    addresses and passwords got out. `everybodys`: entries of the data map that they had of everybody, where the log
+    can't say of whom: a processor's breach, a listing, an export.
+
+    Said again, it is counted again, as long as no notice is approved: with more of all this, never with less."""
 
     incidentId: IncidentId
     awareAt: Moment
@@ -65,6 +76,9 @@ class ConfirmIncident(Shape):
     serviceAccounts: Annotated[list[ServiceAccount], Field(max_length=20, default_factory=list)]
     keysExposed: bool = False
     credentialsExposed: bool = False
+    everybodys: Annotated[
+        list[Annotated[str, AfterValidator(_of_a_person)]], Field(max_length=50, default_factory=list)
+    ]
     highRisk: bool = True
 
 
@@ -126,32 +140,43 @@ def report_incident(act: Act, form: ReportIncident) -> Decision:
 
 @privileged(tlog.Action.INCIDENT_CONFIRMED)
 def confirm_incident(act: Act, form: ConfirmIncident) -> Decision:
-    """Say that it is a breach. Its clocks run from `awareAt`, and who is affected is computed."""
+    """Say that it is a breach. Its clocks run from `awareAt`, and who is affected is computed; again, it is counted
+    again, wider."""
     incident = _open_one(act, form.incidentId)
-    if incident["state"] != State.SUSPECTED:
-        raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "It is confirmed already.")
+    again = incident["state"] != State.SUSPECTED
+    if again and incident["cohort"] != Cohort.FROZEN:
+        raise HttpsError(
+            FunctionsErrorCode.FAILED_PRECONDITION, "It is confirmed already, and is being counted or told."
+        )
     if not incident["detectedAt"].replace(microsecond=0) <= form.awareAt <= act.now:
         raise _wrong("awareAt: not before it was detected, and not in the future")
     if not act.now - _LONGEST <= form.occurredFrom < form.occurredUntil <= act.now:
         raise _wrong("occurredFrom, occurredUntil: in this order, in the last 400 days")
+    if again and _is_less(form, incident):
+        raise _wrong("counted again, it is with no later awareAt, and with no less than was said before")
+    before = incident if again else {}
     fields = {
         "state": State.CONFIRMED.value,
         "awareAt": form.awareAt,
         "occurredFrom": form.occurredFrom,
         "occurredUntil": form.occurredUntil,
-        "serviceAccounts": form.serviceAccounts,
-        "keysExposed": form.keysExposed,
-        "credentialsExposed": form.credentialsExposed,
-        "highRisk": form.highRisk,
+        "serviceAccounts": sorted({*form.serviceAccounts, *before.get("serviceAccounts", ())}),
+        "everybodys": sorted({*form.everybodys, *before.get("everybodys", ())}),
+        "keysExposed": form.keysExposed or before.get("keysExposed", False),
+        "credentialsExposed": form.credentialsExposed or before.get("credentialsExposed", False),
+        "highRisk": form.highRisk or before.get("highRisk", False),
         "cohort": Cohort.GATHERING.value,
     }
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
-        reference = incidents.reference(act.db, form.incidentId)
+        reference, job = incidents.reference(act.db, form.incidentId), gathering.job_of(act.db, form.incidentId)
         transaction.update(reference, {**fields, "confirmedBy": approvers[0], "confirmedAt": act.now})
-        transaction.create(gathering.job_of(act.db, form.incidentId), gathering.opened(act.now))
+        if again:
+            transaction.update(job, gathering.reopened(act.now))
+        else:
+            transaction.create(job, gathering.opened(act.now))
 
-    record = {"incident": form.incidentId, "awareAt": iso(form.awareAt)}
+    record = {"incident": form.incidentId, "awareAt": iso(form.awareAt)} | ({"again": True} if again else {})
     return Decision(write, record, afterwards=lambda: _hint(act, form.incidentId))
 
 
@@ -215,6 +240,7 @@ def close_incident(act: Act, form: CloseIncident) -> Decision:
     still = [one.id for one in frozen if controls.is_frozen(one) and one.get("incident") == form.incidentId]
     if confirmed:
         still += [one.clock.name for one in clocks.running(incident) if one.met is None]
+        still += ["who is affected"] if incident.get("affected") is None else []
     if still:
         raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, f"Not yet over: {', '.join(still)}.")
 
@@ -242,6 +268,12 @@ def confirmed_one(act: Act, name: str) -> dict[str, Any]:
     if fields["state"] != State.CONFIRMED:
         raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "Confirm the incident first.")
     return fields
+
+
+def _is_less(form: ConfirmIncident, incident: dict[str, Any]) -> bool:
+    """Whether this says of a confirmed incident that it began later, was shorter, or that we knew of it later."""
+    later = form.awareAt > incident["awareAt"] or form.occurredFrom > incident["occurredFrom"]
+    return bool(later or form.occurredUntil < incident["occurredUntil"])
 
 
 def _hint(act: Act, name: str) -> None:

@@ -8,7 +8,7 @@ pseudonym, and so asks for the entry that the signal was about, and goes on with
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -25,6 +25,9 @@ from signals import LogEntry
 _PAGE: Final = 1000
 _TIMEOUT: Final = 60
 _KEY_SERVICE: Final = "cloudkms.googleapis.com"
+_OF_PEOPLE: Final = {"firestore.googleapis.com", "storage.googleapis.com", "identitytoolkit.googleapis.com"}
+_TICK: Final = timedelta(milliseconds=1)
+"""Entries have nanoseconds, and what is kept of them has not: a moment is asked for as the time from it on."""
 
 
 @dataclass
@@ -36,6 +39,8 @@ class Findings:
     unnamed: int = 0
     """Reads that name nobody: of listings and exports the log does not say whose data was in them."""
     decrypts: int = 0
+    blind: bool = False
+    """Nobody knows whose hands it was, so that nothing could be asked."""
 
 
 class Trail:
@@ -50,7 +55,7 @@ class Trail:
         """The findings of a page, and the token of the next; empty after the last. Raises requests.RequestException."""
         who = self._who = self._who if self._who is not None else self._principals()
         if not who:
-            return Findings(), ""
+            return Findings(blind=True), ""
         named = " OR ".join(_quoted(one) for one in who)
         since, until = self._incident["occurredFrom"], self._incident["occurredUntil"]
         asked = (
@@ -65,7 +70,8 @@ class Trail:
         found = set(self._incident["serviceAccounts"])
         rows = self._incident["signals"].values()
         for at, name in sorted({(row["at"], row["insertId"]) for row in rows if row["insertId"]}):
-            entries, _ = self._ask(f'insertId={_quoted(name)} AND timestamp="{_exact(at)}"', "", 10)
+            moment = f'timestamp>="{_exact(at)}" AND timestamp<"{_exact(at + _TICK)}"'
+            entries, _ = self._ask(f"insertId={_quoted(name)} AND {moment}", "", 10)
             found |= {entry.protoPayload.authenticationInfo.principalEmail for entry in entries if entry.protoPayload}
         return sorted(found - {""})
 
@@ -90,7 +96,7 @@ def findings(platform: Platform[BreachSettings], entries: Iterable[LogEntry]) ->
             found.decrypts += audit.methodName == "Decrypt"
             continue
         named = audit.places
-        found.unnamed += not named
+        found.unnamed += not named and audit.serviceName in _OF_PEOPLE
         for store, path in named:
             person = _person(store, path)
             if person and not is_honey(platform.pseudonyms, person[1]) and ACCOUNT_ID.fullmatch(person[1]):

@@ -2,17 +2,19 @@
 
     incidents/{id}/work/cohort          a job (see `jobs`): step, token, offset, counts
     users/{uid}/exposures/{incident}    {incident, entries: {name: times}, jurisdiction, createdAt, opened, sealed,
-                                         sorting, enlisting}: the last two name the incident while that is still to do
-    exposed/{pseudonym}.{incident}      {incident, at}: of whoever is erased, that they were affected
+                                         round, sorting, enlisting}: the last two name the incident while that is still to do
+    exposed/{pseudonym}.{incident}      {incident, at, round}: of whoever is erased, that they were affected
 
     gather   goes through the audit log, and notes for each person which of their data was touched
+    all      if somebody said that something of everybody's was touched, notes that for everybody
     sort     tells opened from sealed, which needs all of the evidence: a key may have been taken last
-    count    freezes the numbers
+    count    freezes the numbers; that nobody is affected only where the evidence can show that
     enlist   once two people approved the notice: gives each person, with their own facts, to the campaign
 
 Its reads follow the evidence and never the number of people: who is in no entry of the log is never looked at. Pages
 are Atomic: a worker that is killed repeats a page or does not, and nobody is counted twice. A person who is erased
-meanwhile takes their rows with them, and stays counted: whoever is neither affected nor sealed in the end is gone.
+meanwhile takes their rows with them, and stays counted: whoever is neither affected nor sealed in the end is gone. To
+count again is another round, in which everybody counts once more, and what is noted of anybody only grows.
 """
 
 from collections import Counter
@@ -24,6 +26,7 @@ from google.cloud import firestore
 
 from astra import breach_words, campaigns, clocks, incidents, jobs, log, tlog, tombstones
 from astra.datamap import DATA_MAP
+from astra.honey import is_honey
 from astra.incidents import Cohort
 from astra.jobs import Atomic
 from astra.platform import Platform
@@ -31,12 +34,23 @@ from astra.pseudonyms import Pseudonym
 from astra.queue import Queue
 from astra.settings import BreachSettings
 from evidence import Findings, Trail
+from members import cut
 
 HINT: Final = "incident"
 _PEOPLE: Final = 200
 _KEYS: Final = frozenset({"object-keys", "user-key"})
 _SEALED_BY: Final = {entry.name: _KEYS & set(entry.opened_by) for entry in DATA_MAP if _KEYS & set(entry.opened_by)}
 """What is noise without a key, and with which keys it is not."""
+
+_BEGINNING: Final[dict[str, Any]] = {
+    "step": "gather",
+    "token": "",
+    "offset": 0,
+    "counts": {},
+    "affected": {},
+    "sealed": {},
+    "exposed": [],
+}
 
 Changes = dict[str, Any]
 Snapshots = list["firestore.DocumentSnapshot[Any]"]
@@ -49,7 +63,13 @@ def job_of(db: firestore.Client, name: str) -> firestore.DocumentReference:
 
 def opened(now: datetime) -> dict[str, Any]:
     """The job's fields at its beginning."""
-    return jobs.opened(now, step="gather", token="", offset=0, counts={}, affected={}, sealed={}, exposed=[])
+    return jobs.opened(now, round=1, **_BEGINNING)
+
+
+def reopened(now: datetime) -> dict[str, Any]:
+    """The changes that have it counted again."""
+    due = {"state": "running", "nextRunAt": now, "leased": False, "attempts": 0}
+    return {**_BEGINNING, **due, "round": firestore.Increment(1)}
 
 
 def hint_of(name: str) -> str:
@@ -88,6 +108,7 @@ class Gathering:
         self._read: tuple[str, tuple[Findings, str]] | None = None
         self._steps: dict[str, Callable[[dict[str, Any]], Changes | Atomic]] = {
             "gather": self._gather,
+            "all": self._all,
             "sort": self._sort,
             "count": self._count,
             "enlist": self._enlist,
@@ -106,19 +127,38 @@ class Gathering:
         reads = [reference for uid in page for reference in self._of(uid)]
 
         def write(transaction: firestore.Transaction, read: Snapshots) -> Changes:
-            counts = Counter(job["counts"])
-            for number, uid in enumerate(page):
-                counts["records"] += found.touched[uid].total()
-                counts["people"] += self._note(transaction, found.touched[uid], read[4 * number : 4 * number + 4])
+            counts = self._note_all(transaction, job, [(uid, found.touched[uid]) for uid in page], read)
             if not whole:
                 return {"counts": dict(counts), "offset": job["offset"] + _PEOPLE}
-            counts.update(unnamed=found.unnamed, decrypts=found.decrypts)
-            ended = {} if following else {"step": "sort"}
-            if ended:
-                transaction.update(self._incident, {"cohort": Cohort.SORTING.value})
+            counts.update(unnamed=found.unnamed, decrypts=found.decrypts, blind=found.blind)
+            ended = {} if following else {"step": "all"}
             return {"counts": dict(counts), "offset": 0, "token": following, **ended}
 
         return Atomic(write, tuple(reads))
+
+    def _all(self, job: dict[str, Any]) -> Atomic:
+        """Everybody who was there, if something of everybody's was touched; a page ends where `token` says."""
+        incident = self._incident.get().to_dict() or {}
+        profiles: dict[str, firestore.DocumentSnapshot[Any]] = {}
+        if touched := Counter(incident.get("everybodys") or ()):
+            users = self._db.collection("users")
+            query = users.order_by("__name__").select(["createdAt"]).limit(_PEOPLE + 1)
+            query = query.start_at({"__name__": users.document(job["token"])}) if job["token"] else query
+            profiles = {profile.id: profile for profile in query.stream()}
+        most, cursor = cut(list(profiles), _PEOPLE)
+        names, until = self._platform.pseudonyms, incident["occurredUntil"]
+        page = [
+            uid for uid in list(profiles)[:most] if profiles[uid].get("createdAt") <= until and not is_honey(names, uid)
+        ]
+
+        def write(transaction: firestore.Transaction, read: Snapshots) -> Changes:
+            counts = self._note_all(transaction, job, [(uid, touched) for uid in page], read)
+            if cursor is not None:
+                return {"counts": dict(counts), "token": cursor}
+            transaction.update(self._incident, {"cohort": Cohort.SORTING.value})
+            return {"counts": dict(counts), "token": "", "step": "sort"}
+
+        return Atomic(write, tuple(reference for uid in page for reference in self._of(uid)))
 
     def _evidence(self, token: str) -> tuple[Findings, str]:
         """A page of the log, which is asked for once though its people take several pages of work."""
@@ -135,19 +175,35 @@ class Gathering:
         gone = self._db.document("exposed", f"{subject}.{self._name}")
         return profile, tombstones.reference(self._db, subject), row, gone
 
-    def _note(self, transaction: firestore.Transaction, touched: "Counter[str]", read: Snapshots) -> int:
-        """Note what was touched of somebody. Answers how many people more are known for it."""
+    def _note_all(
+        self,
+        transaction: firestore.Transaction,
+        job: dict[str, Any],
+        people: "list[tuple[str, Counter[str]]]",
+        read: Snapshots,
+    ) -> "Counter[str]":
+        """Note what was touched of these people. Answers the job's counts with them."""
+        counts = Counter(job["counts"])
+        for number, (_, touched) in enumerate(people):
+            counts["records"] += touched.total()
+            counts["people"] += self._note(transaction, job["round"], touched, read[4 * number : 4 * number + 4])
+        return counts
+
+    def _note(self, transaction: firestore.Transaction, round_: int, touched: "Counter[str]", read: Snapshots) -> int:
+        """Note what was touched of somebody. Answers how many people more are known for it in this round."""
         profile, tombstone, row, gone = read
         now = self._platform.clock()
+        is_new = not any(one.exists and one.get("round") == round_ for one in (row, gone))
         if tombstone.exists or not profile.exists:
-            transaction.set(gone.reference, {"incident": self._name, "at": now})
-            return 0 if gone.exists or row.exists else 1
+            transaction.set(gone.reference, {"incident": self._name, "at": now, "round": round_})
+            return int(is_new)
         known: dict[str, Any] = row.to_dict() or {"createdAt": now}
-        entries = dict(Counter(known.get("entries", {})) + touched)
+        noted: dict[str, int] = known.get("entries", {})
+        entries = {**noted, **(Counter({} if is_new else noted) + touched)}
         place = profile.get("jurisdiction") if "jurisdiction" in (profile.to_dict() or {}) else None
-        fields = {"incident": self._name, "sorting": self._name, "entries": entries}
+        fields = {"incident": self._name, "sorting": self._name, "entries": entries, "round": round_}
         transaction.set(row.reference, {**known, **fields, "jurisdiction": place or clocks.UNKNOWN})
-        return 0 if row.exists else 1
+        return int(is_new)
 
     def _rows(self, field: str) -> list[firestore.DocumentReference]:
         """Rows that have something still to be done with them."""
@@ -182,7 +238,8 @@ class Gathering:
         return Atomic(write, (self._incident, *rows))
 
     def _count(self, job: dict[str, Any]) -> Atomic:
-        """Who is affected is known, and does not change any more."""
+        """Who is affected is known, and changes only if somebody has it counted again. Where the log names nobody, or
+        only who is gone, that is no evidence of nobody: it stays not known."""
 
         def write(transaction: firestore.Transaction, _: Snapshots) -> Changes:
             now, counts = self._platform.clock(), Counter(job["counts"])
@@ -190,9 +247,13 @@ class Gathering:
             gone = counts["people"] - affected - sealed
             numbers = {"people": counts["people"], "sealed": sealed, "gone": gone, "unnamed": counts["unnamed"]}
             numbers["records"] = counts["records"]
-            found = {"affected": job["affected"], "exposed": job["exposed"], "numbers": numbers, "countedAt": now}
+            if counts["blind"] and not affected:
+                numbers["blind"] = 1
+            is_known = affected or not (counts["unnamed"] or counts["blind"] or gone)
+            who = job["affected"] if is_known else None
+            found = {"affected": who, "exposed": job["exposed"], "numbers": numbers, "countedAt": now}
             transaction.update(self._incident, {**found, "cohort": Cohort.FROZEN.value})
-            record = {"incident": self._name, "affected": job["affected"], **numbers}
+            record = {"incident": self._name, "affected": who, **numbers}
             tlog.append(transaction, self._db, tlog.Entry(tlog.Action.INCIDENT_COUNTED, record, now))
             return {"state": "counted", "nextRunAt": None}
 

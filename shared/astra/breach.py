@@ -50,8 +50,10 @@ def _one(console: "Console", name: str, incident: dict[str, Any], now: datetime,
     console.print(
         f"  {name}  {incident['state']}, seen {duration(now - incident['detectedAt'], ago=True)}", highlight=False
     )
-    if incident["state"] == State.CONFIRMED and incident.get("affected") is not None:
-        console.print(f"  {sum(incident['affected'].values())} people affected", highlight=False)
+    if incident["state"] == State.CONFIRMED and "affected" in incident:
+        affected = incident["affected"]
+        many = "not known how many" if affected is None else sum(affected.values())
+        console.print(f"  {many} people affected", highlight=False)
     unmet = [one for one in clocks.running(incident) if one.met is None]
     for one in unmet[:most]:
         console.print(bar(one, now))

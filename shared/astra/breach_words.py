@@ -132,6 +132,8 @@ def _counted(affected: Mapping[str, int] | None) -> str:
 def _uncertainty(numbers: Mapping[str, int]) -> str:
     if not numbers:
         return _OPEN
+    if numbers.get("blind"):
+        return "it is not known whose hands it was, so that the audit log could not be asked whose data it was"
     if unnamed := numbers.get("unnamed"):
         return f"{unnamed} reads of the audit log name nobody (listings, exports): more people may be affected"
     return "every read of the audit log names whose data it was"

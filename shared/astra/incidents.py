@@ -3,8 +3,8 @@
     incidents/{id}              {state, severity, detector, about, detectedAt, firstSignalAt, lastSignalAt, closedAt,
                                  signals: {id: {at, what, insertId, severity, count?, threshold?}}, alertDue,
                                  measures: {name: {measure, at, by, undoneAt}}, alarms: {clock: [per cent]}, said: {…}}
-        once confirmed          awareAt, occurredFrom, occurredUntil, keysExposed, credentialsExposed, highRisk, cohort
-        once counted            affected {jurisdiction: people}, exposed [entry], numbers {people, sealed, gone, …}
+        once confirmed          awareAt, occurredFrom, occurredUntil, keysExposed, credentialsExposed, everybodys, …
+        once counted            affected {jurisdiction: people} (null: not known), exposed [entry], numbers {people, …}
         as it goes on           met {clock: {at}}, filings {clock: {n: …}}, delay, notice, peopleToldAt
     incidents/{id}/filings/{n}  what regulators were told, word for word
 
@@ -46,7 +46,7 @@ class Cohort(enum.StrEnum):
     SORTING = "sorting"
     """Evidence is complete: whose data was opened and whose stayed sealed is being told apart."""
     FROZEN = "frozen"
-    """It is known who is affected, and does not change any more."""
+    """It is counted who is affected; until a notice is approved, somebody may have it counted again, wider."""
     ENLISTING = "enlisting"
     """The notice is approved: the campaign is given its people."""
     TELLING = "telling"

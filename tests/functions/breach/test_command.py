@@ -47,6 +47,8 @@ def test_at_three_in_the_morning(desk: Desk) -> None:
     assert "1 h late" in command(desk)
     desk.describe(name)
     desk.gather(name)
+    assert "not known how many people affected" in command(desk)
+    desk.db.document(f"incidents/{name}").update({"affected": {}})
     assert "close_incident" in command(desk)
     assert "1 open" in command(desk)
 
@@ -76,6 +78,9 @@ def incident(**fields: Any) -> dict[str, Any]:
     return {**started, "firstSignalAt": AT, "measures": {}, "cohort": "gathering", **fields}
 
 
+MET = {name: {"at": AT} for name in ("own-draft", "gdpr-authority", "uk-ico")}
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -88,6 +93,7 @@ def incident(**fields: Any) -> dict[str, Any]:
             "tell_regulator ny-authorities",
         ),
         ({"affected": {}, "cohort": "frozen"}, "close_incident"),
+        ({"affected": None, "cohort": "frozen", "met": MET}, "confirm_incident again"),
         (
             {"affected": {}, "cohort": "frozen", "measures": {"freeze-exports": {"undoneAt": None}}},
             "undo freeze-exports, then",

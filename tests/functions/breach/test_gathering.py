@@ -7,12 +7,12 @@ import pytest
 from google.cloud import firestore
 
 import evidence
-from astra import breach_words, holds, tlog
+from astra import breach_words, clocks, holds, tlog
 from astra.platform import Platform
 from local import audit_log
 from tests.colleagues import logged
 from tests.functions.breach.crowd import Crowd
-from tests.functions.breach.desk import THIEF, Desk
+from tests.functions.breach.desk import SAID, THIEF, Desk, refused
 
 SERVICE = "uploads-functions@demo-astra.iam.gserviceaccount.com"
 
@@ -114,6 +114,113 @@ def test_listings_make_it_uncertain_and_honey_is_nobody(desk: Desk, crowd: Crowd
     desk.describe(name)
     text = breach_words.filing(name, desk.incident(name), breach_words.BY_NAME["own-people"], "final").text
     assert "1 reads of the audit log name nobody" in text
+
+
+@pytest.mark.parametrize("why", ["no hands", "a listing", "all erased"])
+def test_evidence_that_names_nobody_is_no_evidence_of_nobody(desk: Desk, crowd: Crowd, at: datetime, why: str) -> None:
+    gone, old, new = crowd.come(1)[0], crowd.come(2, jurisdiction="DE"), crowd.come(1)[0]
+    desk.db.document(f"users/{new}").update({"createdAt": desk.clock() + timedelta(days=1)})
+    if why == "all erased":
+        desk.happened(reading(at, gone))
+        crowd.leave(gone)
+        desk.db.document(f"users/{gone}").delete()
+    elif why == "a listing":
+        desk.happened(audit_log.listed(at, SERVICE, "users"))
+        desk.db.document(f"users/{gone}").delete()
+    else:
+        desk.db.document(f"users/{gone}").delete()
+    name = desk.report()
+    hands = [] if why == "no hands" else [SERVICE.replace("demo-astra", str(desk.platform.app.project_id))]
+    desk.confirm(name, serviceAccounts=hands)
+    with refused("being counted"):
+        desk.confirm(name)
+    desk.gather(name)
+    incident = desk.incident(name)
+    assert (incident["affected"], incident["cohort"]) == (None, "frozen")
+    assert "gdpr-authority" in {one.clock.name for one in clocks.running(incident)}
+    desk.describe(name)
+    with refused("who is affected"):
+        desk.close(name, false_alarm=False)
+    with refused("not known who is affected"):
+        desk.approve(name, desk.ada)
+    if why == "no hands":
+        text = breach_words.filing(name, incident | {"said": SAID}, breach_words.BY_NAME["own-people"], "initial").text
+        assert "not known whose hands" in text
+    with refused("no later"):
+        desk.confirm(name, occurredFrom=(desk.clock() - timedelta(hours=1)).isoformat())
+    earlier = (incident["occurredFrom"] - timedelta(days=2)).isoformat()
+    with refused("everybodys"):
+        desk.confirm(name, everybodys=["log"])
+    desk.confirm(name, everybodys=["account"], occurredFrom=earlier, awareAt=incident["awareAt"].isoformat())
+    desk.gather(name)
+    again = desk.incident(name)
+    assert again["affected"] == {"DE": 2}
+    assert again["exposed"] == ["account"]
+    assert again["serviceAccounts"] == hands
+    assert again["numbers"]["people"] == 2 + (why == "all erased")
+    assert set(desk.rows(name)) == set(old)
+    assert not any(uid in str(again) + str(desk.job(name)) for uid in crowd.uids)
+    desk.send(name, crowd)
+    assert desk.told(name) == sorted(old)
+
+
+def test_counted_again_it_is_more_and_nothing_counts_twice(
+    desk: Desk, crowd: Crowd, at: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gathering  # noqa: PLC0415
+
+    monkeypatch.setattr(gathering, "_PEOPLE", 2)
+    first, second, *others = crowd.come(5)
+    other = "retention-functions@demo-astra.iam.gserviceaccount.com"
+    desk.happened(reading(at, first), reading(at, first), reading(at, second, who=other))
+    name = confirmed(desk)
+    desk.gather(name)
+    assert desk.incident(name)["numbers"]["people"] == 1
+    project = str(desk.platform.app.project_id)
+    desk.confirm(
+        name,
+        awareAt=desk.incident(name)["awareAt"].isoformat(),
+        occurredFrom=desk.incident(name)["occurredFrom"].isoformat(),
+        serviceAccounts=[other.replace("demo-astra", project)],
+    )
+    desk.gather(name)
+    assert desk.incident(name)["affected"] == {"unknown": 2}
+    assert desk.incident(name)["numbers"] | {"gone": 0} == {
+        "people": 2,
+        "sealed": 0,
+        "gone": 0,
+        "unnamed": 0,
+        "records": 3,
+    }
+    assert {uid: row["entries"] for uid, row in desk.rows(name).items()} == {
+        first: {"profile": 2},
+        second: {"profile": 1},
+    }
+    desk.confirm(
+        name,
+        awareAt=desk.incident(name)["awareAt"].isoformat(),
+        occurredFrom=desk.incident(name)["occurredFrom"].isoformat(),
+        everybodys=["profile"],
+    )
+    desk.gather(name)
+    assert desk.incident(name)["affected"] == {"unknown": 5}
+    assert set(desk.rows(name)) == {first, second, *others}
+    desk.describe(name)
+    desk.send(name, crowd)
+    with refused("counted or told"):
+        desk.confirm(name)
+
+
+def test_whoever_did_it_is_found_though_entries_have_nanoseconds(desk: Desk, crowd: Crowd, at: datetime) -> None:
+    [uid] = crowd.come(1)
+    touch = reading(at, uid, who=THIEF)
+    desk.happened({**touch, "timestamp": f"{at:%Y-%m-%dT%H:%M:%S}.{at:%f}789Z"})
+    name = desk.report()
+    signal = {"at": at, "insertId": touch["insertId"], "what": "profile", "severity": 1}
+    desk.db.document(f"incidents/{name}").update({"signals": {"s1": signal}})
+    desk.confirm(name)
+    desk.gather(name)
+    assert desk.incident(name)["affected"] == {"unknown": 1}
 
 
 def test_addresses_and_passwords_that_got_out_are_everybodys(desk: Desk, crowd: Crowd, at: datetime) -> None:
