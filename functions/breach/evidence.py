@@ -20,12 +20,13 @@ from astra.honey import is_honey
 from astra.platform import Platform
 from astra.settings import BreachSettings
 from google_api import session
-from signals import LogEntry
+from signals import AuditLog, LogEntry
 
 _PAGE: Final = 1000
 _TIMEOUT: Final = 60
 _KEY_SERVICE: Final = "cloudkms.googleapis.com"
-_OF_PEOPLE: Final = {"firestore.googleapis.com", "storage.googleapis.com", "identitytoolkit.googleapis.com"}
+_FIRESTORE: Final = "firestore.googleapis.com"
+_OF_PEOPLE: Final = {_FIRESTORE, "storage.googleapis.com", "identitytoolkit.googleapis.com"}
 _TICK: Final = timedelta(milliseconds=1)
 """Entries have nanoseconds, and what is kept of them has not: a moment is asked for as the time from it on."""
 
@@ -38,6 +39,8 @@ class Findings:
     """How often which entries of the data map, by account id."""
     unnamed: int = 0
     """Reads that name nobody: of listings and exports the log does not say whose data was in them."""
+    unnamed_keys: int = 0
+    """Those of them that may have been of everybody's keys."""
     decrypts: int = 0
     blind: bool = False
     """Nobody knows whose hands it was, so that nothing could be asked."""
@@ -96,12 +99,22 @@ def findings(platform: Platform[BreachSettings], entries: Iterable[LogEntry]) ->
             found.decrypts += audit.methodName == "Decrypt"
             continue
         named = audit.places
-        found.unnamed += not named and audit.serviceName in _OF_PEOPLE
+        if not named and audit.serviceName in _OF_PEOPLE:
+            found.unnamed += 1
+            found.unnamed_keys += _may_be_keys(audit)
         for store, path in named:
             person = _person(store, path)
             if person and not is_honey(platform.pseudonyms, person[1]) and ACCOUNT_ID.fullmatch(person[1]):
                 found.touched.setdefault(person[1], Counter())[person[0]] += 1
     return found
+
+
+def _may_be_keys(audit: AuditLog) -> bool:
+    """Whether it is of the database that has the keys; what does not say of which it is may be."""
+    request = audit.request or {}
+    said = (audit.resourceName, *(request.get(name) for name in ("parent", "database", "name")))
+    of = [f"{one}/" for one in said if isinstance(one, str) and "/databases/" in one]
+    return audit.serviceName == _FIRESTORE and (not of or any("/databases/vault/" in one for one in of))
 
 
 def _person(store: Store, path: str) -> tuple[str, str] | None:

@@ -130,7 +130,9 @@ class Gathering:
             counts = self._note_all(transaction, job, [(uid, found.touched[uid]) for uid in page], read)
             if not whole:
                 return {"counts": dict(counts), "offset": job["offset"] + _PEOPLE}
-            counts.update(unnamed=found.unnamed, decrypts=found.decrypts, blind=found.blind)
+            counts.update(
+                unnamed=found.unnamed, unnamedKeys=found.unnamed_keys, decrypts=found.decrypts, blind=found.blind
+            )
             ended = {} if following else {"step": "all"}
             return {"counts": dict(counts), "offset": 0, "token": following, **ended}
 
@@ -219,12 +221,16 @@ class Gathering:
         def write(transaction: firestore.Transaction, read: Snapshots) -> Changes:
             incident: dict[str, Any] = read[0].to_dict() or {}
             affected, sealed, exposed = Counter(job["affected"]), Counter(job["sealed"]), set(job["exposed"])
-            with_keys = incident["keysExposed"] or bool(job["counts"].get("decrypts"))
+            counts = Counter(job["counts"])
+            with_keys = bool(incident["keysExposed"] or counts["decrypts"])
+            # Of a listing of keys nobody knows whose were in it: then it is everybody's.
+            all_keys = bool(incident["keysExposed"] or counts["unnamedKeys"])
             for row in read[1:]:
                 if not row.exists:
                     continue  # erased meanwhile
                 taken = set(row.get("entries"))
-                shut = {name for name in taken if name in _SEALED_BY and not (with_keys and _SEALED_BY[name] & taken)}
+                keys = (_KEYS if all_keys else taken) if with_keys else frozenset()
+                shut = {name for name in taken if name in _SEALED_BY and not _SEALED_BY[name] & keys}
                 open_ = sorted(taken - shut - _KEYS)
                 if incident["credentialsExposed"]:
                     open_ = sorted({*open_, "account"})

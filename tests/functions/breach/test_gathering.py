@@ -1,6 +1,7 @@
 """Who is affected, by the evidence: their data, their keys, their jurisdiction; and nobody else."""
 
-from datetime import datetime, timedelta
+import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ import evidence
 from astra import breach_words, clocks, holds, tlog
 from astra.platform import Platform
 from local import audit_log
+from signals import decode
 from tests.colleagues import logged
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.desk import SAID, THIEF, Desk, refused
 
+AT = datetime(2026, 3, 4, 3, 0, 7, tzinfo=UTC)
 SERVICE = "uploads-functions@demo-astra.iam.gserviceaccount.com"
 
 
@@ -67,7 +70,7 @@ def test_affected_is_who_the_log_names_by_jurisdiction(desk: Desk, crowd: Crowd,
         (True, False, False, []),
         (True, True, False, ["sealed-images"]),
         (True, False, True, ["sealed-images"]),
-        (False, False, True, []),
+        (False, False, True, ["sealed-images"]),
     ],
 )
 def test_what_stayed_sealed_is_told_apart(
@@ -86,6 +89,34 @@ def test_what_stayed_sealed_is_told_apart(
     assert row["sealed"] == ([] if opened else ["sealed-images"])
     assert incident["affected"] == ({"GB": 1} if opened else {})
     assert incident["numbers"]["sealed"] == (0 if opened else 1)
+
+
+@pytest.mark.parametrize(
+    ("database", "decrypts", "opened"), [("vault", True, True), ("vault", False, False), ("(default)", True, False)]
+)
+def test_keys_that_were_listed_may_be_everybodys(
+    desk: Desk, crowd: Crowd, at: datetime, database: str, decrypts: bool, opened: bool
+) -> None:
+    [uid] = crowd.come(1)
+    desk.happened(
+        audit_log.object_read(at, SERVICE, f"images/{uid}/ring-0001"),
+        audit_log.listed(at, SERVICE, "keys", database),
+        *([audit_log.decrypted(at, SERVICE)] if decrypts else []),
+    )
+    name = confirmed(desk)
+    desk.gather(name)
+    assert desk.rows(name)[uid]["opened"] == (["sealed-images"] if opened else [])
+
+
+def test_an_export_of_the_keys_is_of_everybodys() -> None:
+    method = "google.firestore.admin.v1.FirestoreAdmin.ExportDocuments"
+
+    def keys(resource: str) -> int:
+        entry = audit_log.activity(AT, SERVICE, "firestore.googleapis.com", method, resource)
+        return evidence.findings(None, [decode(json.dumps(entry))]).unnamed_keys  # type: ignore[arg-type]
+
+    assert [keys(f"projects/p/databases/{one}") for one in ("vault", "(default)", "vault-2")] == [1, 0, 0]
+    assert keys("projects/p") == 1, "it may be"
 
 
 def test_whoever_did_it_is_found_by_the_signal_and_kept_nowhere(desk: Desk, crowd: Crowd, at: datetime) -> None:
