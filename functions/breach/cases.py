@@ -53,9 +53,15 @@ def _open(platform: Platform[BreachSettings], signals: list[Signal]) -> str:
         stored, before = fetch(db, today, yesterday, transaction=transaction)
         if not stored.exists and before.exists and before.get("state") != State.CLOSED:
             stored = before
+        graver = stored.exists and severity < stored.get("severity")
+        people = [] if stored.exists and not graver else incidents.called(platform, now, transaction)
+        title = f"Severity {int(severity)}: {first.detector.value.replace('-', ' ')}"
+        text = f"Case {stored.id}, seen at {iso(first.at)}. {_HINT}"
         if stored.exists:
-            return stored.id, _add(transaction, stored, rows, severity, now)
-        people = incidents.called(platform, now, transaction)
+            calls = _add(transaction, stored, rows, severity, now)
+            notice = f"incident-{stored.id}-{int(severity)}"
+            incidents.tell_staff(transaction, platform, people, notice, title, text, now)
+            return stored.id, calls
         fields = {
             "detector": first.detector.value,
             "about": first.about,
@@ -68,8 +74,6 @@ def _open(platform: Platform[BreachSettings], signals: list[Signal]) -> str:
         transaction.create(today, incidents.opened(**fields))
         record = {"incident": today.id, "detector": first.detector.value, "severity": int(severity)}
         tlog.append(transaction, db, tlog.Entry(tlog.Action.INCIDENT_OPENED, record, now))
-        title = f"Severity {int(severity)}: {first.detector.value.replace('-', ' ')}"
-        text = f"Case {today.id}, seen at {iso(first.at)}. {_HINT}"
         incidents.tell_staff(transaction, platform, people, f"incident-{today.id}", title, text, now)
         return today.id, True
 
@@ -96,13 +100,16 @@ def _add(
     severity: Severity,
     now: datetime,
 ) -> bool:
-    """Add what is new. Answers whether that calls staff anew: it is graver, or came after the case was closed."""
+    """Add what is new; a count that has become graver takes the place of what it was. Answers whether that calls staff
+    anew: it is graver, or came after the case was closed."""
     case: dict[str, Any] = stored.to_dict() or {}
-    new = {name: row for name, row in rows.items() if name not in case["signals"]}
-    room = MOST_SIGNALS - len(case["signals"])
-    if not new:
+    known = case["signals"]
+    risen = {name: row for name, row in rows.items() if name in known and row["severity"] < known[name]["severity"]}
+    new = {name: row for name, row in rows.items() if name not in known}
+    if not new and not risen:
         return False
-    changes: dict[str, Any] = {f"signals.{name}": row for name, row in list(new.items())[:room]}
+    kept = risen | dict(list(new.items())[: MOST_SIGNALS - len(known)])
+    changes: dict[str, Any] = {f"signals.{name}": row for name, row in kept.items()}
     changes["lastSignalAt"] = now
     graver = severity < case["severity"]
     again = case["state"] == State.CLOSED and any(row["at"] > case["closedAt"] for row in new.values())

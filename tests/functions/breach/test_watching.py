@@ -109,6 +109,24 @@ def test_a_person_who_reads_of_many_is_seen_though_each_entry_comes_twice(platfo
     assert case["about"] == platform.pseudonyms.of_principal(THIEF)
 
 
+def test_what_becomes_graver_gets_somebody_up_once_more(platform: Platform[Any], team: Team, stack: Stack) -> None:
+    security, at = team.hire(Role.SECURITY), platform.clock().replace(minute=5)
+    before = len(stack.mail.messages)
+
+    def read(first: int, last: int) -> None:
+        for number in range(first, last):  # as Pub/Sub delivers them: each by itself
+            watch(platform, audit_log.wire(audit_log.read(at, THIEF, f"users/u{number}")))
+
+    read(0, 60)
+    assert found(platform)[Detector.READS]["severity"] == 2
+    read(60, 70)
+    case = found(platform)[Detector.READS]
+    [signal] = case["signals"].values()
+    assert (case["severity"], signal["severity"], signal["count"]) == (1, 1, 61)
+    assert len(stack.mail.messages) - before == 2
+    assert sorted(notice["title"][:10] for notice in security.notices()) == ["Severity 1", "Severity 2"]
+
+
 def ordinary(platform: Platform[Any], start: datetime, days: int) -> None:
     """What the service does in `days` days, hour by hour: people, functions, schedules, support, deployments."""
     dice, deployer = random.Random(11), platform.settings.deployers[0]
