@@ -11,6 +11,8 @@ from typing import Any, Final
 _COUNTER = itertools.count()
 PROJECT: Final = "demo-astra"
 ADDRESS: Final = "203.0.113.77"
+AGENT: Final = "service-123456789012@firebase-rules.iam.gserviceaccount.com"
+"""Who acts for everybody who uses our application."""
 DOCUMENTS: Final = f"projects/{PROJECT}/databases/(default)/documents"
 KEYS: Final = f"projects/{PROJECT}/databases/vault/documents"
 
@@ -80,6 +82,23 @@ def listed(at: datetime, who: str, collection: str, database: str = "(default)")
     request = {"parent": f"{root}/documents", "collectionId": collection, "pageSize": 100}
     method = "google.firestore.v1.Firestore.ListDocuments"
     return audited(at, who, "firestore.googleapis.com", method, root, request=request)
+
+
+def listened(at: datetime, uid: str, *paths: str, query: str = "", **more: Any) -> dict[str, Any]:
+    """A web client listens to documents, or to a query's: an agent of Firebase's rules acts for whoever uses it."""
+    root = f"projects/{PROJECT}/databases/(default)"
+    target: dict[str, Any] = {"documents": {"documents": [f"{DOCUMENTS}/{path}" for path in paths]}}
+    if query:
+        target = {"query": {"parent": DOCUMENTS, "structuredQuery": {"from": [{"collectionId": query}]}}}
+    request = {"database": root, "addTarget": {**target, "targetId": 2}}
+    method = "google.firestore.v1.Firestore.Listen"
+    entry = audited(at, AGENT, "firestore.googleapis.com", method, root, request=request, **more)
+    token = {"iss": f"https://securetoken.google.com/{PROJECT}", "aud": PROJECT, "sub": uid, "user_id": uid}
+    entry["protoPayload"]["authenticationInfo"] = {
+        "principalEmail": AGENT,
+        "thirdPartyPrincipal": {"payload": token},
+    }
+    return entry
 
 
 def committed(

@@ -1,7 +1,7 @@
 """A stand-in for two of Google's interfaces that have no emulators: Cloud Logging, and the keys of service accounts.
 
 What is written (`entries:write`) can be listed, and goes to the topic `audit-logs` as the sink of a real project sends
-it. Of the query language it knows what this repository asks in: comparisons joined by AND.
+it. Of the query language it knows what this repository asks in: comparisons joined by AND, and in brackets by OR.
 
 https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries
 """
@@ -92,11 +92,16 @@ def _exact(text: str) -> tuple[datetime, str]:
 
 def _parsed(asked: str) -> Callable[[dict[str, Any]], bool]:
     """What an entry must be. Raises Problem for what is beyond the part of the language that is known here."""
-    terms = [_TERM.fullmatch(term.strip()) for term in re.split(r"\sAND\s", asked)]
-    if not all(terms):
-        raise Problem(400, "Bad Request", "The filter is not of the known kind")
-    known = [(term[1], term[2], [_unquoted(text) for text in _TEXT.findall(term[3])]) for term in terms if term]
-    return lambda entry: all(_holds(entry, *term) for term in known)
+    known = [[*_TERM.finditer(term)] for term in re.split(r"\sAND\s", asked)]
+    for term, either in zip(re.split(r"\sAND\s", asked), known, strict=True):
+        joined = " OR ".join(one[0] for one in either)
+        if not either or term.strip() not in (either[0][0], f"({joined})"):
+            raise Problem(400, "Bad Request", "The filter is not of the known kind")
+    return lambda entry: all(any(_of_term(entry, one) for one in either) for either in known)
+
+
+def _of_term(entry: dict[str, Any], term: re.Match[str]) -> bool:
+    return _holds(entry, term[1], term[2], [_unquoted(text) for text in _TEXT.findall(term[3])])
 
 
 def _unquoted(text: str) -> str:

@@ -50,8 +50,8 @@ def honey(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[Signal]:
     for store, path in audit.places:
         # Accounts have one of the first two parts of a path, wherever the data map puts them.
         if any(is_honey(watch.names, part) for part in path.split("/", 2)[:2]):
-            who = principal_of(audit, watch.names)
-            if store is Store.VAULT and who in watch.deployers and watch.is_deploying():
+            who, deployer = principal_of(audit, watch.names), audit.authenticationInfo.principalEmail
+            if store is Store.VAULT and deployer in watch.deployers and watch.is_deploying():
                 return
             what = name_of(store, path)
             yield Signal(Detector.HONEY, Severity.GETS_SOMEBODY_UP, who, entry.timestamp, entry.insertId, what)

@@ -20,7 +20,7 @@ from astra.honey import is_honey
 from astra.platform import Platform
 from astra.settings import BreachSettings
 from google_api import session
-from signals import AuditLog, LogEntry
+from signals import AuditLog, LogEntry, is_agent
 
 _PAGE: Final = 1000
 _TIMEOUT: Final = 60
@@ -52,31 +52,39 @@ class Trail:
     def __init__(self, platform: Platform[BreachSettings], incident: dict[str, Any]) -> None:
         self._platform, self._incident = platform, incident
         self._url = f"{str(platform.settings.logging_url).rstrip('/')}/v2/entries:list"
-        self._who: list[str] | None = None
+        self._who: str | None = None
 
     def page(self, token: str) -> tuple[Findings, str]:
         """The findings of a page, and the token of the next; empty after the last. Raises requests.RequestException."""
-        who = self._who = self._who if self._who is not None else self._principals()
+        who = self._who = self._who if self._who is not None else self._named()
         if not who:
             return Findings(blind=True), ""
-        named = " OR ".join(_quoted(one) for one in who)
         since, until = self._incident["occurredFrom"], self._incident["occurredUntil"]
         asked = (
             f'logName:"cloudaudit.googleapis.com" AND timestamp>="{_exact(since)}" AND timestamp<="{_exact(until)}" '
-            f"AND protoPayload.authenticationInfo.principalEmail=({named})"
+            f"AND ({who})"
         )
         entries, following = self._ask(asked, token, _PAGE)
         return findings(self._platform, entries), following
 
-    def _principals(self) -> list[str]:
-        """Whose hands it was: as the case knows them, or as the entries of its signals name them."""
-        found = set(self._incident["serviceAccounts"])
+    def _named(self) -> str:
+        """Whose hands it was, as the log is asked for them: as the case knows them, or as the entries of its signals
+        name them. An agent's hands are everybody's: then it is the person whom it acted for."""
+        found, people = set(self._incident["serviceAccounts"]), set[str]()
         rows = self._incident["signals"].values()
         for at, name in sorted({(row["at"], row["insertId"]) for row in rows if row["insertId"]}):
             moment = f'timestamp>="{_exact(at)}" AND timestamp<"{_exact(at + _TICK)}"'
             entries, _ = self._ask(f"insertId={_quoted(name)} AND {moment}", "", 10)
-            found |= {entry.protoPayload.authenticationInfo.principalEmail for entry in entries if entry.protoPayload}
-        return sorted(found - {""})
+            who = [entry.protoPayload.authenticationInfo for entry in entries if entry.protoPayload]
+            found |= {one.principalEmail for one in who if not one.person}
+            people |= {one.person for one in who}
+        found = {one for one in found if not is_agent(one)}
+        named = {"principalEmail": found - {""}, "thirdPartyPrincipal.payload.sub": people - {""}}
+        return " OR ".join(
+            f"protoPayload.authenticationInfo.{field_}=({' OR '.join(map(_quoted, sorted(these)))})"
+            for field_, these in named.items()
+            if these
+        )
 
     def _ask(self, asked: str, token: str, most: int) -> tuple[list[LogEntry], str]:
         project = f"projects/{self._platform.app.project_id}"

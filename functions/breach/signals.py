@@ -28,10 +28,19 @@ class _Part(BaseModel):
 
 
 class Authentication(_Part):
-    """Who: an address or, of callers from outside Google Cloud, a subject."""
+    """Who: an address or, of callers from outside Google Cloud, a subject. Of who uses our application it is an agent
+    of Firebase's rules, the same for everybody, and the person is the third party, as their token says."""
 
     principalEmail: str = ""
     principalSubject: str = ""
+    thirdPartyPrincipal: dict[str, Any] | None = None
+
+    @property
+    def person(self) -> str:
+        """The account id of who uses our application; empty for all others."""
+        token = (self.thirdPartyPrincipal or {}).get("payload")
+        person = token.get("sub") if isinstance(token, dict) else None
+        return person if isinstance(person, str) else ""
 
 
 class Status(_Part):
@@ -149,10 +158,17 @@ def is_service(principal: str) -> bool:
 
 def principal_of(audit: AuditLog, names: Pseudonyms) -> str:
     """Who did it, as may be kept."""
+    if person := audit.authenticationInfo.person:
+        return names.of_uid(person)
     who = audit.authenticationInfo.principalEmail or audit.authenticationInfo.principalSubject
     if not who or is_service(who):
         return who or "unknown"
     return names.of_principal(who)
+
+
+def is_agent(principal: str) -> bool:
+    """Whether it acts for everybody who uses our application."""
+    return principal.endswith("@firebase-rules.iam.gserviceaccount.com")
 
 
 _FIRESTORE: Final = "firestore.googleapis.com"
@@ -171,6 +187,8 @@ def _places(audit: AuditLog) -> list[Place]:
     if audit.serviceName != _FIRESTORE:
         return []
     named: list[Any] = [audit.resourceName, request.get("name"), *(request.get("documents") or ())]
+    target = (request.get("addTarget") or {}).get("documents") or {}  # of who listens
+    named += target.get("documents") or ()
     named += (audit.metadata or {}).get("keys") or ()
     named += [_written(write) for write in request.get("writes") or ()]
     documents = [_document(name) for name in named if isinstance(name, str)]

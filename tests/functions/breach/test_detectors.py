@@ -40,6 +40,7 @@ SAMPLES = [
     audit_log.key_created(AT, THIEF),
     audit_log.policy_set(AT, THIEF, without_audit=True),
     audit_log.sign_in(AT, refused=True),
+    audit_log.listened(AT, "ada", "users/ada"),
 ]
 
 
@@ -85,6 +86,11 @@ def test_an_entry_names_its_documents_and_objects() -> None:
     assert named(audit_log.committed(AT, THIEF, sets=["users/a"])) == [(Store.FIRESTORE, "users/a")]
     assert named(audit_log.object_read(AT, THIEF, "images/a/b%20c")) == [(Store.STORAGE, "images/a/b c")]
     assert named(audit_log.listed(AT, THIEF, "users")) == []
+    assert named(audit_log.listened(AT, "a", "users/a", "users/b")) == [
+        (Store.FIRESTORE, "users/a"),
+        (Store.FIRESTORE, "users/b"),
+    ]
+    assert named(audit_log.listened(AT, "a", query="images")) == []
 
 
 @pytest.mark.parametrize(
@@ -99,6 +105,7 @@ def test_an_entry_names_its_documents_and_objects() -> None:
         audit_log.object_deleted(AT, THIEF, f"thumbs/{HONEY}/ring-0001"),
         audit_log.committed(AT, FUNCTION, sets=[f"users/{HONEY}"]),
         audit_log.own(AT, "honey.touched"),
+        audit_log.listened(AT, "a", f"users/{HONEY}"),
     ],
 )
 def test_honey_is_seen_wherever_it_is_touched_by_whomever(entry: dict[str, Any]) -> None:
@@ -115,6 +122,15 @@ def test_honey_is_seen_wherever_it_is_touched_by_whomever(entry: dict[str, Any])
 )
 def test_listings_backups_and_others_are_no_touch(entry: dict[str, Any]) -> None:
     assert seen(entry) == []
+
+
+def test_who_uses_the_application_is_the_person_and_not_the_agent() -> None:
+    for code in (0, 7):
+        entry = audit_log.listened(AT, "ada", "users/bob", code=code)
+        [mark] = marks(decode(json.dumps(entry)), WATCH)
+        assert mark.about == NAMES.of_uid("ada")
+    [signal] = instant(decode(json.dumps(audit_log.listened(AT, "ada", f"users/{HONEY}"))), WATCH)
+    assert signal.about == NAMES.of_uid("ada")
 
 
 def test_another_project_has_other_honey() -> None:

@@ -132,6 +132,23 @@ def test_whoever_did_it_is_found_by_the_signal_and_kept_nowhere(desk: Desk, crow
     assert THIEF not in str(desk.incident(name)) + str(desk.job(name))
 
 
+def test_of_who_uses_the_application_only_their_own_doing_is_asked_for(desk: Desk, crowd: Crowd, at: datetime) -> None:
+    thief, first, second, other = crowd.come(4)
+    touch = audit_log.listened(at, thief, f"users/{first}")
+    desk.happened(
+        touch,
+        audit_log.listened(at, thief, f"users/{second}"),
+        audit_log.listened(at, other, f"users/{other}"),
+    )
+    name = desk.report()
+    signal = {"at": at, "insertId": touch["insertId"], "what": "profile", "severity": 1}
+    desk.db.document(f"incidents/{name}").update({"signals": {"s1": signal}})
+    desk.confirm(name, serviceAccounts=[audit_log.AGENT])
+    desk.gather(name)
+    assert set(desk.rows(name)) == {first, second}
+    assert thief not in str(desk.incident(name)) + str(desk.job(name))
+
+
 def test_listings_make_it_uncertain_and_honey_is_nobody(desk: Desk, crowd: Crowd, at: datetime) -> None:
     from astra import honey  # noqa: PLC0415
 

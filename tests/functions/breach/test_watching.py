@@ -141,7 +141,8 @@ def ordinary(platform: Platform[Any], start: datetime, days: int) -> None:
             entries.append(audit_log.decrypted(at, SERVICES["uploads"]))
             entries.append(audit_log.own(at, "image.opened", actor=platform.pseudonyms.of_uid(uid), bytes=9))
             entries.append(audit_log.sign_in(at, refused=dice.random() < 0.1))
-            entries.append(audit_log.read(at, uid, f"users/{uid}", code=7 if dice.random() < 0.02 else 0))
+            entries.append(audit_log.listened(at, uid, f"users/{uid}", code=7 if dice.random() < 0.02 else 0))
+            entries.append(audit_log.listened(at, uid, query="images"))
         if at.hour == 9 and at.weekday() < 5:  # support looks at the night's tickets
             entries += [audit_log.read(at, "support@example.com", f"users/{uid}") for uid in dice.sample(people, 12)]
         if at.hour == 3:  # sweep, erasures, a backup, a rotation
