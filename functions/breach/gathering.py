@@ -2,7 +2,7 @@
 
     incidents/{id}/work/cohort          a job (see `jobs`): step, token, offset, counts
     users/{uid}/exposures/{incident}    {incident, entries: {name: times}, jurisdiction, createdAt, opened, sealed,
-                                         round, sorting, enlisting}: the last two name the incident while that is still to do
+                                         round, sorting, enlisting}: the last two name the incident while that is due
     exposed/{pseudonym}.{incident}      {incident, at, round}: of whoever is erased, that they were affected
 
     gather   goes through the audit log, and notes for each person which of their data was touched
