@@ -76,12 +76,14 @@ def read(at: datetime, who: str, *paths: str, database: str = "(default)", **mor
     return audited(at, who, "firestore.googleapis.com", method, root, request=request, metadata=metadata, **more)
 
 
-def listed(at: datetime, who: str, collection: str, database: str = "(default)") -> dict[str, Any]:
+def listed(
+    at: datetime, who: str, collection: str, database: str = "(default)", *, items: int = 100, **more: Any
+) -> dict[str, Any]:
     """A collection gone through: whose documents were in it the log does not say."""
     root = f"projects/{PROJECT}/databases/{database}"
     request = {"parent": f"{root}/documents", "collectionId": collection, "pageSize": 100}
-    method = "google.firestore.v1.Firestore.ListDocuments"
-    return audited(at, who, "firestore.googleapis.com", method, root, request=request)
+    method, answered = "google.firestore.v1.Firestore.ListDocuments", {"numResponseItems": str(items)}
+    return audited(at, who, "firestore.googleapis.com", method, root, request=request, **answered, **more)
 
 
 def listened(at: datetime, uid: str, *paths: str, query: str = "", **more: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What has to be counted: who does far more than they ever did.
 
-A count is of different elements (people read of, documents deleted, entries) in an hour, and is kept as a HyperLogLog:
+A count is of different elements (people read of, documents listed or deleted, entries) in an hour, and is kept as a HyperLogLog:
 an entry that is delivered twice changes nothing, whichever comes first, and a count is never larger for it. Counted is
 the hour in which something happened. What a count is held against is what the same principal did in its busiest hours
 of two weeks, so that a spike does not become ordinary by lasting, nor a busy service a suspect.
@@ -38,13 +38,16 @@ _WHOLE_EXPORTS: Final = {
     "google.firestore.admin.v1.FirestoreAdmin.ExportDocuments",
     "google.cloud.identitytoolkit.v1.AccountManagementService.DownloadAccount",
 }
-"""A backup is made by a schedule of the platform's own, under no name: who exports everything by hand is one."""
+"""A backup is made by a schedule of the platform's own, under no name: who exports everything by hand is a thief, or a
+deployer who has announced it."""
 _COMMITS: Final = {"google.firestore.v1.Firestore.Commit", "google.firestore.v1.Firestore.BatchWrite"}
 _SIGN_IN: Final = "google.cloud.identitytoolkit.v1.AuthenticationService.SignIn"
 _REFUSED: Final = (7, 16)  # PERMISSION_DENIED, UNAUTHENTICATED
 _ALL: Final = "everybody"
 _WHOLE: Final = "whole "
 _LOUD: Final = 3
+_MOST_LISTED: Final = 10_000
+"""As many as one listing counts for: more would say nothing more."""
 PAST: Final = timedelta(days=15)
 
 
@@ -82,6 +85,13 @@ def _of_audit(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[tuple[
     if audit.status.code in _REFUSED:
         yield Detector.DENIALS, who, entry.insertId
     elif not audit.status.code and audit.methodName in _COUNTED:
+        if audit.methodName in READS and not audit.places:
+            # Of whom, the log does not say. Each element has the entry's name: delivered twice, it adds nothing.
+            for number in range(min(audit.numResponseItems, _MOST_LISTED)):
+                yield Detector.LISTINGS, who, f"{entry.insertId} {number}"
+        if audit.methodName in _WHOLE_EXPORTS and audit.authenticationInfo.principalEmail in watch.deployers:
+            if watch.is_deploying():
+                return
         detector, elements = _COUNTED[audit.methodName]
         for element in elements(audit, entry.insertId):
             yield detector, who, element
@@ -128,6 +138,8 @@ def floor(detector: Detector, about: str, thresholds: Thresholds) -> int:
     match detector:
         case Detector.READS:
             return thresholds.service_reads if is_service(about) else thresholds.staff_reads
+        case Detector.LISTINGS:
+            return thresholds.service_listings if is_service(about) else thresholds.staff_listings
         case Detector.DECRYPTS:
             return thresholds.decrypts if is_service(about) else thresholds.images_opened
         case Detector.EXPORTS:
@@ -161,7 +173,6 @@ def judge(mark: Mark, count: int, past: Mapping[int, int], thresholds: Threshold
     if count <= limit and not is_whole(mark):
         return None
     grave = mark.detector not in (Detector.STUFFING, Detector.DENIALS)
-    wholesale = is_whole(mark) and mark.detector is Detector.DELETIONS
     loud = grave and limit and count > _LOUD * limit
-    severity = Severity.GETS_SOMEBODY_UP if loud or wholesale else Severity.TODAY
+    severity = Severity.GETS_SOMEBODY_UP if loud or is_whole(mark) else Severity.TODAY
     return Signal(mark.detector, severity, mark.about, mark.at, mark.insert_id, count=count, threshold=limit)

@@ -57,6 +57,8 @@ class AuditLog(_Part):
     resourceName: str = ""
     authenticationInfo: Authentication = Authentication()
     status: Status = Status()
+    numResponseItems: int = 0
+    """How many a listing or a query has answered."""
     request: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
     serviceData: dict[str, Any] | None = None
@@ -101,6 +103,7 @@ class Detector(enum.StrEnum):
 
     HONEY = "honey-touched"
     READS = "reads-far-above-baseline"
+    LISTINGS = "listings-far-above-baseline"
     DECRYPTS = "decrypt-spike"
     EXPORTS = "export-spike"
     DELETIONS = "mass-deletion"

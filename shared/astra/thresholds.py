@@ -15,6 +15,11 @@ class Thresholds(BaseModel):
     """Different people that a service account reads of in an hour before it has any past."""
     staff_reads: int = 20
     """Different people that a person reads of in an hour: support looks at one ticket at a time."""
+    service_listings: int = 20_000
+    """Documents that a service account is answered in an hour, by listings and queries, before it has any past: as
+    many as a sweep or a campaign goes through. With more people than that, it is to be raised."""
+    staff_listings: int = 1000
+    """Documents that a person is answered in an hour, by listings and queries: a screen shows some dozens at a time."""
     decrypts: int = 2000
     """Uses of the key service in an hour: user keys are kept unwrapped for a minute, so that a user costs few."""
     exports: int = 25

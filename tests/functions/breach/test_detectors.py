@@ -41,6 +41,7 @@ SAMPLES = [
     audit_log.policy_set(AT, THIEF, without_audit=True),
     audit_log.sign_in(AT, refused=True),
     audit_log.listened(AT, "ada", "users/ada"),
+    audit_log.listed(AT, FUNCTION, "users"),
 ]
 
 
@@ -212,6 +213,19 @@ def test_what_is_counted_is_people_and_things_and_not_entries() -> None:
     assert counted(audit_log.own(AT, "policy.accepted")) == []
 
 
+def test_what_a_listing_answers_is_counted_and_twice_is_once() -> None:
+    entry = audit_log.listed(AT, THIEF, "users", items=300)
+    assert counted(entry) == counted(entry)
+    assert len({element for detector, element in counted(entry) if detector is Detector.LISTINGS}) == 300
+    assert counted(audit_log.listed(AT, THIEF, "users", items=300, code=5)) == []
+    assert judged(1000, {}, NAMES.of_principal(THIEF), Detector.LISTINGS) is None
+    assert judged(1001, {}, NAMES.of_principal(THIEF), Detector.LISTINGS)
+    assert judged(20_000, {}, FUNCTION, Detector.LISTINGS) is None
+    loud = judged(60_001, {}, FUNCTION, Detector.LISTINGS)
+    assert loud
+    assert loud.severity is Severity.GETS_SOMEBODY_UP
+
+
 def judged(count: int, past: dict[int, int], who: str = FUNCTION, detector: Detector = Detector.READS) -> Signal | None:
     return judge(Mark(detector, who, NOW, "x", AT, "n"), count, past, Thresholds())
 
@@ -238,6 +252,12 @@ def test_one_wholesale_act_is_one_too_many() -> None:
     found = judge(mark, 1, {}, Thresholds())
     assert found
     assert found.detector is Detector.EXPORTS
+    assert found.severity is Severity.GETS_SOMEBODY_UP
+    deployer = decode(
+        json.dumps(audit_log.activity(AT, "deploy@p.gserviceaccount.com", "firestore.googleapis.com", method))
+    )
+    assert list(marks(deployer, WATCH)) == []
+    assert len(list(marks(deployer, dataclasses.replace(WATCH, is_deploying=lambda: False)))) == 1
     gone = "google.firestore.admin.v1.FirestoreAdmin.DeleteDatabase"
     [mark] = marks(decode(json.dumps(audit_log.activity(AT, THIEF, "firestore.googleapis.com", gone))), WATCH)
     found = judge(mark, 1, {}, Thresholds())

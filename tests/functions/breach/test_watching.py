@@ -109,6 +109,16 @@ def test_a_person_who_reads_of_many_is_seen_though_each_entry_comes_twice(platfo
     assert case["about"] == platform.pseudonyms.of_principal(THIEF)
 
 
+def test_who_dumps_a_collection_is_seen_though_it_names_nobody(platform: Platform[Any]) -> None:
+    at, uploads = platform.clock().replace(minute=5), SERVICES["uploads"]
+    dump = [audit_log.listed(at, uploads, "users", items=300) for _ in range(60)]
+    for _ in range(2):
+        assert watch(platform, audit_log.wire(*dump)) == []
+    dump = [audit_log.listed(at, uploads, "users", items=300) for _ in range(20)]
+    assert watch(platform, audit_log.wire(*dump))
+    assert set(found(platform)) == {Detector.LISTINGS}
+
+
 def test_what_becomes_graver_gets_somebody_up_once_more(platform: Platform[Any], team: Team, stack: Stack) -> None:
     security, at = team.hire(Role.SECURITY), platform.clock().replace(minute=5)
     before = len(stack.mail.messages)
@@ -134,7 +144,7 @@ def ordinary(platform: Platform[Any], start: datetime, days: int) -> None:
     for hour in range(24 * days):
         at = start + timedelta(hours=hour)
         evening, weekend = 1 + 2 * (at.hour in range(17, 23)), 1 + (at.weekday() > 4)
-        entries = [audit_log.listed(at, SERVICES["erasure"], "users")]
+        entries = [audit_log.listed(at, SERVICES["erasure"], "users", items=300) for _ in range(10)]
         for uid in dice.sample(people, 12 * evening * weekend):
             entries.append(audit_log.read(at, SERVICES["uploads"], f"users/{uid}", f"users/{uid}/images/ring-0001"))
             entries.append(audit_log.object_read(at, SERVICES["uploads"], f"images/{uid}/ring-0001"))
