@@ -143,11 +143,14 @@ def key_created(at: datetime, who: str) -> dict[str, Any]:
     return activity(at, who, "iam.googleapis.com", "google.iam.admin.v1.CreateServiceAccountKey", account)
 
 
-def policy_set(at: datetime, who: str, *, without_audit: bool = False) -> dict[str, Any]:
+def policy_set(at: datetime, who: str, *, without_audit: bool = False, exempting: str = "") -> dict[str, Any]:
     """Who may do what, changed."""
     delta: dict[str, Any] = {
         "bindingDeltas": [{"action": "ADD", "role": "roles/owner", "member": "user:x@example.com"}]
     }
+    if exempting:
+        change = {"action": "ADD", "service": "allServices", "logType": "DATA_READ", "exemptedMember": exempting}
+        delta = {"auditConfigDeltas": [change]}
     if without_audit:
         delta = {"auditConfigDeltas": [{"action": "REMOVE", "service": "allServices", "logType": "DATA_READ"}]}
     data = {"@type": "type.googleapis.com/google.iam.v1.logging.AuditData", "policyDelta": delta}

@@ -5,7 +5,7 @@ Each says why an ordinary day does not set it off. That is tested: thirty days o
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from astra import log
 from astra.claims import name_of
@@ -66,12 +66,18 @@ def key_created(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[Sign
 
 
 def audit_off(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[Signal]:
-    """The audit log was cut off: its sink, bucket or exclusions were changed, or a policy lost its audit settings.
+    """The audit log was cut off: its sink, bucket or exclusions were changed, a policy lost its audit settings, or
+    exempts somebody from them.
     Made once by hand, before there is a sink; a deployment changes none of it."""
     deltas = ((audit.serviceData or {}).get("policyDelta") or {}).get("auditConfigDeltas") or ()
-    removed = any(isinstance(delta, dict) and delta.get("action") == "REMOVE" for delta in deltas)
-    if (audit.methodName in _LOGGING_OFF or removed) and not audit.status.code:
+    less = any(_is_less(delta) for delta in deltas if isinstance(delta, dict))
+    if (audit.methodName in _LOGGING_OFF or less) and not audit.status.code:
         yield _of(Detector.AUDIT_OFF, Severity.GETS_SOMEBODY_UP, audit, entry, watch)
+
+
+def _is_less(delta: dict[str, Any]) -> bool:
+    """Whether with this change less is logged: to exempt one member less is more."""
+    return delta.get("action") == ("ADD" if delta.get("exemptedMember") else "REMOVE")
 
 
 def change(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[Signal]:

@@ -83,8 +83,14 @@ class LogEntry(_Part):
 
     insertId: str
     timestamp: datetime
+    logName: str = ""
     protoPayload: AuditLog | None = None
     jsonPayload: OwnLine | None = None
+
+    @property
+    def is_of_access(self) -> bool:
+        """Whether it is of the log of who reads what, which goes on as long as anybody uses the service."""
+        return self.logName.endswith("%2Fdata_access")
 
 
 Place: TypeAlias = tuple[Store, str]

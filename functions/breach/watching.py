@@ -37,7 +37,7 @@ def watch(platform: Platform[BreachSettings], messages: Sequence[bytes]) -> list
     opened = cases.open_all(platform, found)
     marks = [mark for entry in entries for mark in counting.marks(entry, seen)]
     try:
-        counted = _count(platform, marks)
+        counted = _count(platform, marks, heard=any(entry.is_of_access for entry in entries))
     except redis.RedisError as error:
         log.failure(log.Event.WATCH_DOWN, error, severity=logging.CRITICAL)
         raise
@@ -52,20 +52,22 @@ def _entries(messages: Sequence[bytes]) -> Iterable[LogEntry]:
             log.failure(log.Event.WATCH_UNREADABLE, error)
 
 
-def _count(platform: Platform[BreachSettings], marks: list[Mark]) -> list[Signal]:
-    """Add the marks to their counts. Answers what these say now."""
+def _count(platform: Platform[BreachSettings], marks: list[Mark], *, heard: bool) -> list[Signal]:
+    """Add the marks to their counts. Answers what these say now. Our own lines and administrators' acts come though
+    the log of who reads what is cut off: they are not `heard`."""
     client, thresholds = platform.redis, platform.settings.thresholds
     groups: dict[tuple[Detector, str, int], list[Mark]] = {}
     for mark in marks:
         groups.setdefault(mark[:3], []).append(mark)
     pipe = client.pipeline(transaction=False)
-    pipe.set(HEARD, int(platform.clock().timestamp()))
     for (detector, about, hour), group in groups.items():
         key = f"watch:{detector}:{about}:{hour}"
         pipe.pfadd(key, *{mark.element for mark in group})
         pipe.pfcount(key)
         pipe.expire(key, _KEPT)
-    counts = pipe.execute()[2::3]
+    if heard:
+        pipe.set(HEARD, int(platform.clock().timestamp()))
+    counts = pipe.execute()[1::3]
     latest = (next((mark for mark in group if counting.is_whole(mark)), group[-1]) for group in groups.values())
     busy = [
         (mark, count) for mark, count in zip(latest, counts, strict=True) if counting.is_busy(mark, count, thresholds)

@@ -145,6 +145,8 @@ def test_a_key_and_a_cut_off_log_get_somebody_up() -> None:
     loud = Severity.GETS_SOMEBODY_UP
     assert seen(audit_log.key_created(AT, THIEF)) == [(Detector.KEY_CREATED, loud)]
     assert seen(audit_log.policy_set(AT, THIEF, without_audit=True))[0] == (Detector.AUDIT_OFF, loud)
+    exempt = audit_log.policy_set(AT, THIEF, exempting=f"user:{THIEF}")
+    assert seen(exempt)[0] == (Detector.AUDIT_OFF, loud)
     for verb in ("DeleteSink", "UpdateSink", "CreateExclusion"):
         method = f"google.logging.v2.ConfigServiceV2.{verb}"
         assert seen(audit_log.activity(AT, THIEF, "logging.googleapis.com", method)) == [(Detector.AUDIT_OFF, loud)]
