@@ -1,8 +1,8 @@
 """What has to be counted: who does far more than they ever did.
 
-A count is of different elements (people read of, documents listed or deleted, entries) in an hour, and is kept as a HyperLogLog:
-an entry that is delivered twice changes nothing, whichever comes first, and a count is never larger for it. Counted is
-the hour in which something happened. What a count is held against is what the same principal did in its busiest hours
+A count is of different elements (people read of, documents listed or deleted, entries) in an hour, and is kept as a
+HyperLogLog: an entry that is delivered twice changes nothing, whichever comes first, and a count is never larger for
+it. Counted is the hour in which something happened. What a count is held against is what the same principal did in its busiest hours
 of two weeks, so that a spike does not become ordinary by lasting, nor a busy service a suspect.
 
     watch:{detector}:{about}:{hour}    the elements, for three hours after they were last added to
@@ -89,12 +89,15 @@ def _of_audit(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[tuple[
             # Of whom, the log does not say. Each element has the entry's name: delivered twice, it adds nothing.
             for number in range(min(audit.numResponseItems, _MOST_LISTED)):
                 yield Detector.LISTINGS, who, f"{entry.insertId} {number}"
-        if audit.methodName in _WHOLE_EXPORTS and audit.authenticationInfo.principalEmail in watch.deployers:
-            if watch.is_deploying():
-                return
+        if audit.methodName in _WHOLE_EXPORTS and _is_announced(audit, watch):
+            return
         detector, elements = _COUNTED[audit.methodName]
         for element in elements(audit, entry.insertId):
             yield detector, who, element
+
+
+def _is_announced(audit: AuditLog, watch: Watch) -> bool:
+    return audit.authenticationInfo.principalEmail in watch.deployers and watch.is_deploying()
 
 
 def _people(audit: AuditLog, _name: str) -> Iterator[str]:
@@ -135,21 +138,16 @@ _COUNTED: Final[Mapping[str, tuple[Detector, Callable[[AuditLog, str], Iterator[
 
 def floor(detector: Detector, about: str, thresholds: Thresholds) -> int:
     """Up to how much somebody without a past is ordinary."""
-    match detector:
-        case Detector.READS:
-            return thresholds.service_reads if is_service(about) else thresholds.staff_reads
-        case Detector.LISTINGS:
-            return thresholds.service_listings if is_service(about) else thresholds.staff_listings
-        case Detector.DECRYPTS:
-            return thresholds.decrypts if is_service(about) else thresholds.images_opened
-        case Detector.EXPORTS:
-            return thresholds.exports if about == _ALL else 0
-        case Detector.DENIALS:
-            return thresholds.denials
-        case Detector.STUFFING:
-            return thresholds.refused_sign_ins
-        case _:
-            return thresholds.deletions
+    service = is_service(about)
+    floors = {
+        Detector.READS: thresholds.service_reads if service else thresholds.staff_reads,
+        Detector.LISTINGS: thresholds.service_listings if service else thresholds.staff_listings,
+        Detector.DECRYPTS: thresholds.decrypts if service else thresholds.images_opened,
+        Detector.EXPORTS: thresholds.exports if about == _ALL else 0,
+        Detector.DENIALS: thresholds.denials,
+        Detector.STUFFING: thresholds.refused_sign_ins,
+    }
+    return floors.get(detector, thresholds.deletions)
 
 
 def is_whole(mark: Mark) -> bool:
