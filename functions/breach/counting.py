@@ -2,8 +2,8 @@
 
 A count is of different elements (people read of, documents listed or deleted, entries) in an hour, and is kept as a
 HyperLogLog: an entry that is delivered twice changes nothing, whichever comes first, and a count is never larger for
-it. Counted is the hour in which something happened. What a count is held against is what the same principal did in its busiest hours
-of two weeks, so that a spike does not become ordinary by lasting, nor a busy service a suspect.
+it. Counted is the hour in which something happened. What a count is held against is what the same principal did in its
+busiest hours of two weeks, so that a spike does not become ordinary by lasting, nor a busy service a suspect.
 
     watch:{detector}:{about}:{hour}    the elements, for three hours after they were last added to
     watch:past:{detector}:{about}      busy hours and their counts, for fifteen days
