@@ -77,7 +77,7 @@ def read(at: datetime, who: str, *paths: str, database: str = "(default)", **mor
 
 
 def listed(
-    at: datetime, who: str, collection: str, database: str = "(default)", *, items: int = 100, **more: Any
+    at: datetime, who: str, collection: str, database: str = "(default)", *, items: int = 3, **more: Any
 ) -> dict[str, Any]:
     """A collection gone through: whose documents were in it the log does not say."""
     root = f"projects/{PROJECT}/databases/{database}"

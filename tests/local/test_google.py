@@ -43,7 +43,14 @@ def test_what_was_written_is_listed_by_what_it_says_and_in_order(google: GoogleS
     who = "protoPayload.authenticationInfo.principalEmail"
     assert names(listed(google, f'{who}=("b@x" OR "q\\"\\\\@x")')) == ["n1", "n9"]
     assert names(listed(google, 'insertId="n5" AND timestamp="2026-03-04T03:05:00Z"')) == ["n5"]
+    assert names(listed(google, f'logName:"cloudaudit" AND ({who}=("a@x") OR insertId=("n9"))')) == ["n5", "n9"]
+    exact = {**entries[0], "insertId": "exact", "timestamp": "2026-03-04T03:06:00.000000789Z"}
+    google.entries.append(exact)
+    assert names(listed(google, 'insertId="exact" AND timestamp="2026-03-04T03:06:00Z"')) == []
+    since, until = '"2026-03-04T03:06:00Z"', '"2026-03-04T03:06:00.001Z"'
+    assert names(listed(google, f"timestamp>={since} AND timestamp<{until}")) == ["exact"]
     assert names(listed(google, 'logName:"elsewhere"')) == []
+    assert listed(google, 'logName:"x" OR logName:"y"').status_code == 400
     assert listed(google, "severity>ERROR").status_code == 400
 
 
