@@ -145,7 +145,9 @@ class Gathering:
         if touched := Counter(incident.get("everybodys") or ()):
             users = self._db.collection("users")
             query = users.order_by("__name__").select(["createdAt"]).limit(_PEOPLE + 1)
-            query = query.start_at({"__name__": users.document(job["token"])}) if job["token"] else query
+            if job["token"]:
+                start = firestore.FieldFilter("__name__", ">=", users.document(job["token"]))
+                query = query.where(filter=start)
             profiles = {profile.id: profile for profile in query.stream()}
         most, cursor = cut(list(profiles), _PEOPLE)
         names, until = self._platform.pseudonyms, incident["occurredUntil"]

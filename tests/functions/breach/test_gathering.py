@@ -297,6 +297,7 @@ def test_the_erased_are_counted_and_the_held_are_told(desk: Desk, crowd: Crowd, 
     job = desk.job(name)
     assert job["step"] == "gather"
     one_page(desk, name)
+    one_page(desk, name)
     assert desk.job(name)["step"] == "sort"
     desk.db.document(f"users/{meanwhile}/exposures/{name}").delete()  # as the erasure of its person does
     desk.gather(name)
