@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +16,6 @@ from local.stack import Stack
 
 _MEMBERS = 100_000
 _BATCH = 400
-_THREADS = 4
 _OPERATIONS = 3
 _LETTERS, _KILLS = 1_000, 20
 _ALPHABET = string.digits + string.ascii_letters
@@ -96,16 +94,15 @@ def announce(platform: Any, *channels: str) -> None:
 
 
 def work(platform: Any) -> None:
-    """What one instance does that serves as many tasks at a time as it has threads, until there is nothing to do."""
+    """What tasks do, one after another, until there is nothing to do."""
     import fanout  # noqa: PLC0415
     from bench.letters import Hints  # noqa: PLC0415
 
     queue: Any = Hints()
-    with ThreadPoolExecutor(_THREADS) as instance:
-        while fanout.tick(platform, queue):
-            due, queue.jobs = dict.fromkeys(queue.jobs), []
-            for done in [instance.submit(fanout.notify, platform, queue, job, timedelta(hours=1)) for job in due]:
-                done.result()
+    while fanout.tick(platform, queue):
+        due, queue.jobs = dict.fromkeys(queue.jobs), []
+        for job in due:
+            fanout.notify(platform, queue, job, timedelta(hours=1))
 
 
 def in_app() -> Iterator[str]:
