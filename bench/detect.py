@@ -66,7 +66,7 @@ def measure() -> Iterator[str]:
         share = messages if size > 1 else messages[: _ENTRIES // 10]
         batches = [share[first : first + size] for first in range(0, len(share), size)]
         bare, ours = best(
-            lambda share=share: [decode(message) for message in share],
+            lambda batches=batches: [[decode(message) for message in batch] and None for batch in batches],
             lambda batches=batches: [watch(platform, batch) for batch in batches],
         )
         rate, base = len(share) / ours, len(share) / bare

@@ -9,7 +9,7 @@ of two weeks, so that a spike does not become ordinary by lasting, nor a busy se
     watch:past:{detector}:{about}      busy hours and their counts, for fifteen days
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -48,15 +48,18 @@ _LOUD: Final = 3
 PAST: Final = timedelta(days=15)
 
 
-def marks(entry: LogEntry, watch: Watch) -> Iterator[Mark]:
+def marks(entry: LogEntry, watch: Watch) -> Iterable[Mark]:
     """What this entry adds to which counts."""
+    at, name = entry.timestamp, entry.insertId
     if (audit := entry.protoPayload) is not None:
-        for detector, about, element in _of_audit(audit, entry, watch):
-            yield Mark(detector, about, hour_of(entry.timestamp), element, entry.timestamp, entry.insertId)
-    elif (line := entry.jsonPayload) is not None and line.event in _OWN:
-        detector, everybodys = _OWN[line.event]
-        about = _ALL if everybodys else line.actor or _ALL
-        yield Mark(detector, about, hour_of(entry.timestamp), entry.insertId, entry.timestamp, entry.insertId)
+        counted = _COUNTED.get(audit.methodName)
+        if counted is None and not audit.status.code:
+            return ()
+        return [Mark(one[0], one[1], hour_of(at), one[2], at, name) for one in _of_audit(audit, entry, watch)]
+    if (line := entry.jsonPayload) is None or line.event not in _OWN:
+        return ()
+    detector, everybodys = _OWN[line.event]
+    return (Mark(detector, _ALL if everybodys else line.actor or _ALL, hour_of(at), name, at, name),)
 
 
 _OWN: Final[Mapping[str, tuple[Detector, bool]]] = {

@@ -3,7 +3,7 @@
 Each says why an ordinary day does not set it off. That is tested: thirty days of what the service does.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -100,16 +100,18 @@ def own(line_event: str, entry: LogEntry) -> Iterator[Signal]:
         yield Signal(Detector.PROCESSOR_MAIL, Severity.TODAY, line.processor or "a processor", at, name)
 
 
-_OF_AUDIT: Final = (honey, key_created, audit_off, change)
+_ACTS: Final = _KEY_CREATED | _LOGGING_OFF | _CHANGES
 
 
-def instant(entry: LogEntry, watch: Watch) -> Iterator[Signal]:
-    """Everything that this entry shows by itself."""
+def instant(entry: LogEntry, watch: Watch) -> Iterable[Signal]:
+    """Everything that this entry shows by itself. Almost none shows anything, nor is looked at closely."""
     if (audit := entry.protoPayload) is not None:
-        for detector in _OF_AUDIT:
-            yield from detector(audit, entry, watch)
-    elif entry.jsonPayload is not None:
-        yield from own(entry.jsonPayload.event, entry)
+        found = [*honey(audit, entry, watch)] if audit.places else []
+        if audit.methodName in _ACTS or audit.serviceData:
+            for detector in (key_created, audit_off, change):
+                found += detector(audit, entry, watch)
+        return found
+    return own(entry.jsonPayload.event, entry) if entry.jsonPayload is not None else ()
 
 
 def _of(detector: Detector, severity: Severity, audit: AuditLog, entry: LogEntry, watch: Watch) -> Signal:

@@ -55,12 +55,13 @@ def _entries(messages: Sequence[bytes]) -> Iterable[LogEntry]:
 def _count(platform: Platform[BreachSettings], marks: list[Mark]) -> list[Signal]:
     """Add the marks to their counts. Answers what these say now."""
     client, thresholds = platform.redis, platform.settings.thresholds
-    groups: dict[str, list[Mark]] = {}
+    groups: dict[tuple[Detector, str, int], list[Mark]] = {}
     for mark in marks:
-        groups.setdefault(f"watch:{mark.detector}:{mark.about}:{mark.hour}", []).append(mark)
+        groups.setdefault(mark[:3], []).append(mark)
     pipe = client.pipeline(transaction=False)
     pipe.set(HEARD, int(platform.clock().timestamp()))
-    for key, group in groups.items():
+    for (detector, about, hour), group in groups.items():
+        key = f"watch:{detector}:{about}:{hour}"
         pipe.pfadd(key, *{mark.element for mark in group})
         pipe.pfcount(key)
         pipe.expire(key, _KEPT)

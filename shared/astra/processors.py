@@ -93,6 +93,12 @@ ELSEWHERE: Final[tuple[Elsewhere, ...]] = (
         libraries=("smtplib",),
     ),
     Elsewhere(
+        what="the application itself",
+        why="a letter names its address; no code of ours calls it",
+        hosts=("www.usebez.ai",),
+        settings=("receipt_url",),
+    ),
+    Elsewhere(
         what="AWS KMS and the log's witness",
         why="wrapped random keys where ASTRA_KMS_URI asks for it, and hashes: nothing that is anybody's. AWS KMS is "
         "told account ids as context: whoever turns it on names AWS in the policy and lists it above first",

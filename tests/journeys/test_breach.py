@@ -76,7 +76,7 @@ def test_from_a_touched_honey_image_to_two_mailboxes(
     query = platform.db.collection(incidents.INCIDENTS).where(filter=firestore.FieldFilter("about", "==", about))
     case = wait_for("a case", lambda: next(iter(query.stream()), None))
     assert (case.get("severity"), case.get("state")) == (1, "suspected")
-    assert any(sam.email in letter.recipients for letter in stack.mail.messages)
+    wait_for("the letter to who is on call", lambda: stack.mail.last_to(sam.email, "honey"))
 
     now = datetime.now(UTC)
     times = {"awareAt": now, "occurredFrom": at - timedelta(hours=1), "occurredUntil": now}

@@ -25,7 +25,18 @@ SOURCES = [
 LISTED = [*PROCESSORS, *ELSEWHERE]
 #: Libraries that call nobody by themselves; httpx and smtplib call what they are told, which the code must then name.
 SILENT = {
-    *("cachetools", "cryptography", "flask", "google_crc32c", "gunicorn", "httpx", "jinja2", "PIL", "pillow_heif"),
+    *(
+        "cachetools",
+        "cryptography",
+        "flask",
+        "google_crc32c",
+        "gunicorn",
+        "httpx",
+        "jinja2",
+        "jwt",
+        "PIL",
+        "pillow_heif",
+    ),
     *("pydantic", "pydantic_settings", "requests", "rfc8785", "rich", "ua_parser", "werkzeug"),
 }
 #: URLs with a host that is not written there, and why each is nobody else's.
