@@ -8,16 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from local.paths import ROOT
 from local.stack import Stack
 
-_MEMBERS = 100_000
+_MEMBERS, _WARM, _ROUNDS = 100_000, 20_000, 2
 _BATCH = 400
-_THREADS = 4
 _OPERATIONS = 3
 _LETTERS, _KILLS = 1_000, 20
 _ALPHABET = string.digits + string.ascii_letters
@@ -96,33 +95,38 @@ def announce(platform: Any, *channels: str) -> None:
 
 
 def work(platform: Any) -> None:
-    """What one instance does that serves as many tasks at a time as it has threads, until there is nothing to do."""
+    """What tasks do, one after another, until there is nothing to do."""
     import fanout  # noqa: PLC0415
     from bench.letters import Hints  # noqa: PLC0415
 
     queue: Any = Hints()
-    with ThreadPoolExecutor(_THREADS) as instance:
-        while fanout.tick(platform, queue):
-            due, queue.jobs = dict.fromkeys(queue.jobs), []
-            for done in [instance.submit(fanout.notify, platform, queue, job, timedelta(hours=1)) for job in due]:
-                done.result()
+    while fanout.tick(platform, queue):
+        due, queue.jobs = dict.fromkeys(queue.jobs), []
+        for job in due:
+            fanout.notify(platform, queue, job, timedelta(hours=1))
 
 
 def in_app() -> Iterator[str]:
-    """Notices in the application."""
+    """Notices in the application: the best of each, taken in turn, after a round that warms both up."""
     from bench.wire import Meter  # noqa: PLC0415
 
-    meter, at, elsewhere = Meter(), platform(), platform()
-    for over in (at, elsewhere):
-        uids = plant(over.db, _MEMBERS, over.clock())
-    base = _MEMBERS / seconds(lambda: bare(elsewhere.db, uids, elsewhere.clock()))
-    announce(at)
-    before = meter.reads + meter.writes
-    rate = _MEMBERS / seconds(lambda: work(at))
-    each = (meter.reads + meter.writes - before) / _MEMBERS
-    done = at.db.document(f"campaigns/{_NAME}").get().to_dict()
-    assert (done["state"], done["counts"]) == ("complete", {"told": _MEMBERS, "gone": 0}), done
-    yield f"campaign-in-app-100k: {rate:.0f} members/s (baseline {base:.0f} documents/s bare, ratio {rate / base:.2f})"
+    meter, ours, base, operations = Meter(), [], [], 0
+    for members in (_WARM, *[_MEMBERS] * _ROUNDS):
+        at = platform()
+        base.append(members / seconds(partial(bare, at.db, plant(at.db, members, at.clock()), at.clock())))
+        at = platform()
+        plant(at.db, members, at.clock())
+        announce(at)
+        before = meter.reads + meter.writes
+        ours.append(members / seconds(partial(work, at)))
+        operations = meter.reads + meter.writes - before
+        done = at.db.document(f"campaigns/{_NAME}").get().to_dict()
+        assert (done["state"], done["counts"]) == ("complete", {"told": members, "gone": 0}), done
+    rate, bare_rate, each = max(ours[1:]), max(base[1:]), operations / _MEMBERS
+    yield (
+        f"campaign-in-app-100k: {rate:.0f} members/s"
+        f" (baseline {bare_rate:.0f} documents/s bare, ratio {rate / bare_rate:.2f})"
+    )
     yield (
         f"campaign-operations: {each:.3f} Firestore operations a member"
         f" (baseline {_OPERATIONS} at most, ratio {each / _OPERATIONS:.2f})"

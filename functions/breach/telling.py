@@ -22,12 +22,13 @@ from astra.platform import Platform
 from astra.settings import Settings
 from members import Everybody, Listed, Member, Members
 
-_PAGE: Final = 1_000
+_PAGE: Final = 4_000
+"""Members, at most: whatever is read for a page is read for all of them."""
 _OF_TWO: Final = 400
 """Members of a page that writes more than a notice for each."""
-_BYTES: Final = 4 * 1024 * 1024
-"""Of a page's notices with their index entries: less than half of what a transaction may weigh."""
-_ENTRIES: Final = 1_500
+_BYTES: Final = 6 * 1024 * 1024
+"""Of a page's notices, each with its path and its index entries: a transaction may weigh 10 MiB."""
+_AROUND: Final = 1_100
 _CANARY: Final = 100
 ENDED: Final = {"state": "ended", "nextRunAt": None}
 PARKED: Final = {"nextRunAt": None}
@@ -66,9 +67,7 @@ class Telling:
     def _freeze(self) -> Atomic:
         """Count the cohort: whoever is there by now. Later ones were told when they came; see `campaigns.pending`."""
         fields, now = self._campaign.get().to_dict() or {}, self._platform.clock()
-        members: firestore.Query = self._db.collection("users").where(
-            filter=firestore.FieldFilter("createdAt", "<=", now)
-        )
+        members: firestore.Query = self._db.collection("users").order_by("__name__")
         if fields["audience"] == Audience.LISTED:
             on_list = firestore.FieldFilter("campaign", "==", self._campaign.id)
             members = self._db.collection_group(DELIVERIES).where(filter=on_list)
@@ -189,7 +188,7 @@ def _size(campaign: dict[str, Any]) -> int:
     if campaign["audience"] == Audience.LISTED or Channel.EMAIL in campaign["channels"]:
         return min(_PAGE, _OF_TWO)
     body = letters.render(Kind(campaign["kind"]), campaign["facts"]).notice.body.encode()
-    return min(_PAGE, max(1, _BYTES // (len(body) + _ENTRIES)))
+    return min(_PAGE, max(1, _BYTES // (len(body) + _AROUND)))
 
 
 def _chained(root: str, names: Iterable[str]) -> str:

@@ -29,7 +29,7 @@ LANES: Final = 4
 _MOST_RANGES: Final = 16
 FEW: Final = 2_000
 """So many members need no second job."""
-_RANGE: Final = 50_000
+_RANGE: Final = 100_000
 """So many members a job has, if it can be."""
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """What account ids are made of, at random, in the database's order."""
