@@ -94,10 +94,11 @@ def cancel_transfer(act: Act, form: CancelTransfer) -> Decision:
 
     opened = stored.get("state") == State.OPENED.value
     name = f"{transfers.campaign(form.transfer)}-cancelled"
+    stop = campaigns.stopping(act.transaction, act.db, transfers.campaign(form.transfer))
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
         transaction.update(document, {"state": State.CANCELLED.value, "cancelledAt": act.now})
-        campaigns.tell_newcomers(transaction, act.db, transfers.campaign(form.transfer), None)
+        stop()
         facts = {"recipient": stored.get("recipient"), "opened": "yes" if opened else ""}
         told = Campaign(Kind.TRANSFER_CANCELLED, facts, _CHANNELS)
         campaigns.announce(transaction, act.db, name, told, act.now, approvers, canary=False)

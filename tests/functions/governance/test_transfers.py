@@ -220,6 +220,8 @@ def test_one_person_plans_nothing_and_may_cancel(platform: Platform[Any], board:
     stored = campaigns.reference(platform.db, answer["campaign"]).get()
     assert stored.get("state") == "proposed", "to write to everybody takes two"
     assert campaigns.pending(platform.db, platform.clock()) == []
+    original = campaigns.reference(platform.db, transfers.campaign(name)).get()
+    assert (original.get("state"), original.get("stoppedIn")) == ("stopped", None), "nobody is told any more"
     assert closed(platform, name).reason == "it was cancelled"
     with pytest.raises(HttpsError) as again:
         cancel_transfer(platform, board.cleo.call(CancelTransfer(transfer=name)))
