@@ -62,6 +62,9 @@ class PublishPolicy(Shape):
     effectiveAt: Moment
     material: bool
     summary: Summary
+    canary: bool = False
+    """Whether its notices wait after the first hundredth of people, until two have looked and let them go on: it takes
+    effect no sooner. Only of one that people are told of."""
 
 
 class WithdrawPolicy(Shape):
@@ -80,6 +83,8 @@ def publish_policy(act: Act, form: PublishPolicy) -> Decision:
     _refuse_order(act, form, earlier)
     fields = policy.fields_of(form.version, form.text, form.summary, act.now, form.effectiveAt, material=form.material)
     waits = form.material and collection == policy.PUBLIC
+    if form.canary and not waits:
+        raise _invalid("canary: people are not told of this version")
     if not waits:
         fields |= {"effectiveAt": form.effectiveAt, "state": State.PUBLISHED.value}
     colleagues = [] if collection == policy.PUBLIC else _colleagues(act)
@@ -94,7 +99,7 @@ def publish_policy(act: Act, form: PublishPolicy) -> Decision:
                 _change(act, form),
                 act.now,
                 approvers,
-                canary=False,
+                canary=form.canary,
                 newcomers_until=_UNSETTLED,
             )
         for uid in colleagues:

@@ -28,6 +28,9 @@ class PlanTransfer(Shape):
     plannedAt: Moment
     policyUrl: Annotated[str, StringConstraints(max_length=300, pattern=r"^https://[A-Za-z0-9.-]+(/[!-~]*)?$")]
     summary: Summary
+    canary: bool = False
+    """Whether its notices wait after the first hundredth of people, until two have looked and let them go on: the gate
+    opens no sooner."""
 
 
 class CancelTransfer(Shape):
@@ -67,7 +70,7 @@ def plan_transfer(act: Act, form: PlanTransfer) -> Decision:
             Campaign(Kind.TRANSFER, facts, _CHANNELS),
             act.now,
             approvers,
-            canary=False,
+            canary=form.canary,
             newcomers_until=form.plannedAt,
         )
 

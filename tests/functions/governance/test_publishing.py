@@ -10,7 +10,7 @@ from astra import campaigns, erasure, policy, processors, tlog
 from astra.callables import parse
 from astra.platform import Platform
 from astra.staff import Role
-from campaigning import ResumeCampaign, StopCampaign, resume_campaign, stop_campaign
+from campaigning import After, ResumeCampaign, SendCampaign, StopCampaign, resume_campaign, send_campaign, stop_campaign
 from publishing import PublishPolicy, WithdrawPolicy, campaign_of, publish_policy, take_effect, withdraw_policy
 from reviewing import review
 from tests.announcing import SUMMARY, Board, in_force, publication, stored, tell_everybody, text_of, titles, work
@@ -286,6 +286,22 @@ def test_what_everybody_was_told_stays_complete_when_it_is_withdrawn(platform: P
     board.withdraw(version)
     fields = campaigns.reference(platform.db, campaign_of(version)).get().to_dict() or {}
     assert (fields["state"], fields["newcomersUntil"]) == ("complete", None)
+
+
+def test_with_a_canary_its_notices_wait_for_two_people(platform: Platform[Any], board: Board) -> None:
+    version = board.publish(canary=True)
+    name = campaign_of(version)
+    work(platform, name)
+    campaign = campaigns.reference(platform.db, name)
+    assert (campaign.get().get("state"), campaign.get().get("canary")) == ("waiting", True)
+    board.decide(send_campaign, SendCampaign(name=name, state=After.CANARY))
+    tell_everybody(platform, name)
+    platform.clock.step(days=40)  # type: ignore[attr-defined]
+    take_effect(platform)
+    assert in_force(platform) == version
+    later = (platform.clock() + 60 * DAY).isoformat()
+    quiet = publication(platform, material=False, canary=True, effectiveAt=later)
+    assert "canary" in refusal(platform, board, quiet).message
 
 
 def test_only_the_newest_is_withdrawn_and_only_before_it_takes_effect(platform: Platform[Any], board: Board) -> None:

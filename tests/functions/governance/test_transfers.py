@@ -232,6 +232,15 @@ def test_one_person_plans_nothing_and_may_cancel(platform: Platform[Any], board:
     assert closed(platform, "0" * 16).reason == "there is no such transfer"
 
 
+@pytest.mark.parametrize("canary", [False, True])
+def test_its_notices_wait_for_two_people_if_it_is_planned_so(
+    platform: Platform[Any], board: Board, canary: bool
+) -> None:
+    name = board.decide(plan_transfer, plan(platform, canary=canary))["transfer"]
+    state = campaigns.reference(platform.db, transfers.campaign(name)).get().get("state")
+    assert state == ("canary" if canary else "running")
+
+
 @pytest.mark.parametrize("changed", ["recipient", "plannedAt", "policyUrl"])
 def test_what_the_second_one_changed_is_another_proposal(platform: Platform[Any], board: Board, changed: str) -> None:
     form = plan(platform)
