@@ -60,12 +60,17 @@ class Board:
         self.decide(withdraw_policy, WithdrawPolicy(version=version, reason="It says what we did not mean."))
 
 
+def work(platform: Platform[Any], name: str) -> None:
+    """Let the engine work on what is due of a campaign."""
+    for shard in list(jobs.due(campaigns.reference(platform.db, name).collection(SHARDS), platform.clock())):
+        fanout.notify(platform, Hints(), f"{name}/{shard}", BUDGET)  # type: ignore[arg-type]
+
+
 def tell_everybody(platform: Platform[Any], name: str) -> None:
     """Let the engine work on a campaign until everybody has been told."""
     campaign = campaigns.reference(platform.db, name)
     for _ in range(20):
-        for shard in list(jobs.due(campaign.collection(SHARDS), platform.clock())):
-            fanout.notify(platform, Hints(), f"{name}/{shard}", BUDGET)  # type: ignore[arg-type]
+        work(platform, name)
         if campaigns.completed_at(platform.db, name):
             return
         platform.clock.step(seconds=1)  # type: ignore[attr-defined]

@@ -1,33 +1,16 @@
-"""The letter that says that somebody's erasure has begun, with their receipt.
+"""The deletion waits for the letter that says that somebody's erasure has begun, with their receipt.
 
-It is written down with the erasure itself, and goes out like every other. What it is addressed with is deleted with the
-rest: so the deletion waits for it, but not for long, for it is the lesser promise.
+It is written down with the erasure itself (`erasure.confirm`), and goes out like every other. What it is addressed with
+is deleted with the rest: so the deletion waits for it, but not for long, for it is the lesser promise.
 """
 
-from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
-from google.cloud import firestore
-
-from astra import campaigns, cohorts
-from astra.campaigns import Channel
+from astra import cohorts, erasure
 from astra.entries import Store
 from astra.jobs import Page, Pause
-from astra.notices import Kind
 from astra.platform import Platform
-from astra.pseudonyms import Pseudonym
 from astra.settings import ErasureSettings
-
-NAME: Final = "erasure"
-
-
-def confirm(
-    batch: firestore.WriteBatch, platform: Platform[ErasureSettings], uid: str, subject: Pseudonym, now: datetime
-) -> None:
-    """Have the letter sent, as part of `batch`."""
-    url = str(platform.settings.receipt_url)
-    facts = {"receipt": platform.pseudonyms.receipt(subject), "url": url}
-    campaigns.tell(batch, platform, uid, NAME, Kind.ERASURE, facts, now, (Channel.EMAIL,))
 
 
 def after(platform: Platform[ErasureSettings], page: Page) -> Page:
@@ -46,5 +29,5 @@ def after(platform: Platform[ErasureSettings], page: Page) -> Page:
 
 
 def _is_queued(platform: Platform[ErasureSettings], uid: str) -> bool:
-    row = cohorts.row_of(platform.db, uid, NAME).get(["state"]).to_dict() or {}
+    row = cohorts.row_of(platform.db, uid, erasure.LETTER).get(["state"]).to_dict() or {}
     return row.get("state") == "queued"

@@ -50,7 +50,7 @@ def delete_account(
     subject = platform.pseudonyms.of_uid(caller.uid)
     if not tombstones.reference(platform.db, subject).get().exists:
         _refuse_revoked(platform, caller)
-    letter = partial(confirming.confirm, platform=platform, uid=caller.uid, subject=subject, now=now)
+    letter = partial(erasure.confirm, platform=platform, uid=caller.uid, now=now)
     if erasure.begin(platform, caller.uid, now, letter):
         letters.hint(LETTERS)
         log.write(log.Event.ERASURE_REQUESTED, job=subject)

@@ -84,6 +84,7 @@ def resume_campaign(act: Act, form: ResumeCampaign) -> Decision:
     """Let a campaign go on that was stopped, with what of it is stuck. It takes two people."""
     stored, fields = _read(act, form.name)
     _refuse_unless(fields["state"] == State.STOPPED, "It is not stopped.")
+    _refuse_unless(fields["stoppedIn"] is not None, "It is stopped for good: what it tells of does not come.")
     changes = {"state": fields["stoppedIn"], "stoppedIn": None}
     return _decided(form, _going_on(act, stored, fields, changes), two_people=True)
 

@@ -85,6 +85,8 @@ def remove_child(act: Act, form: RemoveChild) -> Decision:
 
     def erase(transaction: firestore.Transaction, _: list[Pseudonym]) -> None:
         erasure.intend(transaction, act.platform, form.uid, act.now, has_profile=True)
+        # To the account's address, which is a parent's if anybody's: they get the receipt.
+        erasure.confirm(transaction, act.platform, form.uid, act.now)
 
     return _decided(form, erase)
 

@@ -62,6 +62,9 @@ class PublishPolicy(Shape):
     effectiveAt: Moment
     material: bool
     summary: Summary
+    canary: bool = False
+    """Whether its notices wait after the first hundredth of people, until two have looked and let them go on: it takes
+    effect no sooner. Only of one that people are told of."""
 
 
 class WithdrawPolicy(Shape):
@@ -80,6 +83,8 @@ def publish_policy(act: Act, form: PublishPolicy) -> Decision:
     _refuse_order(act, form, earlier)
     fields = policy.fields_of(form.version, form.text, form.summary, act.now, form.effectiveAt, material=form.material)
     waits = form.material and collection == policy.PUBLIC
+    if form.canary and not waits:
+        raise _invalid("canary: people are not told of this version")
     if not waits:
         fields |= {"effectiveAt": form.effectiveAt, "state": State.PUBLISHED.value}
     colleagues = [] if collection == policy.PUBLIC else _colleagues(act)
@@ -94,7 +99,7 @@ def publish_policy(act: Act, form: PublishPolicy) -> Decision:
                 _change(act, form),
                 act.now,
                 approvers,
-                canary=False,
+                canary=form.canary,
                 newcomers_until=_UNSETTLED,
             )
         for uid in colleagues:
@@ -114,7 +119,7 @@ def publish_policy(act: Act, form: PublishPolicy) -> Decision:
 
 @privileged(tlog.Action.POLICY_WITHDRAWN)
 def withdraw_policy(act: Act, form: WithdrawPolicy) -> Decision:
-    """Take an announced version back before it takes effect. Whoever was told of it is told of this."""
+    """Take an announced version back before it takes effect. Nobody else is told of it; of this, everybody."""
     collection = _collection(form.version)
     document = act.db.collection(collection).document(form.version)
     stored = document.get(transaction=act.transaction)
@@ -130,12 +135,13 @@ def withdraw_policy(act: Act, form: WithdrawPolicy) -> Decision:
     ]:
         raise _impossible(f"Version {newer[-1]} goes on from this one: withdraw that one first.")
     announced = version.material and collection == policy.PUBLIC
+    stop = campaigns.stopping(act.transaction, act.db, campaign_of(form.version)) if announced else None
     colleagues = [] if collection == policy.PUBLIC else _colleagues(act)
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
         transaction.update(document, {"state": State.WITHDRAWN.value, "effectiveAt": None, "withdrawnAt": act.now})
-        if announced:
-            campaigns.tell_newcomers(transaction, act.db, campaign_of(form.version), None)
+        if stop:
+            stop()
             told = Campaign(notices.Kind.POLICY_WITHDRAWN, {"version": form.version, "reason": form.reason}, _CHANNELS)
             name = f"{campaign_of(form.version)}-withdrawn"
             campaigns.announce(transaction, act.db, name, told, act.now, approvers, canary=False)
@@ -167,6 +173,7 @@ def _take_effect(transaction: firestore.Transaction, platform: Platform[Settings
     stored = Policy.of(document.get(transaction=transaction))
     complete_at = campaigns.completed_at(db, campaign_of(version), transaction)
     newer = policy.versions(db, policy.PUBLIC, transaction, after=version)
+    stop = campaigns.stopping(transaction, db, campaign_of(version))
     if stored.state is not State.ANNOUNCED or stored.announced_for is None:
         return False
     at = max(stored.announced_for, now)
@@ -186,9 +193,11 @@ def _take_effect(transaction: firestore.Transaction, platform: Platform[Settings
     }
     tlog.append(transaction, db, tlog.Entry(tlog.Action.POLICY_DATED, record, now))
     transaction.update(document, changes)
-    # Until then somebody may be filling in the form who agreed to the version before.
-    until = None if overtaken else at + lives("enrolments")
-    campaigns.tell_newcomers(transaction, db, campaign_of(version), until)
+    if overtaken:
+        stop()
+    else:
+        # Until then somebody may be filling in the form who agreed to the version before.
+        campaigns.tell_newcomers(transaction, db, campaign_of(version), at + lives("enrolments"))
     return True
 
 

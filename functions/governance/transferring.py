@@ -28,6 +28,9 @@ class PlanTransfer(Shape):
     plannedAt: Moment
     policyUrl: Annotated[str, StringConstraints(max_length=300, pattern=r"^https://[A-Za-z0-9.-]+(/[!-~]*)?$")]
     summary: Summary
+    canary: bool = False
+    """Whether its notices wait after the first hundredth of people, until two have looked and let them go on: the gate
+    opens no sooner."""
 
 
 class CancelTransfer(Shape):
@@ -67,7 +70,7 @@ def plan_transfer(act: Act, form: PlanTransfer) -> Decision:
             Campaign(Kind.TRANSFER, facts, _CHANNELS),
             act.now,
             approvers,
-            canary=False,
+            canary=form.canary,
             newcomers_until=form.plannedAt,
         )
 
@@ -94,10 +97,11 @@ def cancel_transfer(act: Act, form: CancelTransfer) -> Decision:
 
     opened = stored.get("state") == State.OPENED.value
     name = f"{transfers.campaign(form.transfer)}-cancelled"
+    stop = campaigns.stopping(act.transaction, act.db, transfers.campaign(form.transfer))
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
         transaction.update(document, {"state": State.CANCELLED.value, "cancelledAt": act.now})
-        campaigns.tell_newcomers(transaction, act.db, transfers.campaign(form.transfer), None)
+        stop()
         facts = {"recipient": stored.get("recipient"), "opened": "yes" if opened else ""}
         told = Campaign(Kind.TRANSFER_CANCELLED, facts, _CHANNELS)
         campaigns.announce(transaction, act.db, name, told, act.now, approvers, canary=False)

@@ -16,7 +16,8 @@ out again, under the same Message-ID.
 
 No account id stands outside its owner's own documents: a cursor is the shortest text between two ids.
 
-    state     proposed → canary → waiting → running → complete, and stopped in between; see State
+    state     proposed → canary → waiting → running → complete, and stopped in between, `stoppedIn` one of these, or for
+              good, in none; see State
     counts    of members, each once: told (in the application), queued (a letter), gone (erased meanwhile); of letters,
               once all are terminal: accepted, delivered, bounced, failed
     root      SHA-256 over the roots of the ranges in their order, each a chain over its members' pseudonyms:
@@ -26,7 +27,7 @@ No account id stands outside its owner's own documents: a cursor is the shortest
 import enum
 import re
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -69,7 +70,7 @@ class State(enum.StrEnum):
     """These were told: two people have to let it go on."""
     RUNNING = "running"
     STOPPED = "stopped"
-    """Nobody is told anything, until two people let it go on."""
+    """Nobody is told anything, until two people let it go on; or ever, if what it tells of does not come."""
     COMPLETE = "complete"
     """Every member was told, or is gone."""
 
@@ -209,9 +210,18 @@ def pending(
     ]
 
 
-def tell_newcomers(batch: firestore.WriteBatch, db: firestore.Client, name: str, until: datetime | None) -> None:
-    """Have who signs up told until then, and nobody any more if it is None, as part of `batch`."""
+def tell_newcomers(batch: firestore.WriteBatch, db: firestore.Client, name: str, until: datetime) -> None:
+    """Have who signs up told until then, as part of `batch`."""
     batch.update(reference(db, name), {"newcomersUntil": until})
+
+
+def stopping(transaction: firestore.Transaction, db: firestore.Client, name: str) -> Callable[[], None]:
+    """Reads how far a campaign is. Answers what stops it for good, in the same transaction: what it tells of does not
+    come. Nobody is told of it from then on, nor who signs up; of one that is complete, only these are left."""
+    stored = reference(db, name).get(["state"], transaction=transaction)
+    for_good = {"state": State.STOPPED.value, "stoppedIn": None}
+    changes = {} if stored.get("state") == State.COMPLETE else for_good
+    return lambda: transaction.update(stored.reference, {"newcomersUntil": None, **changes})
 
 
 def are_two(approvers: Collection[str]) -> bool:

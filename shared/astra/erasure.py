@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any, Final
 from google.api_core.exceptions import AlreadyExists
 from google.cloud import firestore
 
-from astra import jobs, tlog, tombstones
+from astra import campaigns, jobs, tlog, tombstones
+from astra.campaigns import Channel
 from astra.clock import iso
 from astra.documents import fetch
 from astra.entries import ACCOUNT_ID
+from astra.notices import Kind
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
-from astra.settings import Settings
+from astra.settings import ReceiptSettings, Settings
 from astra.transactions import transact
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ JOBS: Final = "erasures"
 FIRST: Final = "freeze"
 HELD: Final = "held"
 """The step of an erasure that has done all it may, and waits for a legal hold to end."""
+LETTER: Final = "erasure"
+"""The name of the letter that confirms one."""
 _SHORT: Final = 10
 
 
@@ -48,11 +52,11 @@ def begin(
     platform: Platform[Settings],
     uid: str,
     now: datetime,
-    confirm: Callable[[firestore.WriteBatch], None] = lambda _: None,
+    letter: Callable[[firestore.WriteBatch], None] = lambda _: None,
 ) -> bool:
     """Write down the intent before anything is deleted: tombstone, job, log and closed profile, all or none of them.
 
-    With them goes what `confirm` adds, for whoever has a profile. Answers whether this call was the one that began it.
+    With them goes what `letter` adds, for whoever has a profile. Answers whether this call was the one that began it.
     """
     db, subject = platform.db, platform.pseudonyms.of_uid(uid)
     job, profile = fetch(db, reference(db, subject), db.collection("users").document(uid))
@@ -62,7 +66,7 @@ def begin(
     batch = db.batch()
     intend(batch, platform, uid, now, has_profile=profile.exists)
     if profile.exists:
-        confirm(batch)
+        letter(batch)
     try:
         batch.commit()
     except AlreadyExists:
@@ -80,6 +84,15 @@ def intend(
     tlog.append(batch, db, _begun(subject, now))
     if has_profile:
         batch.update(db.collection("users").document(uid), {"state": "erasing"})
+
+
+def confirm(batch: firestore.WriteBatch, platform: Platform[ReceiptSettings], uid: str, now: datetime) -> None:
+    """Have the letter sent that says that it has begun, with the receipt, as part of the `batch` of its intent."""
+    facts = {
+        "receipt": platform.pseudonyms.receipt(platform.pseudonyms.of_uid(uid)),
+        "url": str(platform.settings.receipt_url),
+    }
+    campaigns.tell(batch, platform, uid, LETTER, Kind.ERASURE, facts, now, (Channel.EMAIL,))
 
 
 def begin_again(platform: Platform[Settings], uid: str, now: datetime) -> None:

@@ -175,7 +175,9 @@ class Inactive(Round):
                 self._warn(transaction, read, account)
             case Step.ERASE:
                 transaction.update(profile, {FIELD: firestore.DELETE_FIELD})
-                erasure.intend(transaction, self._platform, read.uid, self._platform.clock(), has_profile=True)
+                begun = self._platform.clock()
+                erasure.intend(transaction, self._platform, read.uid, begun, has_profile=True)
+                erasure.confirm(transaction, self._platform, read.uid, begun)
 
     def _warn(self, transaction: firestore.Transaction, read: "_Read", account: Account | None) -> None:
         now, written, noted = self.now(), self._platform.clock(), read.profile[FIELD]

@@ -82,7 +82,13 @@ class MailSettings(RedisSettings):
         return self
 
 
-class InactivitySettings(Settings):
+class ReceiptSettings(Settings):
+    """What it takes to confirm an erasure: where the application shows what a receipt is good for."""
+
+    receipt_url: HttpUrl = HttpUrl("https://www.usebez.ai/receipt")
+
+
+class InactivitySettings(ReceiptSettings):
     """What it takes to know who has not been here for long."""
 
     inactive_days: float = Field(default=730, ge=60)
@@ -127,7 +133,6 @@ class BreachSettings(MailSettings):
     """Where the audit log is asked for evidence; https outside the emulators."""
     iam_url: HttpUrl = HttpUrl("https://iam.googleapis.com")
     """Where keys of service accounts are turned off."""
-
     retry_delay_seconds: int = 30
     """The first delay after a failure; it doubles from there."""
     letters_a_minute: int = 600
@@ -184,7 +189,7 @@ class SealingSettings(RedisSettings):
         return timedelta(seconds=self.unsealed_after_seconds)
 
 
-class ErasureSettings(RedisSettings):
+class ErasureSettings(RedisSettings, ReceiptSettings):
     """What erasure and its certificates need."""
 
     certificate_key: Key
@@ -196,8 +201,6 @@ class ErasureSettings(RedisSettings):
     """The first delay after a failure; it doubles from there."""
     confirmation_wait_seconds: int = 600
     """For this long at most the deletion waits for the letter that says that it was asked for."""
-    receipt_url: HttpUrl = HttpUrl("https://www.usebez.ai/receipt")
-    """Where the application shows what a receipt is good for."""
     roll_call_hours: float = 24
     """How often every place is gone through for data whose owner is gone, and for accounts without a profile."""
     orphan_grace_hours: float = 24
@@ -275,8 +278,8 @@ class LogSettings(Settings):
         return timedelta(seconds=self.retry_delay_seconds)
 
 
-class GovernanceSettings(RedisSettings, LogSettings):
-    """What governance needs: to count requests, to keep the log, and to give people their time."""
+class GovernanceSettings(RedisSettings, ReceiptSettings, LogSettings):
+    """What governance needs: to count requests, to keep the log, and to give people their time and their receipt."""
 
     policy_notice_days: float = 30
     """From the announcement of a policy's material change to the moment at which it takes effect, at least."""

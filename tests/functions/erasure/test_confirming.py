@@ -16,13 +16,13 @@ from tests.functions.erasure.somebody import Somebody
 def asked(ada: Somebody) -> Somebody:
     """Ada, who has asked for her erasure."""
     now = ada.platform.clock()
-    letter = partial(confirming.confirm, platform=ada.platform, uid=ada.uid, subject=ada.subject, now=now)
+    letter = partial(erasure.confirm, platform=ada.platform, uid=ada.uid, now=now)
     assert erasure.begin(ada.platform, ada.uid, now, letter)
     return ada
 
 
 def row(person: Somebody) -> Any:
-    return cohorts.row_of(person.platform.db, person.uid, confirming.NAME)
+    return cohorts.row_of(person.platform.db, person.uid, erasure.LETTER)
 
 
 def work(person: Somebody) -> dict[str, Any]:
@@ -64,9 +64,7 @@ def test_after_a_while_the_deletion_goes_on_without_it(asked: Somebody) -> None:
 
 def test_who_has_no_profile_is_not_written_to(ada: Somebody) -> None:
     ada.platform.db.document(f"users/{ada.uid}").delete()
-    letter = partial(
-        confirming.confirm, platform=ada.platform, uid=ada.uid, subject=ada.subject, now=ada.platform.clock()
-    )
+    letter = partial(erasure.confirm, platform=ada.platform, uid=ada.uid, now=ada.platform.clock())
     assert erasure.begin(ada.platform, ada.uid, ada.platform.clock(), letter)
     assert not row(ada).get().exists
 

@@ -8,7 +8,7 @@ from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
 import accounts
-from astra import erasure, staff, tlog, tombstones
+from astra import cohorts, erasure, staff, tlog, tombstones
 from astra.forms import sha256_of
 from astra.platform import Platform
 from astra.staff import Role
@@ -108,6 +108,8 @@ def test_confirmed_it_is_erased_by_the_ordinary_erasure(platform: Platform[Any],
     assert (job["state"], job["step"], job["uid"]) == ("running", erasure.FIRST, ada.uid)
     assert tombstones.reference(platform.db, ada.subject).get().exists
     assert ada.profile.get().get("state") == "erasing"
+    letter = cohorts.row_of(platform.db, ada.uid, erasure.LETTER).get().to_dict() or {}
+    assert (letter["state"], platform.pseudonyms.request_of(letter["facts"]["receipt"])) == ("queued", ada.subject)
     steps = [
         (entry["record"]["step"], entry["record"]["state"]) for entry in logged(platform, tlog.Action.CHILD_REMOVED)
     ]

@@ -10,9 +10,10 @@ from astra import campaigns, erasure, policy, processors, tlog
 from astra.callables import parse
 from astra.platform import Platform
 from astra.staff import Role
+from campaigning import After, ResumeCampaign, SendCampaign, StopCampaign, resume_campaign, send_campaign, stop_campaign
 from publishing import PublishPolicy, WithdrawPolicy, campaign_of, publish_policy, take_effect, withdraw_policy
 from reviewing import review
-from tests.announcing import SUMMARY, Board, in_force, publication, stored, tell_everybody, text_of, titles
+from tests.announcing import SUMMARY, Board, in_force, publication, stored, tell_everybody, text_of, titles, work
 from tests.colleagues import Team, logged
 from tests.functions.erasure.boundaries import Boundaries, Crash, Mishap, crash
 
@@ -218,7 +219,10 @@ def test_of_two_announced_versions_the_newer_one_stands(
         assert in_force(platform) == versions[1]
         take_effect(platform)
         assert stored(platform, versions[0])["state"] == "superseded", "its notices no longer matter"
-    tell_everybody(platform, campaign_of(versions[order[1]]))
+        work(platform, campaign_of(versions[0]))
+        assert campaigns.reference(platform.db, campaign_of(versions[0])).get().get("state") == "stopped"
+    else:
+        tell_everybody(platform, campaign_of(versions[1]))
     for _ in range(2):
         take_effect(platform)
     assert in_force(platform) == versions[1]
@@ -258,6 +262,46 @@ def test_a_withdrawn_version_never_takes_effect_and_people_are_told(
     assert in_force(platform) == policy.FIRST
     assert "does not change as announced" in " ".join(titles(ada))
     assert refusal(platform, board, form, withdraw_policy).code is FunctionsErrorCode.ALREADY_EXISTS
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_of_a_withdrawn_version_nobody_is_told_any_more(
+    platform: Platform[Any], team: Team, board: Board, stopped: bool
+) -> None:
+    ada, version = team.customer(), board.publish()
+    name = campaign_of(version)
+    if stopped:
+        stop_campaign(platform, board.priya.call(StopCampaign(name=name)))
+    board.withdraw(version)
+    work(platform, name)
+    assert campaigns.reference(platform.db, name).get().get("state") == "stopped"
+    assert "for good" in refusal(platform, board, ResumeCampaign(name=name), resume_campaign).message
+    tell_everybody(platform, f"{name}-withdrawn")
+    assert ["does not change" in title for title in titles(ada)] == [True]
+
+
+def test_what_everybody_was_told_stays_complete_when_it_is_withdrawn(platform: Platform[Any], board: Board) -> None:
+    version = board.publish()
+    tell_everybody(platform, campaign_of(version))
+    board.withdraw(version)
+    fields = campaigns.reference(platform.db, campaign_of(version)).get().to_dict() or {}
+    assert (fields["state"], fields["newcomersUntil"]) == ("complete", None)
+
+
+def test_with_a_canary_its_notices_wait_for_two_people(platform: Platform[Any], board: Board) -> None:
+    version = board.publish(canary=True)
+    name = campaign_of(version)
+    work(platform, name)
+    campaign = campaigns.reference(platform.db, name)
+    assert (campaign.get().get("state"), campaign.get().get("canary")) == ("waiting", True)
+    board.decide(send_campaign, SendCampaign(name=name, state=After.CANARY))
+    tell_everybody(platform, name)
+    platform.clock.step(days=40)  # type: ignore[attr-defined]
+    take_effect(platform)
+    assert in_force(platform) == version
+    later = (platform.clock() + 60 * DAY).isoformat()
+    quiet = publication(platform, material=False, canary=True, effectiveAt=later)
+    assert "canary" in refusal(platform, board, quiet).message
 
 
 def test_only_the_newest_is_withdrawn_and_only_before_it_takes_effect(platform: Platform[Any], board: Board) -> None:

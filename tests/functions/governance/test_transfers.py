@@ -220,6 +220,8 @@ def test_one_person_plans_nothing_and_may_cancel(platform: Platform[Any], board:
     stored = campaigns.reference(platform.db, answer["campaign"]).get()
     assert stored.get("state") == "proposed", "to write to everybody takes two"
     assert campaigns.pending(platform.db, platform.clock()) == []
+    original = campaigns.reference(platform.db, transfers.campaign(name)).get()
+    assert (original.get("state"), original.get("stoppedIn")) == ("stopped", None), "nobody is told any more"
     assert closed(platform, name).reason == "it was cancelled"
     with pytest.raises(HttpsError) as again:
         cancel_transfer(platform, board.cleo.call(CancelTransfer(transfer=name)))
@@ -228,6 +230,15 @@ def test_one_person_plans_nothing_and_may_cancel(platform: Platform[Any], board:
         cancel_transfer(platform, board.cleo.call(CancelTransfer(transfer="0" * 16)))
     assert unknown.value.code is FunctionsErrorCode.NOT_FOUND
     assert closed(platform, "0" * 16).reason == "there is no such transfer"
+
+
+@pytest.mark.parametrize("canary", [False, True])
+def test_its_notices_wait_for_two_people_if_it_is_planned_so(
+    platform: Platform[Any], board: Board, canary: bool
+) -> None:
+    name = board.decide(plan_transfer, plan(platform, canary=canary))["transfer"]
+    state = campaigns.reference(platform.db, transfers.campaign(name)).get().get("state")
+    assert state == ("canary" if canary else "running")
 
 
 @pytest.mark.parametrize("changed", ["recipient", "plannedAt", "policyUrl"])

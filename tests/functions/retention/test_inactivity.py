@@ -16,7 +16,7 @@ from google.cloud import firestore
 
 import accounts
 import cascade
-from astra import erasure, jobs, presence
+from astra import cohorts, erasure, jobs, presence
 from astra.inactivity import Inactive
 from astra.platform import Platform
 from astra.policy import FIRST as POLICY
@@ -130,9 +130,12 @@ def test_two_warnings_and_then_the_erasure_that_people_ask_for(stored: Stored, j
     go(stored, 0.1)
     assert (ada.profile["state"], ada.is_leaving) == ("erasing", True)
     assert presence.FIELD not in ada.profile
+    letter = cohorts.row_of(stored.db, ada.uid, erasure.LETTER).get().to_dict() or {}
+    subject = stored.platform.pseudonyms.of_uid(ada.uid)
+    assert stored.platform.pseudonyms.request_of(letter["facts"]["receipt"]) == subject
+    assert letter["state"] == "queued"
     assert not ada.sign_in()
     assert (bob.is_leaving, bob.profile[presence.FIELD]["warnings"]) == (False, 0)
-    subject = stored.platform.pseudonyms.of_uid(ada.uid)
     worker = jobs.Worker(stored.db, stored.clock, timedelta(seconds=1))
     for _ in range(9):
         worker.run(
