@@ -1,8 +1,11 @@
 """When something has outlived its time, and how that is written in a document.
 
-expireAt    from then on nobody is served it, and the sweep deletes it
+expireAt    from then on nobody gets it, and the sweep deletes it
 expiredAt   since when it is hidden although it is kept, for a legal hold, or because its deletion is under way:
             `expireAt` then says when the sweep looks at it again
+
+Hidden is what is asked for by itself: rules don't filter. A list of its owner's has what has expired until it is
+deleted, unless its query asks for `expireAt > now`, and what is kept for a hold in any case.
 """
 
 from collections.abc import Iterable
