@@ -15,7 +15,7 @@ from typing import Any, Final
 from google.cloud import firestore
 
 from astra.datamap import DATA_MAP
-from astra.entries import Entry
+from astra.entries import Entry, Store
 
 EXPIRES: Final = "expireAt"
 EXPIRED: Final = "expiredAt"
@@ -29,6 +29,12 @@ def has_expired(fields: dict[str, Any], now: datetime) -> bool:
 def entries() -> list[Entry]:
     """All whose documents expire."""
     return [entry for entry in DATA_MAP if entry.expires]
+
+
+def lasting() -> list[Entry]:
+    """All whose documents are somebody's and could have a life, whether they have one or not."""
+    somebodys = (entry for entry in DATA_MAP if entry.store is Store.FIRESTORE and "{uid}" in entry.where)
+    return [entry for entry in somebodys if not entry.passing]
 
 
 def everybodys(db: firestore.Client, entry: Entry) -> firestore.CollectionReference | firestore.CollectionGroup:
