@@ -30,6 +30,8 @@ _BYTES: Final = 6 * 1024 * 1024
 """Of a page's notices, each with its path and its index entries: a transaction may weigh 10 MiB."""
 _AROUND: Final = 1_100
 _CANARY: Final = 100
+_NOBODY: Final = "nobody"
+"""Counts who was counted in the cohort and is honey: there is nobody to tell, and nobody gone."""
 ENDED: Final = {"state": "ended", "nextRunAt": None}
 PARKED: Final = {"nextRunAt": None}
 """It goes on when somebody says so."""
@@ -128,7 +130,10 @@ class Telling:
         """Tell them, or have a letter sent to them, and count that. Answers the account ids of those."""
         now, name, kind = self._platform.clock(), self._campaign.id, Kind(campaign["kind"])
         in_app, by_mail = (channel in campaign["channels"] for channel in (Channel.IN_APP, Channel.EMAIL))
-        members = [member for member in members if not is_honey(self._platform.pseudonyms, member.uid)]
+        honey = {member.uid for member in members if is_honey(self._platform.pseudonyms, member.uid)}
+        if frozen := sum(member.uid in honey and not member.is_late for member in members):
+            counts[_NOBODY] += frozen
+        members = [member for member in members if member.uid not in honey]
         reached = [member for member in members if not (member.is_gone or member.is_late)]
         counts["gone"] += sum(member.is_gone for member in members)
         # No letter to who is frozen: they find the notice if they come back.
@@ -170,15 +175,15 @@ def complete(
             transaction.update(stored.reference, {"state": State.RUNNING.value})
         return
     counts = sum((Counter(job["counts"]) for job in jobs_.values()), Counter[str]())
-    members, count = ("told", "queued", "gone"), stored.get("count")
+    members, count = ("told", "queued", "gone"), stored.get("count") - counts.pop(_NOBODY, 0)
     # Whoever was counted and never met has been erased since.
     counts["gone"] += max(0, count - sum(counts[name] for name in members))
     in_order = sorted(jobs_.items(), key=lambda job: (job[0] != OPENING, job[0]))
     roots = b"".join(bytes.fromhex(job["root"]) for _, job in in_order if "root" in job)
     root = hashlib.sha256(roots).hexdigest()
-    found = {"counts": dict(counts), "root": root}
+    found = {"count": count, "counts": dict(counts), "root": root}
     transaction.update(stored.reference, found | {"state": State.COMPLETE.value, "completedAt": now})
-    record = {"campaign": stored.id, "count": count} | found
+    record = {"campaign": stored.id} | found
     db: Any = stored.reference._client
     tlog.append(transaction, db, tlog.Entry(tlog.Action.CAMPAIGN_COMPLETED, record, now))
 

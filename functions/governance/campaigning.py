@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 
 from astra import campaigns, cohorts, letters, tlog
 from astra.callables import Shape
+from astra.campaign_desk import Progress
 from astra.campaigns import Channel, State
 from astra.cohorts import OPENING, SHARDS
 from astra.forms import sha256_of
@@ -121,9 +122,10 @@ def _going_on(
     that are missing once the first members were told."""
     shards = list(stored.reference.collection(SHARDS).stream(transaction=act.transaction))
     opening = next((shard.to_dict() or {} for shard in shards if shard.id == OPENING), {})
+    going_on = Progress.of(act.platform, stored).going_on()
 
     def write(transaction: firestore.Transaction, _: Collection[str]) -> None:
-        transaction.update(stored.reference, changes)
+        transaction.update(stored.reference, changes | going_on)
         if fields["state"] == State.WAITING:
             cohorts.open_ranges(transaction, stored.reference, fields["count"], opening["cursor"], act.now)
         for shard in shards:

@@ -83,17 +83,17 @@ def _is_due(kind: Kind) -> bool:
 def _restamps(platform: Platform[RetentionSettings], now: Clock) -> dict[str, Page]:
     """The jobs of entries whose life has changed since all their rows were gone through, or that are not done yet."""
     lives = restamping.lives(platform)
-    entries = {entry.name: entry for entry in expiry.entries()}
+    entries = {entry.name: entry for entry in expiry.lasting()}
     names = [f"restamp-{name}" for name in lives]
     found: dict[str, Page] = {}
     for (name, life), job_name, job in zip(lives.items(), names, _jobs(platform, names), strict=True):
-        changed = job.get("life") != life
-        if not changed and job["nextRunAt"] is None:
+        changed, again = job.get("life") != life, job.get("again")
+        if not changed and job.get("nextRunAt") is None and (again is None or again > platform.clock()):
             continue
-        begin(platform, job_name, restamping.changed(life), anew=changed)
-        kind = (
-            restamping.Restamp(platform, entries[name], now) if name in entries else restamping.Presences(platform, now)
-        )
+        fields = restamping.once_more(life) if again and not changed else restamping.changed(life)
+        begin(platform, job_name, fields, anew=changed)
+        whole = name == restamping.PROFILE
+        kind = restamping.Presences(platform, now) if whole else restamping.Restamp(platform, entries[name], now)
         found[job_name] = kind.page
     return found
 

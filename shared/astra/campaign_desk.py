@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.cloud import firestore
 
-from astra import campaigns, documents, letters
+from astra import campaigns, cohorts, documents, letters
 from astra.campaigns import Channel, State
 from astra.clock import iso
 from astra.cohorts import DELIVERIES, LANE, LETTER_STATES, SHARDS
@@ -58,28 +58,41 @@ class Progress:
         return Counter({name: counts[name] for name in _MEMBERS})
 
     @property
+    def steps(self) -> int:
+        """What is done of two steps for each member: that they are reached, and that no letter to them is left to send.
+        It only grows: a letter that is queued takes back one of two steps that reaching its member was."""
+        reached, letters = self.members.total(), self.letters.get("letters", 0)
+        # Of a list each has a row from the beginning, of everybody only who was reached.
+        return reached + max(reached, letters) - self.letters.get("queued", 0)
+
+    @property
     def share(self) -> float:
-        """From 0 to 1: of members reached and letters that are terminal, among those that there are."""
+        """From 0 to 1, of all steps."""
         if self.fields["state"] == State.COMPLETE:
             return 1.0
-        whole, waiting = (self.fields["count"] or 0) + self.letters.get("letters", 0), self.letters.get("queued", 0)
-        return min(1.0, (self.members.total() + self.letters.get("letters", 0) - waiting) / whole) if whole else 0.0
+        return min(1.0, self.steps / (2 * self.fields["count"])) if self.fields["count"] else 0.0
 
     @property
     def rate(self) -> float | None:
-        """Members reached a second since it started, if it is under way or complete."""
+        """Members reached a second since it was last let go, if it is under way or complete."""
         until = self.fields["completedAt"] or (self.at if self.fields["state"] in _GOING else None)
-        if not (until and self.fields["startedAt"]):
+        if not (until and self.fields["goingSince"]):
             return None
-        return float(self.members.total() / max((until - self.fields["startedAt"]).total_seconds(), 1e-3))
+        reached = self.members.total() - self.fields["goingFrom"]["members"]
+        return float(reached / max((until - self.fields["goingSince"]).total_seconds(), 1e-3))
 
     @property
     def remaining(self) -> timedelta | None:
-        """How long it takes if it goes on as it did so far."""
-        if self.fields["state"] not in _GOING or not self.share:
+        """How long it takes if it goes on as it did since it was last let go."""
+        if self.fields["state"] not in _GOING or not self.fields["count"]:
             return None
-        so_far: timedelta = self.at - self.fields["startedAt"]
-        return so_far * ((1 - self.share) / self.share)
+        done = self.steps - self.fields["goingFrom"]["steps"]
+        so_far: timedelta = self.at - self.fields["goingSince"]
+        return so_far * (max(0, 2 * self.fields["count"] - self.steps) / done) if done > 0 else None
+
+    def going_on(self) -> dict[str, Any]:
+        """The campaign's fields when it is let go on: from then on its pace is measured, not over what it waited."""
+        return cohorts.going(self.at, self.members.total(), self.steps)
 
 
 def _letters(db: firestore.Client, name: str) -> dict[str, int]:

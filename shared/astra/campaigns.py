@@ -1,7 +1,8 @@
 """Notices to many people: policy changes, transfers, breaches; and letters to one.
 
     campaigns/{name}                {kind, facts, channels, audience, state, stoppedIn, canary, closed, approvers,
-                                    createdAt, startedAt, frozenAt, count, root, counts, newcomersUntil, completedAt}
+                                    createdAt, startedAt, goingSince, goingFrom, frozenAt, count, root, counts,
+                                    newcomersUntil, completedAt}
     campaigns/{name}/shards/{n}     jobs: `opening` freezes the cohort and goes through its first members; `00`… each go
                                     through a range of account ids, `mail-0`… through the letters that are due
     users/{uid}/notices/{name}      the notice in the application: that it exists is that it was delivered
@@ -246,7 +247,7 @@ def _open(
         "counts": {},
         "createdAt": now,
     }
-    nothing_yet = ("stoppedIn", "startedAt", "frozenAt", "count", "root", "completedAt")
+    nothing_yet = ("stoppedIn", "startedAt", "goingSince", "goingFrom", "frozenAt", "count", "root", "completedAt")
     batch.create(campaign, fields | more | dict.fromkeys(nothing_yet))
 
 

@@ -46,12 +46,17 @@ def start(
 ) -> None:
     """Have a campaign's members told, or the first hundredth of them, and log that it is so."""
     state = "canary" if canary else "running"
-    batch.update(campaign, {"state": state, "startedAt": now, "approvers": list(approvers)})
+    batch.update(campaign, {"state": state, "startedAt": now, "approvers": list(approvers), **going(now)})
     batch.create(campaign.collection(SHARDS).document(OPENING), shard(now, "", None))
     for number in range(LANES if by_mail else 0):
         batch.create(campaign.collection(SHARDS).document(f"{LANE}{number}"), jobs.opened(now, counts={}))
     record = {"campaign": campaign.id, "canary": canary, "approvers": list(approvers)}
     tlog.append(batch, campaign._client, tlog.Entry(tlog.Action.CAMPAIGN_STARTED, record, now))
+
+
+def going(now: datetime, members: int = 0, steps: int = 0) -> dict[str, Any]:
+    """The fields of a campaign that is let go, with so much done of it; see `campaign_desk` for what a step is."""
+    return {"goingSince": now, "goingFrom": {"members": members, "steps": steps}}
 
 
 def open_ranges(

@@ -1,8 +1,11 @@
 """When something has outlived its time, and how that is written in a document.
 
-expireAt    from then on nobody is served it, and the sweep deletes it
+expireAt    from then on nobody gets it, and the sweep deletes it
 expiredAt   since when it is hidden although it is kept, for a legal hold, or because its deletion is under way:
             `expireAt` then says when the sweep looks at it again
+
+Hidden is what is asked for by itself: rules don't filter. A list of its owner's has what has expired until it is
+deleted, unless its query asks for `expireAt > now`, and what is kept for a hold in any case.
 """
 
 from collections.abc import Iterable
@@ -12,7 +15,7 @@ from typing import Any, Final
 from google.cloud import firestore
 
 from astra.datamap import DATA_MAP
-from astra.entries import Entry
+from astra.entries import Entry, Store
 
 EXPIRES: Final = "expireAt"
 EXPIRED: Final = "expiredAt"
@@ -26,6 +29,12 @@ def has_expired(fields: dict[str, Any], now: datetime) -> bool:
 def entries() -> list[Entry]:
     """All whose documents expire."""
     return [entry for entry in DATA_MAP if entry.expires]
+
+
+def lasting() -> list[Entry]:
+    """All whose documents are somebody's and could have a life, whether they have one or not."""
+    somebodys = (entry for entry in DATA_MAP if entry.store is Store.FIRESTORE and "{uid}" in entry.where)
+    return [entry for entry in somebodys if not entry.passing]
 
 
 def everybodys(db: firestore.Client, entry: Entry) -> firestore.CollectionReference | firestore.CollectionGroup:

@@ -86,12 +86,11 @@ class Inactive(Round):
 
     def work(self, rows: Snapshots) -> "Counter[str]":
         """One step of each, but for an account that nobody has and nobody may touch."""
-        honey = {row.id for row in rows if is_honey(self._platform.pseudonyms, row.id)}
-        self._skipped |= {row.reference.path for row in rows if row.id in honey}
-        rows = [row for row in rows if row.id not in honey]
-        known = at_auth(self._platform, [row.id for row in rows])
+        people = self.people(rows)
+        self._skipped |= {row.reference.path for row in rows} - {row.reference.path for row in people}
+        known = at_auth(self._platform, [row.id for row in people])
         counts: Counter[str] = Counter()
-        for row in rows:
+        for row in people:
             try:
                 step = self._step(row.id, known.get(row.id))
             except OUTAGE:
@@ -102,8 +101,13 @@ class Inactive(Round):
                 counts += Counter() if step is Step.NOTHING else Counter([step.value])
         return counts
 
+    def people(self, rows: Snapshots) -> Snapshots:
+        """Those of them who are somebody, and may be touched."""
+        return [row for row in rows if not is_honey(self._platform.pseudonyms, row.id)]
+
     def steps(self, rows: Snapshots) -> "list[Step]":
         """What `work` would do."""
+        rows = self.people(rows)
         known = at_auth(self._platform, [row.id for row in rows])
         return [self._judged(self._read(row.id), known.get(row.id)) for row in rows]
 

@@ -71,9 +71,10 @@ def _inactive(platform: Platform[RetentionSettings]) -> Line:
     [profile] = [entry for entry in DATA_MAP if entry.name == "profile"]
     inactive, steps, oldest = Inactive(platform, platform.clock), Counter[Step](), None
     for page in _pages(inactive):
-        oldest = oldest or page[0].get(inactive.field)
-        for first in range(0, len(page), inactive.most):
-            steps += Counter(inactive.steps(page[first : first + inactive.most]))
+        people = inactive.people(page)
+        oldest = oldest or (people[0].get(inactive.field) if people else None)
+        for first in range(0, len(people), inactive.most):
+            steps += Counter(inactive.steps(people[first : first + inactive.most]))
     waiting = steps[Step.WAIT] + steps[Step.AGAIN]
     why = f"{profile.retention}; {steps[Step.WARN]} to be warned"
     return Line(profile.name, profile.where, steps.total(), steps[Step.ERASE], waiting, oldest, why)

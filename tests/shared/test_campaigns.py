@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -117,12 +117,12 @@ def test_who_looks_after_campaigns_sees_how_far_they_are(crowd: Crowd, clock: An
     assert (progress.members["told"], progress.members.total()) == (2, 2)
     assert progress.letters["queued"] == progress.letters["letters"] == 2
     assert (progress.rate, progress.remaining) == (None, None), "it waits for people"
-    assert progress.share == pytest.approx(2 / 152)
+    assert progress.share == pytest.approx(2 / 300)
     stored.reference.update({"state": "running"})
     going = campaign_desk.Progress.of(crowd.platform, stored.reference.get())
     assert going.rate == pytest.approx(2 / 120)
     assert going.remaining
-    assert going.remaining.total_seconds() == pytest.approx(120 * 150 / 2)
+    assert going.remaining.total_seconds() == pytest.approx(120 * 298 / 2)
     console = Console(width=150, record=True)
     console.print(campaign_desk._status(crowd.platform, iter([stored])))
     console.print(campaign_desk._jobs(progress, clock()))
@@ -130,6 +130,37 @@ def test_who_looks_after_campaigns_sees_how_far_they_are(crowd: Crowd, clock: An
     assert crowd.name in shown
     assert "2 of 150" in shown
     assert not any(uid in shown for uid in crowd.uids)
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def progress_of(minutes: float, *, told: int, letters: int = 0, queued: int = 0, **more: Any) -> campaign_desk.Progress:
+    """How far one is whose hundred members have waited for ten days when there were 20 of 100 steps, and go on now."""
+    going = cohorts.going(NOW, 10, 20)
+    fields = {"state": "running", "count": 100, "startedAt": NOW - timedelta(days=10), "completedAt": None}
+    jobs = {"00": {"counts": {"told": told}}}
+    at = NOW + timedelta(minutes=minutes)
+    return campaign_desk.Progress(fields | going | more, jobs, {"letters": letters, "queued": queued}, at)
+
+
+def test_its_pace_is_measured_from_when_it_was_last_let_go() -> None:
+    going = progress_of(2, told=40)
+    assert going.rate == pytest.approx(30 / 120)
+    assert going.remaining == timedelta(minutes=4)
+    assert progress_of(2, told=10).remaining is None, "nothing has happened yet to go by"
+    assert progress_of(2, told=40, state="stopped").rate is None
+    done = progress_of(9000, told=100, state="complete", completedAt=NOW + timedelta(minutes=3))
+    assert done.rate == pytest.approx(90 / 180)
+
+
+def test_how_far_it_is_never_goes_back() -> None:
+    everybody = [(0, 0, 0), (10, 10, 10), (10, 10, 4), (10, 14, 8), (50, 48, 42), (100, 97, 80), (100, 97, 0)]
+    listed = [(0, 100, 100), (10, 100, 100), (10, 100, 94), (50, 100, 90), (100, 100, 80), (100, 100, 0)]
+    for moments in (everybody, listed):
+        shares = [progress_of(1, told=told, letters=rows, queued=left).share for told, rows, left in moments]
+        assert shares == sorted(shares)
+        assert (shares[0], shares[-1]) == (0.0, 1.0)
 
 
 def test_a_preview_is_two_files(tmp_path: Path) -> None:

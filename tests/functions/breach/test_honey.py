@@ -89,6 +89,8 @@ def test_the_roll_call_the_sweep_and_campaigns_leave_it_out(platform: Platform[A
     assert len(asked) > 20
     assert [one for one in asked if bait in one] == []
     assert crowd.told() == crowd.uids
+    campaign = crowd.campaign()
+    assert (campaign["count"], campaign["counts"]) == (3, {"told": 3, "gone": 0}), "it is not taken for one who left"
     assert platform.db.document(f"users/{bait}").get().exists
 
 

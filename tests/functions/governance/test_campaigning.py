@@ -1,5 +1,6 @@
 """What staff do about campaigns: two people send and resume, one stops, all look."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -82,6 +83,7 @@ def test_one_stops_it_at_once_and_two_let_it_go_on(crowd: Crowd, pair: tuple[Per
         crowd.work()
     assert crowd.state() is when
     before = crowd.told()
+    crowd.platform.clock.now += timedelta(hours=1)  # type: ignore[attr-defined]
     assert ask(first, "stop", name=crowd.name)["state"] == "done"
     crowd.work()
     assert (crowd.state(), crowd.told()) == (State.STOPPED, before)
@@ -90,6 +92,10 @@ def test_one_stops_it_at_once_and_two_let_it_go_on(crowd: Crowd, pair: tuple[Per
     crowd.work()
     assert (crowd.state(), crowd.told()) == (State.STOPPED, before)
     assert ask(second, "resume", name=crowd.name)["state"] == "done"
+    reached = crowd.campaign()["goingFrom"]["members"]
+    assert (crowd.campaign()["goingSince"], reached) == (crowd.platform.clock(), len(before)), (
+        "what it waited is not its pace"
+    )
     crowd.work()
     assert crowd.state() is (State.COMPLETE if when is State.RUNNING else State.WAITING)
     assert len(crowd.told()) == (202 if when is State.RUNNING else 3)

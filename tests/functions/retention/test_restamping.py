@@ -11,15 +11,15 @@ from firebase_admin import auth
 
 import restamping
 import sweeping
-from astra import datamap, expiry, presence, tlog
+from astra import datamap, expiry, honey, presence, tlog
 from astra.platform import Platform
 from tests.functions.retention.stored import Stored
 
 DAY = timedelta(days=1)
 
 
-def live(monkeypatch: pytest.MonkeyPatch, name: str, life: timedelta) -> None:
-    """Give an entry of the data map another life."""
+def live(monkeypatch: pytest.MonkeyPatch, name: str, life: timedelta | None) -> None:
+    """Give an entry of the data map another life, or none."""
     changed = tuple(
         dataclasses.replace(entry, lives=life) if entry.name == name else entry for entry in datamap.DATA_MAP
     )
@@ -131,6 +131,101 @@ def test_a_row_that_does_not_say_when_it_began_stays_as_it_is(stored: Stored) ->
     stored.sweep()
     assert (row.get().to_dict() or {})["expireAt"] == end
     assert stored.job("restamp-requests")["state"] == "ended"
+
+
+def test_a_life_that_is_new_in_the_map_reaches_what_was_never_stamped(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = stored.clock()
+    for number in range(5):
+        age = {"createdAt": now - 100 * DAY * number}
+        stored.db.document(f"users/person-{number}/consents/first").set(age)
+    stored.sweep()
+    assert stored.job("restamp-consents") == {}, "what has no life costs nothing"
+    live(monkeypatch, "consents", 350 * DAY)
+    stored.sweep()
+    assert lives_of(stored, "consents") == {350 * DAY}
+    stored.sweep()
+    assert stored.counted() == {"consents": 1}
+    [record] = [one for one in stored.evidence(tlog.Action.LIFE_CHANGED) if one["entry"] == "consents"]
+    assert (record["lifeSeconds"], record["stamped"]) == (350 * 86400, 5)
+
+
+def test_a_life_that_is_no_longer_in_the_map_lets_go(rows: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows.clock.step(days=728)
+    for number in range(7):
+        rows.hold(f"person-{number}", "requests")
+    rows.sweep()
+    assert rows.counted("held")["requests"] > 0
+    live(monkeypatch, "requests", None)
+    rows.sweep()
+    found = [row.to_dict() or {} for row in rows.db.collection_group("requests").stream()]
+    assert len(found) == 20
+    assert not any({"expireAt", "expiredAt"} & set(fields) for fields in found)
+    record = rows.evidence(tlog.Action.LIFE_CHANGED)
+    assert {"entry": "requests", "lifeSeconds": None, "stamped": 20} in record
+    fence = rows.job("restamp-requests")["fence"]
+    rows.sweep()
+    assert rows.job("restamp-requests")["fence"] == fence, "it is done once"
+
+
+def test_a_day_later_it_goes_through_what_others_wrote_who_did_not_know_yet(
+    rows: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live(monkeypatch, "requests", 400 * DAY)
+    rows.sweep()
+    late = rows.add("requests", until=rows.clock() + 730 * DAY)
+    rows.clock.step(hours=23)
+    rows.sweep()
+    assert lives_of(rows) == {400 * DAY, 730 * DAY}
+    rows.clock.step(hours=1)
+    rows.sweep()
+    assert lives_of(rows) == {400 * DAY}
+    assert rows.job("restamp-requests")["counts"] == {"stamped": 1}
+    fence = rows.job("restamp-requests")["fence"]
+    late.delete()
+    rows.clock.step(days=3)
+    rows.sweep()
+    assert rows.job("restamp-requests")["fence"] == fence, "and no third time"
+
+
+def test_of_who_has_more_rows_than_a_page_none_is_passed_over_and_nobody_is_named(
+    rows: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(11):
+        rows.add("requests", "person-3", secrets.token_hex(8))
+    live(monkeypatch, "requests", 400 * DAY)
+    cursors, real = [], restamping.Restamp.page
+
+    def watched(self: restamping.Restamp, job: dict[str, Any]) -> Any:
+        cursors.append(job["cursor"] or "")
+        return real(self, job)
+
+    monkeypatch.setattr(restamping.Restamp, "page", watched)
+    rows.sweep()
+    assert lives_of(rows) == {400 * DAY}
+    assert rows.job("restamp-requests")["counts"] == {"stamped": 31}
+    assert any("/" in cursor for cursor in cursors)
+    ids = {part for row in rows.db.collection_group("requests").stream() for part in row.reference.path.split("/")[3:]}
+    assert not any(cursor.partition("/")[2] in ids for cursor in cursors)
+
+
+def test_a_cursor_in_the_middle_of_somebody_is_of_whoever_comes_first() -> None:
+    paths = [f"users/{uid}/events/{item}" for uid, item in (("ada", "x1"), ("bob", "a1"), ("bob", "b7"))]
+    assert restamping._after(paths, None) == "b/b"
+    assert restamping._after(paths[1:], "b/Z") == "b/b"
+    assert restamping._after(paths[1:], None) == "/b"
+    assert restamping._after(paths[:2], "Z") == "b"
+
+
+def test_honey_is_not_touched(platform: Platform[Any], stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    bait = honey.new_uid(platform.pseudonyms)
+    row, person = stored.db.document(f"users/{bait}/consents/first"), profile(platform, bait)
+    row.set({"createdAt": stored.clock()})
+    live(monkeypatch, "consents", 350 * DAY)
+    stored.sweep()
+    assert "expireAt" not in (row.get().to_dict() or {})
+    assert "inactivity" not in (person.get().to_dict() or {})
 
 
 def profile(platform: Platform[Any], uid: str, **fields: Any) -> Any:
