@@ -28,6 +28,8 @@ _OF_TWO: Final = 400
 _BYTES: Final = 4 * 1024 * 1024
 """Of a page's notices with their index entries: less than half of what a transaction may weigh."""
 _ENTRIES: Final = 1_500
+_OWN: Final = 4_000
+"""What somebody on a list is told alone: at most of every entry of the data map, a line each."""
 _CANARY: Final = 100
 ENDED: Final = {"state": "ended", "nextRunAt": None}
 PARKED: Final = {"nextRunAt": None}
@@ -185,11 +187,12 @@ def complete(
 
 
 def _size(campaign: dict[str, Any]) -> int:
-    """How many members a page has."""
+    """How many members a page has: by how much it writes for each, however they are told."""
+    facts = campaign["facts"].values()
+    weight = len((letters.source(f"{campaign['kind']}.txt") or "").encode()) + sum(len(one.encode()) for one in facts)
     if campaign["audience"] == Audience.LISTED or Channel.EMAIL in campaign["channels"]:
-        return min(_PAGE, _OF_TWO)
-    body = letters.render(Kind(campaign["kind"]), campaign["facts"]).notice.body.encode()
-    return min(_PAGE, max(1, _BYTES // (len(body) + _ENTRIES)))
+        return min(_PAGE, _OF_TWO, max(1, _BYTES // (weight + _OWN + 2 * _ENTRIES)))
+    return min(_PAGE, max(1, _BYTES // (weight + _ENTRIES)))
 
 
 def _chained(root: str, names: Iterable[str]) -> str:
