@@ -23,7 +23,7 @@ from astra.campaigns import State
 from astra.cohorts import DELIVERIES, LANE, LETTER_STATES, SHARDS
 from astra.documents import count, fetch
 from astra.jobs import Atomic, Pause
-from astra.limits import Limit, TooMany
+from astra.limits import Limit, TooMany, Unknown
 from astra.notices import Kind
 from astra.platform import Platform
 from astra.settings import BreachSettings
@@ -136,10 +136,12 @@ class Mailing:
             text, key = letter.notice.body + "\n", claimed.fields["key"]
             composed = mail.compose(settings.mail_from, to, letter.notice.title, text, key, letter.html)
             domain = to.rpartition("@")[2].lower()
-            self._platform.limits.admit(domain, "letters", Limit(settings.letters_a_minute))
+            self._platform.limits.admit(domain, "letters", Limit(settings.letters_a_minute, _MINUTE, fails_closed=True))
             mail.deliver(smtp, composed)
         except TooMany as many:
             self._defer(claimed, many.retry_after)
+        except Unknown:  # uncounted, all lanes at full speed would have our address blocked
+            self._defer(claimed, _MINUTE)
         except mail.Undeliverable as refused:
             if refused.for_good:
                 outcomes.settle(self._platform, row, "bounced", refused.code)

@@ -9,6 +9,7 @@ import pytest
 import mailing
 from astra import campaigns, cohorts, jobs
 from astra.campaigns import Channel, State
+from astra.limits import Limits, connect
 from astra.notices import Kind
 from astra.platform import Platform
 from tests.functions.breach.crowd import Crowd
@@ -211,6 +212,19 @@ def test_a_domain_gets_no_more_than_so_many_a_minute(crowd: Crowd, office: PostO
     platform.__dict__["settings"] = platform.settings.model_copy(update={"letters_a_minute": 1000})
     crowd.finish()
     assert len(office.messages) == 8
+
+
+def test_while_nobody_counts_no_letter_goes_out(crowd: Crowd, office: PostOffice, platform: Platform[Any]) -> None:
+    crowd.come(3)
+    counting, dead = platform.limits, Limits(connect("redis://127.0.0.1:1/0"), platform.pseudonyms)
+    platform.__dict__["limits"] = dead
+    crowd.announce(Channel.EMAIL, canary=False)
+    crowd.send()
+    assert office.messages == []
+    assert {(row["attempts"], row["deferred"]) for row in crowd.rows().values()} == {(0, 1)}
+    platform.__dict__["limits"] = counting
+    crowd.finish()
+    assert len(office.messages) == 3
 
 
 @pytest.mark.parametrize(
