@@ -5,11 +5,12 @@ its campaign and its person are read again: nothing goes out after a campaign wa
 erased, but for the letter that is on its way. What became of a letter is recorded before the next is sent: a worker
 that is killed in between has sent one that nobody knows of. It goes out again, under the same Message-ID.
 
-A letter that is refused is about its mailbox: for now, and it is tried again, later each time; or for good. A server
-that can't be reached is about no letter: all are given back, and the whole lane waits, longer each time.
+A letter that is refused is about its mailbox: for now, and it is tried again, later each time; or for good. So is one
+on which the connection breaks once its mailbox was named, or that can't be written: it waits behind the others, who go
+on, over a new connection if need be. A server that can't be reached, or wants none of us, is about no letter: all are
+given back, and the whole lane waits, longer each time.
 """
 
-import smtplib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -22,7 +23,7 @@ from astra.campaigns import State
 from astra.cohorts import DELIVERIES, LANE, LETTER_STATES, SHARDS
 from astra.documents import count, fetch
 from astra.jobs import Atomic, Pause
-from astra.limits import Limit, TooMany
+from astra.limits import Limit, TooMany, Unknown
 from astra.notices import Kind
 from astra.platform import Platform
 from astra.settings import BreachSettings
@@ -32,8 +33,15 @@ from telling import ENDED, PARKED, complete
 _PAGE: Final = 20
 _CLAIM: Final = timedelta(minutes=4)
 """Less than a job's lease: whoever may claim a letter again has the lane."""
+_PATIENCE: Final = timedelta(minutes=2, seconds=30)
+"""For the answer to a letter. SMTP would grant ten minutes (RFC 5321, 4.5.3.2.6), a lane's lease is five."""
+_SENDING: Final = _PATIENCE + timedelta(seconds=30)
+"""What one letter may take, with the answers before. So much must be left of a claim, or it fell due while under way;
+the first minute is for connecting and for the letters before."""
 _MOST_ATTEMPTS: Final = 8
 _LONGEST_DELAY: Final = timedelta(hours=4)
+_MOST_DOUBLINGS: Final = 16
+_MINUTE: Final = timedelta(minutes=1)
 _OPEN: Final = (State.CANARY, State.WAITING, State.RUNNING)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -67,19 +75,18 @@ class Mailing:
         claimed = transact(self._db, self._claim)
         if not claimed:
             return self._idle()
+        url = self._platform.settings.smtp_url.get_secret_value()
         try:
-            with mail.connected(self._platform.settings.smtp_url.get_secret_value()) as smtp:
-                while claimed:
-                    self._send(smtp, claimed[0])
-                    claimed.pop(0)
+            while claimed:
+                with mail.connected(url, _PATIENCE) as smtp:
+                    self._send_all(smtp, claimed)
         except _Stopped:
             self._give_back(claimed)
         except mail.FAILURES as error:
             self._give_back(claimed)
             downs = job.get("downs", 0) + 1
             log.failure(log.Event.MAIL_DOWN, error, times=downs)
-            delay = min(self._platform.settings.retry_delay * 2 ** (downs - 1), _LONGEST_DELAY)
-            return Pause({"downs": downs}, self._platform.clock() + delay)
+            return Pause({"downs": downs}, self._platform.clock() + self._delay(downs))
         return {"downs": 0}
 
     def _claim(self, transaction: firestore.Transaction) -> list[_Claimed]:
@@ -95,7 +102,20 @@ class Mailing:
     def _rows(self) -> firestore.Query:
         return self._db.collection_group(DELIVERIES).where(filter=firestore.FieldFilter("lane", "==", self._lane))
 
-    def _send(self, smtp: smtplib.SMTP, claimed: _Claimed) -> None:
+    def _send_all(self, smtp: mail.Connection, claimed: list[_Claimed]) -> None:
+        """Send letters while the connection lasts. Raises _Stopped, and mail.FAILURES if it did not last for one."""
+        is_new = True
+        while claimed:
+            try:
+                self._send(smtp, claimed[0])
+            except mail.FAILURES:
+                if is_new:
+                    raise
+                return
+            claimed.pop(0)
+            is_new = False
+
+    def _send(self, smtp: mail.Connection, claimed: _Claimed) -> None:
         """Send one letter, and record what became of it. Raises _Stopped, and mail.FAILURES."""
         row, settings = claimed.row, self._platform.settings
         person_and_tombstone = notices.reads(self._platform, outcomes.person_of(row))
@@ -103,7 +123,7 @@ class Mailing:
             self._db, *person_and_tombstone, *([self._campaign] if self._campaign else [])
         )
         told, person = (campaign[0].to_dict() or {} if campaign else {}), profile.to_dict() or {}
-        if (campaign and told["state"] not in _OPEN) or self._platform.clock() >= claimed.until:
+        if (campaign and told["state"] not in _OPEN) or self._platform.clock() + _SENDING > claimed.until:
             raise _Stopped
         # Of their own erasure somebody is told while there still is an address to tell them at.
         of_erasure = claimed.fields.get("kind") == Kind.ERASURE and profile.exists
@@ -116,28 +136,42 @@ class Mailing:
             text, key = letter.notice.body + "\n", claimed.fields["key"]
             composed = mail.compose(settings.mail_from, to, letter.notice.title, text, key, letter.html)
             domain = to.rpartition("@")[2].lower()
-            self._platform.limits.admit(domain, "letters", Limit(settings.letters_a_minute))
+            self._platform.limits.admit(domain, "letters", Limit(settings.letters_a_minute, _MINUTE, fails_closed=True))
             mail.deliver(smtp, composed)
         except TooMany as many:
             self._defer(claimed, many.retry_after)
+        except Unknown:  # uncounted, all lanes at full speed would have our address blocked
+            self._defer(claimed, _MINUTE)
         except mail.Undeliverable as refused:
-            self._refused(claimed, refused)
+            if refused.for_good:
+                outcomes.settle(self._platform, row, "bounced", refused.code)
+            else:
+                self._try_again(claimed, refused.code)
+        except mail.FAILURES:
+            raise
+        except Exception as error:  # noqa: BLE001  (a letter that can't be written must not keep back the others)
+            log.failure(log.Event.FAILED, error)
+            self._try_again(claimed)
         else:
             outcomes.settle(self._platform, row, "accepted")
 
-    def _refused(self, claimed: _Claimed, refused: mail.Undeliverable) -> None:
+    def _try_again(self, claimed: _Claimed, code: int | None = None) -> None:
+        """Later, and not without end."""
         attempts = claimed.fields["attempts"] + 1
-        if refused.for_good or attempts >= _MOST_ATTEMPTS:
-            state = "bounced" if refused.for_good else "failed"
-            outcomes.settle(self._platform, claimed.row, state, refused.code)
+        if attempts >= _MOST_ATTEMPTS:
+            outcomes.settle(self._platform, claimed.row, "failed", code)
             return
-        delay = min(self._platform.settings.retry_delay * 2 ** (attempts - 1), _LONGEST_DELAY)
-        self._postpone(claimed, {"nextRunAt": self._platform.clock() + delay, "code": refused.code})
+        due = {"nextRunAt": self._platform.clock() + self._delay(attempts)}
+        self._postpone(claimed, due | ({"code": code} if code else {}))
+
+    def _delay(self, times: int) -> timedelta:
+        """After so many failures."""
+        return _doubled(self._platform.settings.retry_delay, times)
 
     def _defer(self, claimed: _Claimed, window: timedelta) -> None:
         """A domain has had enough for now. The more often, the later: or all its letters came up every minute."""
         deferred = claimed.fields["deferred"] + 1
-        delay = min(window + timedelta(minutes=2 ** (deferred - 1) - 1), _LONGEST_DELAY)
+        delay = window - _MINUTE + _doubled(_MINUTE, deferred)
         attempts = {"attempts": claimed.fields["attempts"], "deferred": deferred}
         self._postpone(claimed, {"nextRunAt": self._platform.clock() + delay, **attempts})
 
@@ -182,3 +216,8 @@ class Mailing:
         states = {state: firestore.FieldFilter("state", "==", state) for state in LETTER_STATES if state != "gone"}
         counts = {state: count(self._rows().where(filter=is_so), transaction) for state, is_so in states.items()}
         return {state: many for state, many in counts.items() if many}
+
+
+def _doubled(delay: timedelta, times: int) -> timedelta:
+    """`delay` the first time, and then twice as long each time."""
+    return min(delay * (1 << min(times - 1, _MOST_DOUBLINGS)), _LONGEST_DELAY)

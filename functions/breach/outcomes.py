@@ -1,14 +1,16 @@
 """What became of a letter, written once: and whoever it did not reach is told in the application.
 
-A letter that was refused for good or too often becomes a notice in the same transaction. A report that comes late,
-twice or out of order changes nothing: each state comes after some others alone.
+A letter that was refused for good or too often becomes a notice in the same transaction, if it can be written at all.
+A report that comes late, twice or out of order changes nothing: each state comes after some others alone.
 """
 
+import logging
+from datetime import datetime
 from typing import Any, Final
 
 from google.cloud import firestore
 
-from astra import letters, notices
+from astra import letters, log, notices
 from astra.campaigns import CAMPAIGNS
 from astra.documents import fetch
 from astra.letters import Letter
@@ -55,10 +57,26 @@ def settle(platform: Platform[Settings], row: firestore.DocumentReference, state
         if others:
             notice, campaign, *person = others
             if not notice.exists and notices.reachable(person[0], person[1]):
-                told = letter_of(fields, campaign.to_dict() or {}).notice
-                notices.write(transaction, db, uid, row.id, told, now, campaign=fields["campaign"])
+                _tell(transaction, platform, row, fields, campaign.to_dict() or {}, now)
         changes = {"state": state, "nextRunAt": None, "settledAt": now}
         transaction.update(row, changes | ({"code": code} if code else {}))
         return True
 
     return transact(db, body)
+
+
+def _tell(
+    transaction: firestore.Transaction,
+    platform: Platform[Settings],
+    row: firestore.DocumentReference,
+    fields: dict[str, Any],
+    campaign: dict[str, Any],
+    now: datetime,
+) -> None:
+    """In the application. What can't be written at all must not keep back everybody else: a person must look."""
+    try:
+        told = letter_of(fields, campaign).notice
+    except (LookupError, ValueError) as error:
+        log.failure(log.Event.FAILED, error, severity=logging.CRITICAL)
+        return
+    notices.write(transaction, platform.db, person_of(row), row.id, told, now, campaign=fields["campaign"])

@@ -29,6 +29,8 @@ _OF_TWO: Final = 400
 _BYTES: Final = 6 * 1024 * 1024
 """Of a page's notices, each with its path and its index entries: a transaction may weigh 10 MiB."""
 _AROUND: Final = 1_100
+_OWN: Final = 4_000
+"""What somebody on a list is told alone: at most of every entry of the data map, a line each."""
 _CANARY: Final = 100
 _NOBODY: Final = "nobody"
 """Counts who was counted in the cohort and is honey: there is nobody to tell, and nobody gone."""
@@ -189,11 +191,12 @@ def complete(
 
 
 def _size(campaign: dict[str, Any]) -> int:
-    """How many members a page has."""
+    """How many members a page has: by how much it writes for each, however they are told."""
+    facts = campaign["facts"].values()
+    weight = len((letters.source(f"{campaign['kind']}.txt") or "").encode()) + sum(len(one.encode()) for one in facts)
     if campaign["audience"] == Audience.LISTED or Channel.EMAIL in campaign["channels"]:
-        return min(_PAGE, _OF_TWO)
-    body = letters.render(Kind(campaign["kind"]), campaign["facts"]).notice.body.encode()
-    return min(_PAGE, max(1, _BYTES // (len(body) + _AROUND)))
+        return min(_PAGE, _OF_TWO, max(1, _BYTES // (weight + _OWN + 2 * _AROUND)))
+    return min(_PAGE, max(1, _BYTES // (weight + _AROUND)))
 
 
 def _chained(root: str, names: Iterable[str]) -> str:

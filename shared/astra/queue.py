@@ -1,6 +1,7 @@
 """Cloud Tasks as a hint: "look at this job now". What it loses, the reconciler finds."""
 
 from datetime import datetime
+from typing import Final
 
 import firebase_admin
 from firebase_admin import exceptions, functions
@@ -8,6 +9,9 @@ from firebase_admin import exceptions, functions
 from astra import log
 
 REGION = "us-central1"
+_DEADLINE: Final = 1800
+"""Seconds, the most there is: with the usual 600 Cloud Tasks breaks off work to which its function gives longer. A
+function that has less ends by its own timeout."""
 
 
 class Queue:
@@ -19,7 +23,7 @@ class Queue:
     def hint(self, job: str, at: datetime | None = None, **more: str) -> bool:
         """Ask for `job` to be looked at, now or at `at`. Answers whether the queue took it: where a reconciler finds
         the job all the same, a queue that does not answer costs time alone."""
-        options = functions.TaskOptions(schedule_time=at) if at else None
+        options = functions.TaskOptions(schedule_time=at, dispatch_deadline_seconds=_DEADLINE)
         try:
             self._queue.enqueue({"data": {"job": job, **more}}, options)
         except (exceptions.FirebaseError, ValueError) as error:

@@ -3,6 +3,7 @@
 import datetime
 import ssl
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pydantic import AnyUrl
 
 from astra import mail
 from local.mail import MailServer
+from tests.functions.breach.post_office import PostOffice
 
 # The whole connection is TLS: the server, which means STARTTLS, does not know.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
@@ -123,3 +125,48 @@ def test_an_address_is_one_address_whatever_is_in_it(server: tuple[MailServer, i
     mail.send(url(port), sender, to, *rest)
     [letter] = kept.messages
     assert [recipient.replace('"', "") for recipient in letter.recipients] == [to]
+
+
+@pytest.fixture
+def office() -> Iterator[PostOffice]:
+    """An SMTP server without TLS whose mailboxes behave as their names say."""
+    office = PostOffice()
+    office.open()
+    yield office
+    office.shut()
+
+
+@pytest.mark.parametrize("name", ["closing", "dropping", "tarpit", "slow"])
+def test_a_connection_that_breaks_once_the_mailbox_is_named_is_about_that_mailbox(
+    office: PostOffice, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(mail, "_TIMEOUT", 0.2)
+    office.delay = 0.6
+    sender, _, *rest = LETTER
+    with (
+        pytest.raises(mail.Undeliverable) as broken,
+        mail.connected(AnyUrl(office.url), timedelta(seconds=0.2)) as smtp,
+    ):
+        mail.deliver(smtp, mail.compose(sender, f"{name}.ada@example.com", *rest))
+    assert (broken.value.code, broken.value.for_good) == (421, False)
+    assert "example" not in str(broken.value)
+
+
+def test_a_server_that_closes_before_that_is_about_no_mailbox(office: PostOffice) -> None:
+    office.is_closing = True
+    with pytest.raises(mail.FAILURES):
+        mail.send(AnyUrl(office.url), *LETTER)
+
+
+def test_the_answer_to_a_letter_is_waited_for_longer_than_others(
+    office: PostOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail, "_TIMEOUT", 0.2)
+    office.delay = 0.6
+    sender, _, *rest = LETTER
+    with mail.connected(AnyUrl(office.url), timedelta(seconds=30)) as smtp:
+        mail.deliver(smtp, mail.compose(sender, "slow.ada@example.com", *rest))
+        mail.deliver(smtp, mail.compose(*LETTER))
+        with pytest.raises(mail.Undeliverable):
+            mail.deliver(smtp, mail.compose(sender, "tarpit.ada@example.com", *rest))
+    assert len(office.messages) == 2

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 import mailing
-from astra import campaigns, cohorts
+from astra import campaigns, cohorts, jobs
 from astra.campaigns import Channel, State
+from astra.limits import Limits, connect
 from astra.notices import Kind
 from astra.platform import Platform
 from tests.functions.breach.crowd import Crowd
@@ -112,6 +113,90 @@ def test_a_server_that_closes_is_as_good_as_away(crowd: Crowd, office: PostOffic
     assert len(office.messages) == 2
 
 
+def test_a_server_that_takes_few_letters_over_one_connection_gets_them_over_many(
+    crowd: Crowd, office: PostOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cohorts, "LANES", 1)
+    crowd.come(5)
+    office.most = 2
+    crowd.announce(Channel.EMAIL, canary=False)
+    crowd.send()
+    assert len(office.messages) == 5
+    assert len(office.connections) == 3
+    assert crowd.jobs()["mail-0"].get("downs", 0) == 0
+
+
+@pytest.mark.parametrize("name", ["closing", "dropping", "tarpit"])
+def test_one_mailbox_at_which_the_connection_ends_is_in_nobodys_way(
+    crowd: Crowd, office: PostOffice, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cohorts, "LANES", 1)
+    monkeypatch.setattr(mailing.mail, "_TIMEOUT", 0.2)
+    office.delay = 0.6
+    *tried, _, _ = mailboxes(crowd, name, name, "well", "well")
+    crowd.announce(Channel.EMAIL, canary=False)
+    crowd.send()
+    assert len(office.messages) == 2, "the others have theirs"
+    assert {crowd.rows()[uid]["attempts"] for uid in tried} <= {1, 2}
+    assert crowd.jobs()["mail-0"].get("downs", 0) == 0
+    crowd.finish()
+    rows = crowd.rows()
+    assert [(rows[uid]["state"], rows[uid]["code"]) for uid in tried] == [("failed", 421)] * 2
+    assert crowd.told() == sorted(tried)
+    assert set(office.refused.values()) == {mailing._MOST_ATTEMPTS}
+    assert crowd.campaign()["counts"] == {"queued": 4, "gone": 0, "accepted": 2, "failed": 2}
+
+
+def test_a_server_that_thinks_long_about_a_letter_is_sent_it_once(
+    crowd: Crowd, office: PostOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailing.mail, "_TIMEOUT", 0.2)
+    office.delay = 0.6
+    [slow] = mailboxes(crowd, "slow")
+    crowd.announce(Channel.EMAIL, canary=False)
+    crowd.finish()
+    assert (len(office.messages), crowd.rows()[slow]["state"]) == (1, "accepted")
+
+
+def test_a_server_that_thinks_for_ever_is_sent_a_letter_so_many_times(
+    crowd: Crowd, office: PostOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cohorts, "LANES", 1)
+    monkeypatch.setattr(mailing, "_PATIENCE", timedelta(seconds=0.2))
+    office.delay = 0.6
+    slow, _ = mailboxes(crowd, "slow", "well")
+    crowd.announce(Channel.EMAIL, canary=False)
+    crowd.finish()
+    assert set(office.keys().values()) == {1, mailing._MOST_ATTEMPTS}
+    assert (crowd.rows()[slow]["state"], crowd.told()) == ("failed", [slow])
+
+
+def test_a_letter_has_all_of_its_time_before_its_claim_and_its_lanes_lease_end() -> None:
+    assert mailing._SENDING + timedelta(minutes=1) <= mailing._CLAIM < jobs._LEASE
+
+
+def test_a_letter_that_can_not_be_written_is_in_nobodys_way(crowd: Crowd, office: PostOffice, clock: Any) -> None:
+    """Its template has learned to ask for a fact since it was queued."""
+    poison, well = crowd.come(2)
+    facts = {"erasesAt": "2027-02-01T00:00:00Z", "lastActiveAt": "2025-02-01T00:00:00Z"}
+    for uid in (poison, well):
+        batch = crowd.db.batch()
+        campaigns.tell(batch, crowd.platform, uid, "inactivity-1", Kind.INACTIVITY, facts, clock(), [Channel.EMAIL])
+        batch.commit()
+        clock.step(seconds=1)
+    row = cohorts.row_of(crowd.db, poison, "inactivity-1")
+    row.update({"facts": {}})
+    crowd.work()
+    assert office.recipients() == [f"{well}@example.com"]
+    assert (crowd.rows()[poison]["state"], crowd.rows()[poison]["attempts"]) == ("queued", 1)
+    for _ in range(mailing._MOST_ATTEMPTS):
+        clock.step(hours=5)
+        crowd.work()
+    assert (crowd.rows()[poison]["state"], crowd.told()) == ("failed", [])
+    lane = crowd.db.document("rounds", cohorts.LETTERS).get().to_dict() or {}
+    assert lane["state"] == "running"
+
+
 def test_a_domain_gets_no_more_than_so_many_a_minute(crowd: Crowd, office: PostOffice, platform: Platform[Any]) -> None:
     domain = f"{secrets.token_hex(6)}.example"
     for uid in crowd.come(7):
@@ -127,6 +212,19 @@ def test_a_domain_gets_no_more_than_so_many_a_minute(crowd: Crowd, office: PostO
     platform.__dict__["settings"] = platform.settings.model_copy(update={"letters_a_minute": 1000})
     crowd.finish()
     assert len(office.messages) == 8
+
+
+def test_while_nobody_counts_no_letter_goes_out(crowd: Crowd, office: PostOffice, platform: Platform[Any]) -> None:
+    crowd.come(3)
+    counting, dead = platform.limits, Limits(connect("redis://127.0.0.1:1/0"), platform.pseudonyms)
+    platform.__dict__["limits"] = dead
+    crowd.announce(Channel.EMAIL, canary=False)
+    crowd.send()
+    assert office.messages == []
+    assert {(row["attempts"], row["deferred"]) for row in crowd.rows().values()} == {(0, 1)}
+    platform.__dict__["limits"] = counting
+    crowd.finish()
+    assert len(office.messages) == 3
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 import members
 import telling
-from astra import campaigns, notices
-from astra.campaigns import Campaign, Channel, State
+from astra import breach_words, campaigns, letters, notices
+from astra.campaigns import Audience, Campaign, Channel, State
+from astra.datamap import DATA_MAP
 from astra.notices import Kind
 from astra.platform import Platform
 from tests.functions.breach.crowd import FACTS, STAFF, Crowd
@@ -223,6 +224,31 @@ def test_nothing_outside_their_own_documents_names_anybody(crowd: Crowd, platfor
         assert not [uid for uid in crowd.uids if uid in text]
         assert "example.com" not in text
         campaigns.reference(crowd.db, crowd.name).update({"state": "running"})
+
+
+@pytest.mark.parametrize(
+    ("audience", "channels"),
+    [
+        (Audience.EVERYBODY, [Channel.IN_APP]),
+        (Audience.EVERYBODY, [Channel.IN_APP, Channel.EMAIL]),
+        (Audience.LISTED, [Channel.IN_APP, Channel.EMAIL]),
+    ],
+)
+def test_a_page_is_light_enough_to_be_committed_whatever_is_told_and_how(
+    monkeypatch: pytest.MonkeyPatch, audience: Audience, channels: list[Channel]
+) -> None:
+    monkeypatch.setattr(telling, "_PAGE", 1_000)
+    texts = ("whatHappened", "weAreDoing", "youCanDo", "reach")
+    at = dict.fromkeys(("since", "until", "discovered"), "2027-01-01T00:00:00Z")
+    short, long = (
+        {**at, "reference": "s1", **dict.fromkeys(texts, text)} for text in ("Nothing.", "\N{PANDA FACE}" * 3000)
+    )
+    own = {"elements": breach_words.elements([entry.name for entry in DATA_MAP])}
+    campaign = {"kind": Kind.BREACH.value, "audience": audience, "channels": channels, "facts": long}
+    each = len(letters.render(Kind.BREACH, long | own).notice.body.encode())
+    assert 10 <= telling._size(campaign) <= 5 * 1024 * 1024 // each
+    assert telling._size(campaign | {"facts": short}) >= 400
+    assert len(own["elements"].encode()) <= telling._OWN
 
 
 @given(st.lists(st.text("abAB01", min_size=1, max_size=8), min_size=1, max_size=30, unique=True), st.integers(1, 30))

@@ -1,0 +1,61 @@
+"""What Cloud Tasks is asked for, over HTTP."""
+
+import json
+import secrets
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import firebase_admin
+import pytest
+
+from astra.queue import Queue
+
+AT = datetime(2027, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """A server that takes tasks, and those that it took."""
+    tasks: list[dict[str, Any]] = []
+
+    class Tasks(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            tasks.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["task"])
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(
+                json.dumps(
+                    {"task": {"name": "/projects/demo-queue/locations/us-central1/queues/notify/tasks/one"}}
+                ).encode()
+            )
+
+        def log_message(self, *_words: object) -> None:
+            """Nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Tasks)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("CLOUD_TASKS_EMULATOR_HOST", f"127.0.0.1:{server.server_port}")
+    yield tasks
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def queue(asked: list[dict[str, Any]]) -> Iterator[Queue]:
+    app = firebase_admin.initialize_app(None, {"projectId": "demo-queue"}, secrets.token_hex(6))
+    yield Queue(app, "notify")
+    firebase_admin.delete_app(app)
+
+
+@pytest.mark.parametrize("at", [None, AT])
+def test_a_task_may_take_as_long_as_its_function(
+    queue: Queue, asked: list[dict[str, Any]], at: datetime | None
+) -> None:
+    """Cloud Tasks' own deadline is ten minutes."""
+    assert queue.hint("a-job", at)
+    [task] = asked
+    assert task["dispatchDeadline"] == "1800s"
+    assert bool(task["scheduleTime"]) == bool(at)
