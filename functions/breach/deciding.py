@@ -130,8 +130,9 @@ def confirm_incident(act: Act, form: ConfirmIncident) -> Decision:
     incident = _open_one(act, form.incidentId)
     if incident["state"] != State.SUSPECTED:
         raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "It is confirmed already.")
-    if not incident["detectedAt"].replace(microsecond=0) <= form.awareAt <= act.now:
-        raise _wrong("awareAt: not before it was detected, and not in the future")
+    if not form.occurredFrom <= form.awareAt <= act.now:
+        # It may be before the case was opened: a letter is read on Friday, and the case opened on Monday.
+        raise _wrong("awareAt: not before it began, and not in the future")
     if not act.now - _LONGEST <= form.occurredFrom < form.occurredUntil <= act.now:
         raise _wrong("occurredFrom, occurredUntil: in this order, in the last 400 days")
     fields = {

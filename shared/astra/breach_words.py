@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import jinja2
 
-from astra import letters
+from astra import clocks, letters
 from astra.clock import iso
-from astra.clocks import BY_NAME, Clock
+from astra.clocks import BY_NAME, UNKNOWN, Clock
 from astra.datamap import DATA_MAP
 from astra.notices import Kind
 
@@ -81,14 +81,15 @@ def filing(name: str, incident: Mapping[str, Any], clock: Clock, phase: str, del
     affected: dict[str, int] | None = incident.get("affected")
     numbers: dict[str, int] = incident.get("numbers") or {}
     if clock.jurisdictions and affected is not None:
-        affected = {place: many for place, many in affected.items() if place in clock.jurisdictions}
+        told = (*clock.jurisdictions, UNKNOWN)
+        affected = {place: many for place, many in affected.items() if place in told}
     rows = [
         ("Incident", name),
         ("Phase", phase),
         ("To", f"{clock.recipient} ({clock.regime}; {clock.source})"),
         ("Nature", said["nature"]),
         ("Occurred", f"{_iso(incident['occurredFrom'])} to {_iso(incident['occurredUntil'])}"),
-        ("Discovered", _iso(incident["detectedAt"])),
+        ("Discovered", _iso(clocks.discovered(incident))),
         ("Aware since", _iso(incident["awareAt"])),
         ("Categories of data", "; ".join(_CATEGORY[one] for one in incident.get("exposed") or []) or _OPEN),
         ("People affected", _counted(affected)),

@@ -1,6 +1,6 @@
 """An incident for people: what to do next, and, when it is over, what happened when."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from astra import breach_words, clocks
@@ -90,7 +90,7 @@ def page(name: str, incident: dict[str, Any], now: datetime) -> str:
         ("State", incident["state"] + (", a false alarm" if incident.get("falseAlarm") else "")),
         ("Severity", str(incident["severity"])),
         ("Seen by", incident["detector"].replace("-", " ")),
-        ("From signal to knowing", duration(aware - incident["firstSignalAt"]) if aware else ""),
+        ("From signal to knowing", duration(max(aware - incident["firstSignalAt"], timedelta())) if aware else ""),
         ("Affected", ", ".join(f"{k}: {v}" for k, v in sorted((incident.get("affected") or {}).items()))),
         *((label, str((incident.get("numbers") or {}).get(key, ""))) for key, label in _NUMBERS),
         ("Lawful delay", (incident.get("delay") or {}).get("basis", "")),

@@ -27,7 +27,7 @@ def test_a_report_opens_a_case_and_calls_security(desk: Desk) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"awareAt": -7200},
+        {"awareAt": -7 * 3600},
         {"awareAt": 60},
         {"occurredFrom": 60},
         {"occurredUntil": 60},
@@ -55,6 +55,23 @@ def test_one_person_of_security_confirms_and_nobody_else(desk: Desk) -> None:
         desk.confirm(name)
     with refused("no such incident"):
         desk.confirm("f" * 20)
+
+
+def test_we_may_have_been_aware_before_the_case_was_opened(desk: Desk) -> None:
+    friday = desk.clock() - timedelta(days=3)
+    name = desk.report()
+    desk.confirm(name, awareAt=friday.isoformat(), occurredFrom=(friday - timedelta(hours=1)).isoformat())
+    assert desk.incident(name)["awareAt"] == friday
+
+
+def test_an_authority_is_told_though_it_is_not_known_where_people_are(desk: Desk) -> None:
+    name = desk.report()
+    desk.confirm(name)
+    desk.describe(name)
+    desk.db.document(f"incidents/{name}").update({"affected": {"unknown": 3}})
+    desk.tell(name, "gdpr-authority", "initial")
+    [stored] = desk.db.collection("incidents", name, "filings").stream()
+    assert "People affected: 3 (unknown: 3)" in stored.get("text")
 
 
 def test_nothing_runs_before_somebody_confirms(desk: Desk) -> None:
