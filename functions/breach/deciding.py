@@ -213,7 +213,7 @@ def close_incident(act: Act, form: CloseIncident) -> Decision:
             FunctionsErrorCode.FAILED_PRECONDITION,
             "It is confirmed: no false alarm." if confirmed else "Confirm it first, or say that it is a false alarm.",
         )
-    still = [one.id for one in frozen if controls.is_frozen(one) and one.get("incident") == form.incidentId]
+    still = [one.id for one in frozen if controls.is_frozen(one) and form.incidentId in one.get("incidents")]
     if confirmed:
         still += [one.clock.name for one in clocks.running(incident) if one.met is None]
     if still:

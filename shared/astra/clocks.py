@@ -187,8 +187,8 @@ def _started(start: Start, incident: Mapping[str, Any]) -> datetime | None:
 def running(incident: Mapping[str, Any], clocks: Iterable[Clock] = CLOCKS) -> list[Running]:
     """The clocks of a confirmed incident, the next one due first; none before it is confirmed.
 
-    Its fields: detectedAt, awareAt, peopleToldAt, affected {jurisdiction: people} once counted, highRisk, delay {until}, and met
-    {clock: {at}}.
+    Its fields: detectedAt, awareAt, peopleToldAt, affected {jurisdiction: people} once counted, highRisk, delay
+    {until}, and met {clock: {at}}.
     """
     found = []
     for clock in clocks:

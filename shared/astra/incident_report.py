@@ -28,7 +28,8 @@ def next_action(name: str, incident: dict[str, Any]) -> str:
 
 
 def _of_people(name: str, incident: dict[str, Any]) -> str:
-    frozen = [key for key, row in incident["measures"].items() if row["undoneAt"] is None]
+    taken = incident["measures"].items()
+    frozen = [key for key, row in taken if row["undoneAt"] is None and not key.startswith("revoke-tokens")]
     if incident["cohort"] in (Cohort.GATHERING, Cohort.SORTING):
         return "wait: who is affected is being counted"
     if incident["cohort"] == Cohort.FROZEN and sum(incident["affected"].values()):

@@ -104,7 +104,9 @@ def test_in_new_york_it_runs_from_discovery_once_it_is_confirmed() -> None:
     for name in ("ny-people", "ny-authorities", "ny-bureaus"):
         assert one(name, affected={"US-NY": 5001}, detectedAt=seen).due == seen + timedelta(days=30)
         # A letter that was read before the case was opened.
-        assert one(name, affected={"US-NY": 5001}, detectedAt=AWARE + timedelta(days=3)).due == AWARE + timedelta(days=30)
+        assert one(name, affected={"US-NY": 5001}, detectedAt=AWARE + timedelta(days=3)).due == AWARE + timedelta(
+            days=30
+        )
     assert one("gdpr-authority", detectedAt=seen).started == AWARE
     assert running({"detectedAt": seen, "affected": {"US-NY": 1}}) == []
 
