@@ -7,13 +7,16 @@ from astra import breach_words, clocks
 from astra.clock import iso
 from astra.clocks import BY_NAME, Who
 from astra.incidents import Cohort, State
+from astra.jobs import STUCK
 from astra.timeline import Moment, duration, svg
 
 _TELL: Final = (Who.REGULATOR, Who.BUREAUS)
 
 
-def next_action(name: str, incident: dict[str, Any]) -> str:
-    """The one thing that somebody has to do now."""
+def next_action(name: str, incident: dict[str, Any], job: dict[str, Any] | None = None) -> str:
+    """The one thing that somebody has to do now. `job` is the one of who is affected, if there is one yet."""
+    if job and job["state"] == STUCK:
+        return f"`retry {name}`: who is affected is being counted, and that failed too often; the log says why"
     if incident["state"] == State.SUSPECTED:
         return f"look (`show {name}`), then confirm_incident, or close_incident as a false alarm"
     if not (incident.get("met") or {}).get("own-draft") and incident.get("affected") != {}:
