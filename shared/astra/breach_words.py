@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any, Final
 
 import jinja2
+from google.cloud import firestore
 
-from astra import clocks, letters
+from astra import clocks, incidents, letters
 from astra.clock import iso
 from astra.clocks import BY_NAME, UNKNOWN, Clock
 from astra.datamap import DATA_MAP
@@ -29,6 +30,11 @@ _OPEN: Final = "not known yet"
 
 class Missing(ValueError):
     """What is owed to the reader has not been said. The message names each."""
+
+
+class Changed(Exception):
+    """What would be told is not what was approved: a template, or the data map's words, have changed since. Nobody is
+    told more until what was approved is deployed again."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,16 @@ def notice(name: str, incident: Mapping[str, Any]) -> Text:
     text = f"{letter.notice.title}\n\n{letter.notice.body}\n"
     shown = {**whole, "title": letter.notice.title, "sha256": hashlib.sha256(text.encode()).hexdigest()}
     return Text(text, page("breach-page.html", shown), facts)
+
+
+def refuse_changed(db: firestore.Client, campaign: str) -> None:
+    """Raise Changed if a campaign tells of a breach by another text than was approved. Others are let pass."""
+    before, prefix, name = campaign.partition(campaign_of(""))
+    if before or not prefix:
+        return
+    incident = incidents.reference(db, name).get().to_dict() or {}
+    if notice(name, incident).sha256 != incident["notice"]["sha256"]:
+        raise Changed
 
 
 def filing(name: str, incident: Mapping[str, Any], clock: Clock, phase: str, delay_reason: str = "") -> Text:
