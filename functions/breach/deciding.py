@@ -5,7 +5,7 @@ it happened and whose hands did it; who is affected is then computed from the au
 """
 
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
@@ -149,7 +149,8 @@ def confirm_incident(act: Act, form: ConfirmIncident) -> Decision:
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
         reference = incidents.reference(act.db, form.incidentId)
-        transaction.update(reference, {**fields, "confirmedBy": approvers[0], "confirmedAt": act.now})
+        changes = {**fields, "confirmedBy": approvers[0], "confirmedAt": act.now}
+        transaction.update(reference, changes | _drafted(form.incidentId, incident | changes, act.now))
         transaction.create(gathering.job_of(act.db, form.incidentId), gathering.opened(act.now))
 
     record = {"incident": form.incidentId, "awareAt": iso(form.awareAt)}
@@ -172,10 +173,8 @@ def describe_incident(act: Act, form: DescribeIncident) -> Decision:
 
     def write(transaction: firestore.Transaction, _: list[Pseudonym]) -> None:
         changes: dict[str, Any] = {f"said.{name}": text for name, text in said.items()}
-        if "own-draft" not in (incident.get("met") or {}) and incident["state"] == State.CONFIRMED:
-            now_said = incident | {"said": (incident.get("said") or {}) | said}
-            if breach_words.is_draftable(form.incidentId, now_said):
-                changes["met.`own-draft`"] = {"at": act.now}
+        now_said = incident | {"said": (incident.get("said") or {}) | said}
+        changes |= _drafted(form.incidentId, now_said, act.now)
         transaction.update(incidents.reference(act.db, form.incidentId), changes)
 
     record = {"incident": form.incidentId, "saidSha256": {name: sha256_of(text) for name, text in said.items()}}
@@ -243,6 +242,12 @@ def confirmed_one(act: Act, name: str) -> dict[str, Any]:
     if fields["state"] != State.CONFIRMED:
         raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "Confirm the incident first.")
     return fields
+
+
+def _drafted(name: str, incident: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """The change that meets our own first clock, once what regulators are owed at once is said."""
+    open_ = incident["state"] == State.CONFIRMED and "own-draft" not in (incident.get("met") or {})
+    return {"met.`own-draft`": {"at": now}} if open_ and breach_words.is_draftable(name, incident) else {}
 
 
 def _hint(act: Act, name: str) -> None:

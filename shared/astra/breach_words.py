@@ -7,7 +7,7 @@ told in phases: the first needs what is known at once, and says of the rest that
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import jinja2
@@ -25,6 +25,8 @@ _CATEGORY: Final = {entry.name: entry.category.partition(", encrypted")[0] for e
 _PEOPLE_NEED: Final = ("whatHappened", "weAreDoing", "youCanDo", "contact")
 _AT_ONCE: Final = ("nature", "measures", "contact")
 _IN_THE_END: Final = (*_AT_ONCE, "consequences", "exposed", "affected")
+_READS_KEPT: Final = timedelta(days=30)
+"""How long Cloud Logging keeps who read what, unless it is told to keep it longer."""
 _OPEN: Final = "not known yet"
 
 
@@ -111,7 +113,7 @@ def filing(name: str, incident: Mapping[str, Any], clock: Clock, phase: str, del
         ("People affected", _counted(affected)),
         ("Records, approximately", str(numbers["records"]) if "records" in numbers else _OPEN),
         ("People whose data stayed sealed", str(numbers["sealed"]) if "sealed" in numbers else _OPEN),
-        ("Uncertainty", said.get("uncertainty") or _uncertainty(numbers)),
+        ("Uncertainty", said.get("uncertainty") or _uncertainty(incident)),
         ("Likely consequences", said.get("consequences") or _OPEN),
         ("Measures", said["measures"]),
         ("Reasons for delay", delay_reason or "none: it is in time"),
@@ -146,12 +148,17 @@ def _counted(affected: Mapping[str, int] | None) -> str:
     return f"{sum(affected.values())}" + (f" ({each})" if each else "")
 
 
-def _uncertainty(numbers: Mapping[str, int]) -> str:
+def _uncertainty(incident: Mapping[str, Any]) -> str:
+    numbers: Mapping[str, int] = incident.get("numbers") or {}
     if not numbers:
         return _OPEN
+    doubts = []
     if unnamed := numbers.get("unnamed"):
-        return f"{unnamed} reads of the audit log name nobody (listings, exports): more people may be affected"
-    return "every read of the audit log names whose data it was"
+        doubts.append(f"{unnamed} reads of the audit log name nobody (listings, exports): more people may be affected")
+    kept_from = incident.get("confirmedAt", incident["awareAt"]) - _READS_KEPT
+    if incident["occurredFrom"] < kept_from:
+        doubts.append(f"reads before {_iso(kept_from)} may be in no audit log any more: more people may be affected")
+    return "; ".join(doubts) or "every read of the audit log names whose data it was"
 
 
 def _iso(moment: datetime) -> str:

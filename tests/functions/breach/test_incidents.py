@@ -8,8 +8,9 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
 import alarms
 import deciding
-from astra import tlog
+from astra import breach_words, incident_report, tlog
 from astra.callables import parse
+from astra.clocks import BY_NAME
 from tests.colleagues import logged
 from tests.functions.breach.desk import SAID, Desk, refused
 
@@ -155,6 +156,27 @@ def test_the_draft_is_there_once_what_it_needs_is_said(desk: Desk) -> None:
     assert "met" not in desk.incident(name)
     desk.describe(name, measures=SAID["measures"])
     assert desk.incident(name)["met"]["own-draft"]["at"] == desk.clock()
+
+
+def test_the_draft_is_there_too_if_it_was_said_before_anybody_confirmed(desk: Desk) -> None:
+    name = desk.report()
+    desk.describe(name)
+    assert "met" not in desk.incident(name)
+    desk.clock.step(minutes=5)
+    desk.confirm(name)
+    assert desk.incident(name)["met"]["own-draft"]["at"] == desk.clock()
+    assert "describe_incident: say nature" not in incident_report.next_action(name, desk.incident(name))
+
+
+@pytest.mark.parametrize(("days", "may_be_gone"), [(30, False), (31, True)])
+def test_that_reads_of_long_ago_may_be_missing_is_said(desk: Desk, days: int, may_be_gone: bool) -> None:
+    name = desk.report()
+    desk.confirm(name, occurredFrom=(desk.clock() - timedelta(days=days)).isoformat())
+    desk.describe(name)
+    incident = desk.incident(name) | {"numbers": {"records": 1, "unnamed": 2}, "exposed": [], "affected": {}}
+    text = breach_words.filing(name, incident, BY_NAME["gdpr-authority"], "final").text
+    assert "2 reads of the audit log name nobody" in text
+    assert ("may be in no audit log any more" in text) is may_be_gone
 
 
 def test_a_regulator_is_told_in_phases_and_what_is_missing_is_named(desk: Desk) -> None:
