@@ -61,8 +61,8 @@ def approve_notice(act: Act, form: ApproveNotice) -> Decision:
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
         campaign = Campaign(Kind.BREACH, notice.facts, (Channel.IN_APP, Channel.EMAIL))
         campaigns.gather(transaction, act.db, name, campaign, act.now, approvers, canary=False)
-        approved = {"sha256": notice.sha256, "text": notice.text, "html": notice.html}
-        approved |= {"approvedAt": act.now, "approvers": approvers}
+        words = {"sha256": notice.sha256, "text": notice.text, "html": notice.html}
+        approved = {**words, "approvedAt": act.now, "approvers": approvers}
         transaction.update(stored.reference, {"notice": approved, "cohort": Cohort.ENLISTING.value})
         transaction.update(gathering.job_of(act.db, form.incidentId), gathering.resumed(act.now))
 

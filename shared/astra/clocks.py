@@ -175,7 +175,9 @@ def applies(clock: Clock, affected: Mapping[str, int] | None, *, high_risk: bool
 
 def discovered(incident: Mapping[str, Any]) -> datetime:
     """When it was discovered: a letter may have been read before anybody opened the case."""
-    return min(incident["detectedAt"], incident["awareAt"])
+    detected, aware = incident["detectedAt"], incident["awareAt"]
+    first: datetime = min(detected, aware)
+    return first
 
 
 def _started(start: Start, incident: Mapping[str, Any]) -> datetime | None:

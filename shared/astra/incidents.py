@@ -60,7 +60,7 @@ def reference(db: firestore.Client, name: str) -> firestore.DocumentReference:
 
 def cohort_job(db: firestore.Client, name: str) -> firestore.DocumentReference:
     """The job that computes who is affected, and gives them to the campaign."""
-    return reference(db, name).collection("work").document("cohort")
+    return db.document(INCIDENTS, name, "work", "cohort")
 
 
 def opened(**fields: Any) -> dict[str, Any]:
