@@ -173,7 +173,11 @@ def test_that_reads_of_long_ago_may_be_missing_is_said(desk: Desk, days: int, ma
     name = desk.report()
     desk.confirm(name, occurredFrom=(desk.clock() - timedelta(days=days)).isoformat())
     desk.describe(name)
-    incident = desk.incident(name) | {"numbers": {"records": 1, "unnamed": 2}, "exposed": [], "affected": {}}
+    incident = desk.incident(name) | {
+        "numbers": {"records": 1, "unnamed": 2},
+        "exposed": ["profile"],
+        "affected": {"DE": 1},
+    }
     text = breach_words.filing(name, incident, BY_NAME["gdpr-authority"], "final").text
     assert "2 reads of the audit log name nobody" in text
     assert ("may be in no audit log any more" in text) is may_be_gone
