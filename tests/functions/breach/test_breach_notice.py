@@ -75,6 +75,14 @@ def test_each_is_told_exactly_what_was_theirs_in_the_application_and_by_letter(
     assert desk.incident(counted)["peopleToldAt"] == campaign["completedAt"]
 
 
+def test_who_is_frozen_gets_their_letter_too(desk: Desk, crowd: Crowd, counted: str, stack: Stack) -> None:
+    """It may be to contain this very breach."""
+    crowd.profile(crowd.uids[1]).update({"state": "frozen"})
+    desk.send(counted, crowd)
+    assert desk.told(counted) == crowd.uids
+    assert any(f"{crowd.uids[1]}@example.com" in one.recipients for one in stack.mail.messages)
+
+
 def test_two_people_approve_the_very_text_and_nobody_is_told_before(desk: Desk, crowd: Crowd, counted: str) -> None:
     crowd.work()
     assert desk.told(counted) == []
