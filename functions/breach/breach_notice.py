@@ -5,7 +5,7 @@ them approves what the other has not seen, and from then on it does not change. 
 application and by letter, so that a mailbox whose password got out is never the only way.
 
     campaigns/breach-{incident}     the campaign; see `astra.campaigns`
-    incidents/{id}.notice           {sha256, approvedAt, approvers}
+    incidents/{id}.notice           {sha256, text, html, approvedAt, approvers}: what was approved, word for word
 """
 
 from typing import Annotated, Any
@@ -65,7 +65,8 @@ def approve_notice(act: Act, form: ApproveNotice) -> Decision:
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
         campaign = Campaign(Kind.BREACH, notice.facts, (Channel.IN_APP, Channel.EMAIL))
         campaigns.gather(transaction, act.db, name, campaign, act.now, approvers, canary=False)
-        approved = {"sha256": notice.sha256, "approvedAt": act.now, "approvers": approvers}
+        words = {"sha256": notice.sha256, "text": notice.text, "html": notice.html}
+        approved = {**words, "approvedAt": act.now, "approvers": approvers}
         transaction.update(stored.reference, {"notice": approved, "cohort": Cohort.ENLISTING.value})
         transaction.update(gathering.job_of(act.db, form.incidentId), gathering.resumed(act.now))
 

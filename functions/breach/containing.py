@@ -1,39 +1,43 @@
 """What stops a breach from going on, each offered and not done by itself, and each undone by the same call with `undo`.
 
-    suspensions/{uid}   {incident, disabled, before, at, settleDue}: an account that must not sign in, or anew
-    controls/{name}     see `astra.controls`; `key-{hash}` are keys of service accounts, {name, disabled, settleDue}
+    suspensions/{uid}   {incidents, disabled, before, at, settleDue}: an account that must not sign in, or anew
+    controls/{name}     see `astra.controls`; `key-{hash}` are keys of service accounts,
+                        {name, incidents, disabled, settleDue}
 
-What lies outside the database follows the decision; `settleDue` until it did, so that `tick` does it after a crash.
+Two incidents may need the same measure: what holds it is a set, and only when the last has undone it, it ends. A
+suspended account's profile is frozen in the decision's transaction, so that an ID token that is out already opens
+nothing; see `astra.doors`. What lies outside the database follows the decision; `settleDue` until it did, so that
+`tick` does it after a crash.
 """
 
-import contextlib
 import enum
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any, Final
 
 import requests
-from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 from pydantic import Field, StringConstraints
 
-from astra import controls, incidents, log, tlog, tombstones
+from astra import controls, doors, incidents, log, tlog
 from astra.callables import Shape
+from astra.clock import iso
 from astra.documents import fetch
+from astra.doors import ACTIVE, FROZEN, settle
 from astra.forms import Uid, sha256_of
 from astra.incidents import State
 from astra.platform import Platform
 from astra.privileged import Act, Decision, privileged
 from astra.pseudonyms import Pseudonym
 from astra.settings import BreachSettings
-from astra.transactions import transact
 from google_api import session
 
-SUSPENSIONS: Final = "suspensions"
-REMOVALS: Final = "removals"
 _TIMEOUT: Final = 10
 _MOST: Final = 100
+_ID_TOKEN: Final = timedelta(hours=1)
+"""How long one lives, whatever is revoked."""
 
 IncidentId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{20}$")]
 
@@ -42,8 +46,10 @@ class Measure(enum.StrEnum):
     """What can be done."""
 
     REVOKE_TOKENS = "revoke-tokens"
-    """Somebody has to sign in anew, everywhere. There is nothing to undo."""
+    """Somebody has to sign in anew, everywhere, as soon as their ID token ends: within an hour, which the answer says.
+    There is nothing to undo."""
     DISABLE_USER = "disable-user"
+    """Somebody's account is closed, at once."""
     DISABLE_KEY = "disable-key"
     """A key of a service account."""
     FREEZE_EXPORTS = "freeze-exports"
@@ -92,7 +98,10 @@ def contain_incident(act: Act, form: ContainIncident) -> Decision:
     record = {"incident": form.incidentId, "measure": form.measure.value, "undone": form.undo}
     if form.key:
         record["keySha256"] = sha256_of(form.key)
-    return Decision(carry_out, record, concerns=form.uid, afterwards=afterwards, answer={"measure": name})
+    answer: dict[str, Any] = {"measure": name}
+    if form.measure is Measure.REVOKE_TOKENS:
+        answer["idTokensUntil"] = iso(act.now + _ID_TOKEN)
+    return Decision(carry_out, record, concerns=form.uid, afterwards=afterwards, answer=answer)
 
 
 Write = Callable[[firestore.Transaction], object]
@@ -101,15 +110,17 @@ Write = Callable[[firestore.Transaction], object]
 def _planned(act: Act, form: ContainIncident) -> tuple[str, Write, Callable[[], None]]:
     """A measure's name in its incident, what writes it, and what then follows outside the database."""
     if (control := _FREEZES.get(form.measure)) is not None:
-        frozen = {"frozen": not form.undo, "incident": form.incidentId, "at": act.now}
         document = controls.reference(act.db, control)
+        held = _held(document.get(transaction=act.transaction), form)
+        frozen = {"frozen": bool(held), "incidents": held, "at": act.now}
         return form.measure.value, lambda transaction: transaction.set(document, frozen), lambda: None
     if form.measure is Measure.DISABLE_KEY:
         if form.key is None:
             raise HttpsError(FunctionsErrorCode.INVALID_ARGUMENT, "key: is required")
         name = f"key-{sha256_of(form.key)[:16]}"
         key = act.db.collection(controls.CONTROLS).document(name)
-        wanted = {"name": form.key, "disabled": not form.undo, "incident": form.incidentId, "settleDue": True}
+        held = _held(key.get(transaction=act.transaction), form)
+        wanted = {"name": form.key, "disabled": bool(held), "incidents": held, "settleDue": True}
         return name, lambda transaction: transaction.set(key, wanted), partial(settle_key, act.platform, key)
     if form.uid is None:
         raise HttpsError(FunctionsErrorCode.INVALID_ARGUMENT, "uid: is required")
@@ -117,54 +128,38 @@ def _planned(act: Act, form: ContainIncident) -> tuple[str, Write, Callable[[], 
     return name, _suspending(act, form, form.uid), partial(settle, act.platform, form.uid)
 
 
+def _held(stored: "firestore.DocumentSnapshot[Any]", form: ContainIncident) -> list[str]:
+    """The incidents that hold a measure once this is carried out."""
+    known = set((stored.to_dict() or {}).get("incidents", []))
+    return sorted(known - {form.incidentId} if form.undo else known | {form.incidentId})
+
+
 def _suspending(act: Act, form: ContainIncident, uid: str) -> Write:
-    document = act.db.document(SUSPENSIONS, uid)
-    stored, profile = fetch(act.db, document, act.db.document("users", uid), transaction=act.transaction)
+    reads = (doors.SUSPENSIONS, "users", doors.REMOVALS)
+    references = (act.db.document(collection, uid) for collection in reads)
+    stored, profile, removal = fetch(act.db, *references, transaction=act.transaction)
     if not profile.exists:
         raise HttpsError(FunctionsErrorCode.NOT_FOUND, "There is no such account.")
-    known: dict[str, Any] = stored.to_dict() or {}
-    if form.measure is Measure.REVOKE_TOKENS:
-        if form.undo:
-            raise HttpsError(FunctionsErrorCode.INVALID_ARGUMENT, "undo: whoever was signed out signs in again.")
-        disabled = known.get("disabled", False)
-    else:
-        disabled = not form.undo
-    before = known["before"] if "before" in known else _is_disabled(act.platform, uid)
-    fields = {"incident": form.incidentId, "disabled": disabled, "before": before, "at": act.now, "settleDue": True}
-    return lambda transaction: transaction.set(document, fields)
+    held: list[str] = (stored.to_dict() or {}).get("incidents", [])
+    if form.measure is Measure.DISABLE_USER:
+        held = _held(stored, form)
+    elif form.undo:
+        raise HttpsError(FunctionsErrorCode.INVALID_ARGUMENT, "undo: whoever was signed out signs in again.")
+    fields = {
+        "incidents": held,
+        "disabled": bool(held),
+        "before": doors.was_disabled(act.platform, uid, removal, stored),
+        "at": act.now,
+        "settleDue": True,
+    }
 
+    def write(transaction: firestore.Transaction) -> None:
+        transaction.set(stored.reference, fields)
+        if profile.get("state") in (ACTIVE, FROZEN):  # who is being erased stays so
+            state = FROZEN if held or doors.removes(removal) else ACTIVE
+            transaction.update(profile.reference, {"state": state})
 
-def settle(platform: Platform[BreachSettings], uid: str) -> None:
-    """Make Auth do what was decided about an account. May be repeated; of two at once, the later decision holds."""
-    db, document = platform.db, platform.db.document(SUSPENSIONS, uid)
-    tombstone = tombstones.reference(db, platform.pseudonyms.of_uid(uid))
-    while True:
-        stored, removal, erased = fetch(db, document, db.document(REMOVALS, uid), tombstone)
-        fields: dict[str, Any] = stored.to_dict() or {}
-        if not fields or not fields["settleDue"]:
-            return
-        shut = fields["disabled"] or fields["before"] or erased.exists or _holds(removal)
-        with contextlib.suppress(auth.UserNotFoundError):
-            auth.update_user(uid, disabled=shut, valid_since=int(fields["at"].timestamp()), app=platform.app)
-        if transact(db, partial(_settled, seen=stored, keep=fields["disabled"])):
-            return
-
-
-def _holds(removal: "firestore.DocumentSnapshot[Any]") -> bool:
-    return (removal.to_dict() or {}).get("state") == "frozen"
-
-
-def _settled(transaction: firestore.Transaction, seen: "firestore.DocumentSnapshot[Any]", *, keep: bool) -> bool:
-    now = seen.reference.get(transaction=transaction)
-    if not now.exists:
-        return True
-    if now.update_time != seen.update_time:
-        return False
-    if keep:
-        transaction.update(now.reference, {"settleDue": False})
-    else:
-        transaction.delete(now.reference)
-    return True
+    return write
 
 
 def settle_key(platform: Platform[BreachSettings], document: firestore.DocumentReference) -> None:
@@ -184,8 +179,7 @@ def settle_key(platform: Platform[BreachSettings], document: firestore.DocumentR
 def settle_again(platform: Platform[BreachSettings]) -> None:
     """Do what a crash has left undone."""
     db, due = platform.db, firestore.FieldFilter("settleDue", "==", True)
-    suspended = db.collection(SUSPENSIONS).where(filter=due).limit(_MOST).stream()
-    work = [partial(settle, platform, stored.id) for stored in suspended]
+    work = [partial(settle, platform, uid) for uid in doors.unsettled(platform, doors.SUSPENSIONS)]
     turned = db.collection(controls.CONTROLS).where(filter=due).limit(_MOST).stream()
     work += [partial(settle_key, platform, stored.reference) for stored in turned]
     for step in work:
@@ -193,10 +187,3 @@ def settle_again(platform: Platform[BreachSettings]) -> None:
             step()
         except Exception as error:  # noqa: BLE001  (one that fails must not keep another waiting)
             log.failure(log.Event.FOLLOW_UP_FAILED, error)
-
-
-def _is_disabled(platform: Platform[BreachSettings], uid: str) -> bool:
-    try:
-        return bool(auth.get_user(uid, app=platform.app).disabled)
-    except auth.UserNotFoundError:
-        raise HttpsError(FunctionsErrorCode.NOT_FOUND, "There is no such account.") from None

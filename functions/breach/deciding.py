@@ -5,7 +5,7 @@ it happened and whose hands did it; who is affected is then computed from the au
 """
 
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
@@ -148,8 +148,9 @@ def confirm_incident(act: Act, form: ConfirmIncident) -> Decision:
         raise HttpsError(
             FunctionsErrorCode.FAILED_PRECONDITION, "It is confirmed already, and is being counted or told."
         )
-    if not incident["detectedAt"].replace(microsecond=0) <= form.awareAt <= act.now:
-        raise _wrong("awareAt: not before it was detected, and not in the future")
+    if not form.occurredFrom <= form.awareAt <= act.now:
+        # It may be before the case was opened: a letter is read on Friday, and the case opened on Monday.
+        raise _wrong("awareAt: not before it began, and not in the future")
     if not act.now - _LONGEST <= form.occurredFrom < form.occurredUntil <= act.now:
         raise _wrong("occurredFrom, occurredUntil: in this order, in the last 400 days")
     if again and _is_less(form, incident):
@@ -170,7 +171,8 @@ def confirm_incident(act: Act, form: ConfirmIncident) -> Decision:
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
         reference, job = incidents.reference(act.db, form.incidentId), gathering.job_of(act.db, form.incidentId)
-        transaction.update(reference, {**fields, "confirmedBy": approvers[0], "confirmedAt": act.now})
+        changes = {**fields, "confirmedBy": approvers[0], "confirmedAt": act.now}
+        transaction.update(reference, changes | _drafted(form.incidentId, incident | changes, act.now))
         if again:
             transaction.update(job, gathering.reopened(act.now))
         else:
@@ -196,10 +198,8 @@ def describe_incident(act: Act, form: DescribeIncident) -> Decision:
 
     def write(transaction: firestore.Transaction, _: list[Pseudonym]) -> None:
         changes: dict[str, Any] = {f"said.{name}": text for name, text in said.items()}
-        if "own-draft" not in (incident.get("met") or {}) and incident["state"] == State.CONFIRMED:
-            now_said = incident | {"said": (incident.get("said") or {}) | said}
-            if breach_words.is_draftable(form.incidentId, now_said):
-                changes["met.`own-draft`"] = {"at": act.now}
+        now_said = incident | {"said": (incident.get("said") or {}) | said}
+        changes |= _drafted(form.incidentId, now_said, act.now)
         transaction.update(incidents.reference(act.db, form.incidentId), changes)
 
     record = {"incident": form.incidentId, "saidSha256": {name: sha256_of(text) for name, text in said.items()}}
@@ -237,7 +237,7 @@ def close_incident(act: Act, form: CloseIncident) -> Decision:
             FunctionsErrorCode.FAILED_PRECONDITION,
             "It is confirmed: no false alarm." if confirmed else "Confirm it first, or say that it is a false alarm.",
         )
-    still = [one.id for one in frozen if controls.is_frozen(one) and one.get("incident") == form.incidentId]
+    still = [one.id for one in frozen if controls.is_frozen(one) and form.incidentId in one.get("incidents")]
     if confirmed:
         still += [one.clock.name for one in clocks.running(incident) if one.met is None]
         still += ["who is affected"] if incident.get("affected") is None else []
@@ -274,6 +274,12 @@ def _is_less(form: ConfirmIncident, incident: dict[str, Any]) -> bool:
     """Whether this says of a confirmed incident that it began later, was shorter, or that we knew of it later."""
     later = form.awareAt > incident["awareAt"] or form.occurredFrom > incident["occurredFrom"]
     return bool(later or form.occurredUntil < incident["occurredUntil"])
+
+
+def _drafted(name: str, incident: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """The change that meets our own first clock, once what regulators are owed at once is said."""
+    open_ = incident["state"] == State.CONFIRMED and "own-draft" not in (incident.get("met") or {})
+    return {"met.`own-draft`": {"at": now}} if open_ and breach_words.is_draftable(name, incident) else {}
 
 
 def _hint(act: Act, name: str) -> None:

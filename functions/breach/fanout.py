@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from google.cloud import firestore
 
-from astra import campaigns, jobs, log
+from astra import breach_words, campaigns, jobs, log
 from astra.cohorts import DELIVERIES, LANE, LETTERS, OPENING, SHARDS
 from astra.platform import Platform
 from astra.queue import Queue
@@ -26,6 +26,11 @@ def notify(platform: Platform[BreachSettings], queue: Queue, job: str, budget: t
         _come_back(queue, job, worker.run(_letters(platform), Mailing(platform, LETTERS, None).page, budget))
         return
     name, _, shard = job.partition("/")
+    try:
+        breach_words.refuse_changed(platform.db, name)
+    except breach_words.Changed as error:
+        log.failure(log.Event.FAILED, error)  # it stays due: `tick` asks again, until what was approved is deployed
+        return
     campaign = campaigns.reference(platform.db, name)
     work: Mailing | Telling = Telling(platform, campaign, shard)
     if shard.startswith(LANE):

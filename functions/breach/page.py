@@ -1,11 +1,12 @@
-"""The public notice of a breach, for everybody: once two people approved it, and never before."""
+"""The public notice of a breach, for everybody: once two people approved it, and never before. It is what they
+approved, whatever has been deployed since."""
 
 import re
 from typing import Any, Final
 
 from flask import Request, Response
 
-from astra import breach_words, incidents, log
+from astra import incidents, log
 from astra.platform import Platform
 from astra.settings import BreachSettings
 
@@ -37,9 +38,9 @@ def _answer(platform: Platform[BreachSettings], request: Request) -> Response:
     incident: dict[str, Any] = {}
     if _ID.fullmatch(name):
         incident = incidents.reference(platform.db, name).get().to_dict() or {}
-    if not incident.get("notice"):
+    approved = incident.get("notice")
+    if not approved:
         return Response("There is no such notice.", 404)
-    notice = breach_words.notice(name, incident)
-    page = Response(notice.html, mimetype="text/html")
-    page.set_etag(notice.sha256)
+    page = Response(approved["html"], mimetype="text/html")
+    page.set_etag(approved["sha256"])
     return page

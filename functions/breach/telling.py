@@ -155,7 +155,8 @@ class Telling:
             notices.write(transaction, self._db, member.uid, name, notice, now, campaign=name)
         for member in members:
             gone, letter = {"state": "gone"}, {"nextRunAt": now}
-            done = gone if member.is_gone else letter if by_mail and member.is_active else {"state": "delivered"}
+            # A list is of those whom it concerns: who is frozen gets their letter, it may be to contain that breach.
+            done = gone if member.is_gone else letter if by_mail else {"state": "delivered"}
             transaction.update(cohorts.row_of(self._db, member.uid, name), done)
         return [member.uid for member in reached]
 

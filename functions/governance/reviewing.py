@@ -12,7 +12,7 @@ import children
 import disclosing
 import processing
 import publishing
-from astra import log, notices, staff, tlog
+from astra import doors, log, notices, staff, tlog
 from astra.documents import fetch
 from astra.platform import Platform
 from astra.settings import Settings
@@ -124,7 +124,7 @@ def mend(platform: Platform[Settings]) -> None:
     for stored in platform.db.collection(staff.STAFF).where(filter=due).select([]).limit(100).stream():
         _each(partial(staff.mirror, platform, stored.id))
     for uid in children.unsettled(platform):
-        _each(partial(children.settle, platform, uid))
+        _each(partial(doors.settle, platform, uid))
 
 
 def _each(work: Callable[[], None]) -> None:

@@ -4,6 +4,7 @@ show ID                          one incident
 notice ID                        what people are told, and the hash that two people approve
 draft ID CLOCK PHASE [REASON]    what a regulator is told, and its hash; PHASE is initial, update or final
 report ID FILE                   the post-incident report, as a page to print
+retry ID                         counting who is affected is stuck: go on
 deploying [MINUTES]              announce a deployment: what deployers change meanwhile is no signal
 plant NAME ADDRESS PHOTOGRAPH    plant a honey account
 """
@@ -18,6 +19,7 @@ from astra import breach_words, clocks, incident_report, incidents
 from astra.clock import iso
 from astra.clocks import BY_NAME, Running
 from astra.incidents import State
+from astra.jobs import STUCK
 from astra.platform import Platform
 from astra.settings import RetentionSettings
 from astra.timeline import duration
@@ -36,11 +38,22 @@ def overview(platform: Platform[Any], console: "Console") -> None:
     """Every open incident, the gravest first."""
     now, found = platform.clock(), incidents.open_ones(platform.db)
     for stored in found:
-        _one(console, stored.id, stored.to_dict() or {}, now, most=_SHOWN)
+        _one(console, stored.id, stored.to_dict() or {}, _job(platform, stored.id), now, most=_SHOWN)
     console.print(f"{len(found)} open" if found else "nothing is open")
 
 
-def _one(console: "Console", name: str, incident: dict[str, Any], now: datetime, most: int = 99) -> None:
+def _job(platform: Platform[Any], name: str) -> dict[str, Any] | None:
+    return incidents.cohort_job(platform.db, name).get().to_dict()
+
+
+def _one(
+    console: "Console",
+    name: str,
+    incident: dict[str, Any],
+    job: dict[str, Any] | None,
+    now: datetime,
+    most: int = 99,
+) -> None:
     from rich.text import Text  # noqa: PLC0415  (staff's machines have it, functions do not)
 
     level = incident["severity"]
@@ -59,7 +72,7 @@ def _one(console: "Console", name: str, incident: dict[str, Any], now: datetime,
         console.print(bar(one, now))
     if len(unmet) > most:
         console.print(f"  and {len(unmet) - most} clocks more", style="dim")
-    console.print(Text.assemble("  → ", (incident_report.next_action(name, incident), "bold")))
+    console.print(Text.assemble("  → ", (incident_report.next_action(name, incident, job), "bold")))
     console.print()
 
 
@@ -87,13 +100,21 @@ def _incident(platform: Platform[Any], name: str) -> dict[str, Any]:
 
 def _show(platform: Platform[Any], console: "Console", name: str) -> None:
     incident = _incident(platform, name)
-    _one(console, name, incident, platform.clock())
+    _one(console, name, incident, _job(platform, name), platform.clock())
     console.print(f"about {incident['about']}", highlight=False)
     for row in sorted(incident["signals"].values(), key=lambda row: str(row["at"])):
         many = f", {row['count']} of at most {row['threshold']}" if "count" in row else ""
         console.print(f"{iso(row['at'])}  {row['what']}{many}  {row['insertId']}", highlight=False)
     for key, row in incident["measures"].items():
         console.print(f"{iso(row['at'])}  {key}{', undone' if row['undoneAt'] else ''}", highlight=False)
+
+
+def _retry(platform: Platform[Any], name: str) -> None:
+    stored = incidents.cohort_job(platform.db, name).get()
+    if (stored.to_dict() or {}).get("state") != STUCK:
+        raise LookupError("nothing is stuck there")
+    again = {"state": "running", "attempts": 0, "leased": False, "nextRunAt": platform.clock()}
+    stored.reference.update(again, platform.db.write_option(last_update_time=stored.update_time))
 
 
 def _told(console: "Console", text: breach_words.Text) -> None:
@@ -114,6 +135,8 @@ def run(platform: Platform[Any], console: "Console", chosen: argparse.Namespace)
         case "report":
             page = incident_report.page(chosen.incident, _incident(platform, chosen.incident), platform.clock())
             chosen.file.write_text(page, encoding="utf-8")
+        case "retry":
+            _retry(platform, chosen.incident)
         case "deploying":
             platform.redis.set(DEPLOYING, 1, ex=timedelta(minutes=chosen.minutes))
         case "plant":
@@ -128,7 +151,11 @@ def parser() -> argparse.ArgumentParser:
     """The commands."""
     found = argparse.ArgumentParser(prog="python -m astra.breach", description="Look after breaches.")
     verbs = found.add_subparsers(dest="verb")
-    for verb, what in (("show", "one incident"), ("notice", "what people are told, and its hash")):
+    for verb, what in (
+        ("show", "one incident"),
+        ("notice", "what people are told, and its hash"),
+        ("retry", "count on"),
+    ):
         verbs.add_parser(verb, help=what).add_argument("incident")
     draft = verbs.add_parser("draft", help="what a regulator is told, and its hash")
     draft.add_argument("incident")

@@ -7,14 +7,15 @@ told in phases: the first needs what is known at once, and says of the rest that
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import jinja2
+from google.cloud import firestore
 
-from astra import letters
+from astra import clocks, incidents, letters
 from astra.clock import iso
-from astra.clocks import BY_NAME, Clock
+from astra.clocks import BY_NAME, UNKNOWN, Clock
 from astra.datamap import DATA_MAP
 from astra.notices import Kind
 
@@ -24,11 +25,18 @@ _CATEGORY: Final = {entry.name: entry.category.partition(", encrypted")[0] for e
 _PEOPLE_NEED: Final = ("whatHappened", "weAreDoing", "youCanDo", "contact")
 _AT_ONCE: Final = ("nature", "measures", "contact")
 _IN_THE_END: Final = (*_AT_ONCE, "consequences", "exposed", "affected")
+_READS_KEPT: Final = timedelta(days=30)
+"""How long Cloud Logging keeps who read what, unless it is told to keep it longer."""
 _OPEN: Final = "not known yet"
 
 
 class Missing(ValueError):
     """What is owed to the reader has not been said. The message names each."""
+
+
+class Changed(Exception):
+    """What would be told is not what was approved: a template, or the data map's words, have changed since. Nobody is
+    told more until what was approved is deployed again."""
 
 
 @dataclass(frozen=True)
@@ -75,26 +83,37 @@ def notice(name: str, incident: Mapping[str, Any]) -> Text:
     return Text(text, page("breach-page.html", shown), facts)
 
 
+def refuse_changed(db: firestore.Client, campaign: str) -> None:
+    """Raise Changed if a campaign tells of a breach by another text than was approved. Others are let pass."""
+    before, prefix, name = campaign.partition(campaign_of(""))
+    if before or not prefix:
+        return
+    incident = incidents.reference(db, name).get().to_dict() or {}
+    if notice(name, incident).sha256 != incident["notice"]["sha256"]:
+        raise Changed
+
+
 def filing(name: str, incident: Mapping[str, Any], clock: Clock, phase: str, delay_reason: str = "") -> Text:
     """What a regulator is told. Raises Missing."""
     said = _said(incident, _AT_ONCE if phase == PHASES[0] else _IN_THE_END)
     affected: dict[str, int] | None = incident.get("affected")
     numbers: dict[str, int] = incident.get("numbers") or {}
     if clock.jurisdictions and affected is not None:
-        affected = {place: many for place, many in affected.items() if place in clock.jurisdictions}
+        told = (*clock.jurisdictions, UNKNOWN)
+        affected = {place: many for place, many in affected.items() if place in told}
     rows = [
         ("Incident", name),
         ("Phase", phase),
         ("To", f"{clock.recipient} ({clock.regime}; {clock.source})"),
         ("Nature", said["nature"]),
         ("Occurred", f"{_iso(incident['occurredFrom'])} to {_iso(incident['occurredUntil'])}"),
-        ("Discovered", _iso(incident["detectedAt"])),
+        ("Discovered", _iso(clocks.discovered(incident))),
         ("Aware since", _iso(incident["awareAt"])),
         ("Categories of data", "; ".join(_CATEGORY[one] for one in incident.get("exposed") or []) or _OPEN),
         ("People affected", _counted(affected)),
         ("Records, approximately", str(numbers["records"]) if "records" in numbers else _OPEN),
         ("People whose data stayed sealed", str(numbers["sealed"]) if "sealed" in numbers else _OPEN),
-        ("Uncertainty", said.get("uncertainty") or _uncertainty(numbers)),
+        ("Uncertainty", said.get("uncertainty") or _uncertainty(incident)),
         ("Likely consequences", said.get("consequences") or _OPEN),
         ("Measures", said["measures"]),
         ("Reasons for delay", delay_reason or "none: it is in time"),
@@ -129,14 +148,19 @@ def _counted(affected: Mapping[str, int] | None) -> str:
     return f"{sum(affected.values())}" + (f" ({each})" if each else "")
 
 
-def _uncertainty(numbers: Mapping[str, int]) -> str:
+def _uncertainty(incident: Mapping[str, Any]) -> str:
+    numbers: Mapping[str, int] = incident.get("numbers") or {}
     if not numbers:
         return _OPEN
     if numbers.get("blind"):
         return "it is not known whose hands it was, so that the audit log could not be asked whose data it was"
+    doubts = []
     if unnamed := numbers.get("unnamed"):
-        return f"{unnamed} reads of the audit log name nobody (listings, exports): more people may be affected"
-    return "every read of the audit log names whose data it was"
+        doubts.append(f"{unnamed} reads of the audit log name nobody (listings, exports): more people may be affected")
+    kept_from = incident.get("confirmedAt", incident["awareAt"]) - _READS_KEPT
+    if incident["occurredFrom"] < kept_from:
+        doubts.append(f"reads before {_iso(kept_from)} may be in no audit log any more: more people may be affected")
+    return "; ".join(doubts) or "every read of the audit log names whose data it was"
 
 
 def _iso(moment: datetime) -> str:

@@ -1,8 +1,8 @@
 """The clocks of a breach: who must be told by when, as data. Engineering's reading of the law, not legal advice.
 
 Hours and days run in UTC from the moment that a row names, through nights, weekends and holidays. A row that nobody has
-looked at for a year fails the tests. Our own two targets come before all others, and hold for everybody: also for those
-whose jurisdiction we don't know.
+looked at for a year fails the tests. Our own two targets come before all others, and hold for everybody. Whose
+jurisdiction we don't know may be anywhere: they count for the clock of each.
 """
 
 import enum
@@ -30,6 +30,8 @@ class Start(enum.StrEnum):
     """From when it runs."""
 
     AWARE = "awareAt"
+    DISCOVERED = "detectedAt"
+    """From the first that anybody of us saw of it, though it runs only once we know what it is."""
     TOLD = "peopleToldAt"
     """When people were told."""
 
@@ -60,9 +62,9 @@ _EEA: Final = (
 )
 
 
-def _state(code: str, days: int, source: str) -> Clock:
-    name = f"{code.lower()}-people"
-    return Clock(name, f"US-{code}", Who.PEOPLE, timedelta(days=days), "residents", source, (f"US-{code}",))
+def _state(code: str, days: int, source: str, start: Start = Start.AWARE) -> Clock:
+    name, within = f"{code.lower()}-people", timedelta(days=days)
+    return Clock(name, f"US-{code}", Who.PEOPLE, within, "residents", source, (f"US-{code}",), start=start)
 
 
 CLOCKS: Final[tuple[Clock, ...]] = (
@@ -92,18 +94,20 @@ CLOCKS: Final[tuple[Clock, ...]] = (
         jurisdictions=("GB",),
         high_risk=True,
     ),
-    _state("NY", 30, "N.Y. Gen. Bus. Law § 899-aa(2), as amended in December 2024"),
+    _state("NY", 30, "N.Y. Gen. Bus. Law § 899-aa(2), as amended in December 2024: from discovery", Start.DISCOVERED),
     Clock(
         *("ny-authorities", "US-NY", Who.REGULATOR, timedelta(days=30)),
         recipient="the Attorney General, the Department of State and the State Police",
         source="N.Y. Gen. Bus. Law § 899-aa(8)(a)",
         jurisdictions=("US-NY",),
+        start=Start.DISCOVERED,
     ),
     Clock(
         *("ny-bureaus", "US-NY", Who.BUREAUS, timedelta(days=30), "consumer reporting agencies"),
         source="N.Y. Gen. Bus. Law § 899-aa(8)(b): more than 5,000 residents",
         jurisdictions=("US-NY",),
         at_least=5001,
+        start=Start.DISCOVERED,
     ),
     _state("CA", 30, "Cal. Civ. Code § 1798.82(a), as amended by SB 446 from 2026"),
     Clock(
@@ -158,25 +162,39 @@ class Running:
 
 
 def applies(clock: Clock, affected: Mapping[str, int] | None, *, high_risk: bool) -> bool:
-    """Whether a clock runs, by how many people of each jurisdiction are affected. While that is not known, all do."""
+    """Whether a clock runs, by how many people of each jurisdiction are affected. While that is not known, all do;
+    and people of whom it is not known count for each."""
     if clock.high_risk and not high_risk:
         return False
     if affected is None:
         return True
     if not clock.jurisdictions:
         return sum(affected.values()) > 0
-    return sum(affected.get(place, 0) for place in clock.jurisdictions) >= clock.at_least
+    return sum(affected.get(place, 0) for place in (*clock.jurisdictions, UNKNOWN)) >= clock.at_least
+
+
+def discovered(incident: Mapping[str, Any]) -> datetime:
+    """When it was discovered: a letter may have been read before anybody opened the case."""
+    detected, aware = incident["detectedAt"], incident["awareAt"]
+    first: datetime = min(detected, aware)
+    return first
+
+
+def _started(start: Start, incident: Mapping[str, Any]) -> datetime | None:
+    if not incident.get("awareAt"):
+        return None
+    return discovered(incident) if start is Start.DISCOVERED else incident.get(start.value)
 
 
 def running(incident: Mapping[str, Any], clocks: Iterable[Clock] = CLOCKS) -> list[Running]:
     """The clocks of a confirmed incident, the next one due first; none before it is confirmed.
 
-    Its fields: awareAt, peopleToldAt, affected {jurisdiction: people} once counted, highRisk, delay {until}, and met
-    {clock: {at}}.
+    Its fields: detectedAt, awareAt, peopleToldAt, affected {jurisdiction: people} once counted, highRisk, delay
+    {until}, and met {clock: {at}}.
     """
     found = []
     for clock in clocks:
-        started = incident.get(clock.start.value)
+        started = _started(clock.start, incident)
         if started and applies(clock, incident.get("affected"), high_risk=bool(incident.get("highRisk", True))):
             due, until = started + clock.within, (incident.get("delay") or {}).get("until")
             delayed = clock.who is Who.PEOPLE and until is not None and until > due

@@ -1,6 +1,6 @@
 """What is frozen while a breach is contained: exports, or what staff do. One document each, of nobody.
 
-controls/{name}   {frozen, incident, at}
+controls/{name}   {frozen, incidents, at}: frozen as long as any incident holds it
 """
 
 import enum

@@ -1,19 +1,22 @@
 """An incident for people: what to do next, and, when it is over, what happened when."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from astra import breach_words, clocks
 from astra.clock import iso
 from astra.clocks import BY_NAME, Who
 from astra.incidents import Cohort, State
+from astra.jobs import STUCK
 from astra.timeline import Moment, duration, svg
 
 _TELL: Final = (Who.REGULATOR, Who.BUREAUS)
 
 
-def next_action(name: str, incident: dict[str, Any]) -> str:
-    """The one thing that somebody has to do now."""
+def next_action(name: str, incident: dict[str, Any], job: dict[str, Any] | None = None) -> str:
+    """The one thing that somebody has to do now. `job` is the one of who is affected, if there is one yet."""
+    if job and job["state"] == STUCK:
+        return f"`retry {name}`: who is affected is being counted, and that failed too often; the log says why"
     if incident["state"] == State.SUSPECTED:
         return f"look (`show {name}`), then confirm_incident, or close_incident as a false alarm"
     if not (incident.get("met") or {}).get("own-draft") and incident.get("affected") != {}:
@@ -28,7 +31,8 @@ def next_action(name: str, incident: dict[str, Any]) -> str:
 
 
 def _of_people(name: str, incident: dict[str, Any]) -> str:
-    frozen = [key for key, row in incident["measures"].items() if row["undoneAt"] is None]
+    taken = incident["measures"].items()
+    frozen = [key for key, row in taken if row["undoneAt"] is None and not key.startswith("revoke-tokens")]
     if incident["cohort"] in (Cohort.GATHERING, Cohort.SORTING):
         return "wait: who is affected is being counted"
     if incident["cohort"] == Cohort.FROZEN and incident["affected"] is None:
@@ -92,7 +96,7 @@ def page(name: str, incident: dict[str, Any], now: datetime) -> str:
         ("State", incident["state"] + (", a false alarm" if incident.get("falseAlarm") else "")),
         ("Severity", str(incident["severity"])),
         ("Seen by", incident["detector"].replace("-", " ")),
-        ("From signal to knowing", duration(aware - incident["firstSignalAt"]) if aware else ""),
+        ("From signal to knowing", duration(max(aware - incident["firstSignalAt"], timedelta())) if aware else ""),
         ("Affected", ", ".join(f"{k}: {v}" for k, v in sorted((incident.get("affected") or {}).items()))),
         *((label, str((incident.get("numbers") or {}).get(key, ""))) for key, label in _NUMBERS),
         ("Lawful delay", (incident.get("delay") or {}).get("basis", "")),

@@ -58,6 +58,11 @@ def reference(db: firestore.Client, name: str) -> firestore.DocumentReference:
     return db.collection(INCIDENTS).document(name)
 
 
+def cohort_job(db: firestore.Client, name: str) -> firestore.DocumentReference:
+    """The job that computes who is affected, and gives them to the campaign."""
+    return db.document(INCIDENTS, name, "work", "cohort")
+
+
 def opened(**fields: Any) -> dict[str, Any]:
     """The fields of a new one: detector, about, severity, detectedAt, signals."""
     return {

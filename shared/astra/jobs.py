@@ -40,7 +40,8 @@ from astra.transactions import transact
 MOST_ATTEMPTS: Final = 12
 _LEASE: Final = timedelta(minutes=5)
 _LONGEST_DELAY: Final = timedelta(hours=1)
-_STUCK: Final = {"state": "stuck", "leased": False, "nextRunAt": None}
+STUCK: Final = "stuck"
+_STUCK: Final = {"state": STUCK, "leased": False, "nextRunAt": None}
 _MISSING: Final = firestore.ExistsOption(exists=False)
 
 

@@ -7,6 +7,7 @@ Why nothing leaves too early, or of somebody whom it must not:
   that reads the page, so that what is cancelled meanwhile stops at the next page.
 - Each person has a notice of their own that is as old as the waiting period. Who signed up after the announcement was
   told when they did, and waits as long as everybody; who was not told, for whatever reason, is not transferred.
+- While a breach has exports frozen, nothing leaves. Accounts that nobody has are in no page.
 - Who is erased, or frozen, by then is not in the page: the same transaction reads profile and tombstone. A page is for
   immediate use; who asked to be erased after it was read is not safe from whoever keeps it.
 
@@ -26,9 +27,10 @@ from typing import Any, Final, Self
 
 from google.cloud import firestore
 
-from astra import campaigns, tlog, tombstones
+from astra import campaigns, controls, tlog, tombstones
 from astra.clock import iso
 from astra.documents import fetch
+from astra.honey import is_honey
 from astra.platform import Platform
 from astra.settings import Settings
 from astra.transactions import transact
@@ -115,13 +117,15 @@ def _page(
 ) -> tuple[list[str], str, bool]:
     """Who of the next profiles may be transferred, the last of these, and whether there are no more."""
     db, now = platform.db, platform.clock()
+    _refuse_frozen(db, transaction)
     transfer = Transfer.of(reference(db, name).get(transaction=transaction))
     transfer.refuse_closed(campaigns.completed_at(db, transfer.campaign, transaction), now)
     profiles = db.collection("users").order_by("__name__").select(["state"]).limit(_PAGE)
     if after:
         profiles = profiles.start_after({"__name__": db.document("users", after)})
     found = list(profiles.stream(transaction=transaction))
-    active = [profile.id for profile in found if profile.get("state") == "active"]
+    people = (profile for profile in found if not is_honey(platform.pseudonyms, profile.id))
+    active = [profile.id for profile in people if profile.get("state") == "active"]
     stones = (tombstones.reference(db, platform.pseudonyms.of_uid(uid)) for uid in active)
     notices = (db.document("users", uid, "notices", transfer.campaign) for uid in active)
     erased = fetch(db, *stones, transaction=transaction)
@@ -138,6 +142,13 @@ def _page(
     return page, found[-1].id if found else after, len(found) < _PAGE
 
 
+def _refuse_frozen(db: firestore.Client, transaction: firestore.Transaction | None = None) -> None:
+    try:
+        controls.refuse_frozen(db, controls.Control.EXPORTS, transaction)
+    except controls.Frozen:
+        raise Closed("exports are frozen while a breach is contained") from None
+
+
 def status(platform: Platform[Settings]) -> Iterator[tuple[str, ...]]:
     """Of each transfer: id, recipient, how many were told, of how many, when it opens, and why it is shut."""
     db = platform.db
@@ -146,6 +157,7 @@ def status(platform: Platform[Settings]) -> Iterator[tuple[str, ...]]:
         complete_at = campaigns.completed_at(db, transfer.campaign)
         opens_at = iso(max(transfer.planned_at, complete_at + transfer.waiting)) if complete_at else "unknown"
         try:
+            _refuse_frozen(db)
             transfer.refuse_closed(complete_at, platform.clock())
             why = "open"
         except Closed as closed:

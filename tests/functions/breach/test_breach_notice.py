@@ -14,13 +14,14 @@ from flask import Flask, Request
 from google.cloud import firestore
 
 import alarms
+import fanout
 import page
 from astra import breach_words, campaigns, erasure, holds, honey, tlog
 from astra.campaigns import State
 from local import audit_log
 from local.stack import Stack
 from tests.colleagues import logged
-from tests.functions.breach.crowd import Crowd
+from tests.functions.breach.crowd import BUDGET, Crowd
 from tests.functions.breach.desk import SAID, THIEF, Desk, refused
 from watching import watch
 
@@ -72,6 +73,14 @@ def test_each_is_told_exactly_what_was_theirs_in_the_application_and_by_letter(
     assert (campaign["state"], campaign["count"]) == (State.COMPLETE, 3)
     alarms.sound(desk.platform)
     assert desk.incident(counted)["peopleToldAt"] == campaign["completedAt"]
+
+
+def test_who_is_frozen_gets_their_letter_too(desk: Desk, crowd: Crowd, counted: str, stack: Stack) -> None:
+    """It may be to contain this very breach."""
+    crowd.profile(crowd.uids[1]).update({"state": "frozen"})
+    desk.send(counted, crowd)
+    assert desk.told(counted) == crowd.uids
+    assert any(f"{crowd.uids[1]}@example.com" in one.recipients for one in stack.mail.messages)
 
 
 def test_two_people_approve_the_very_text_and_nobody_is_told_before(desk: Desk, crowd: Crowd, counted: str) -> None:
@@ -135,6 +144,25 @@ def test_the_public_page_is_there_once_it_is_approved(desk: Desk, counted: str) 
     assert sha256 in answer.get_data(as_text=True)
     assert answer.headers["ETag"] == f'"{sha256}"'
     assert "What You Can Do" in answer.get_data(as_text=True)
+
+
+def test_what_two_people_approved_is_what_is_told_whatever_is_deployed_since(
+    desk: Desk, crowd: Crowd, counted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.approve(counted, desk.ada)
+    desk.approve(counted, desk.bob)
+    approved = desk.incident(counted)["notice"]
+    before = shown(desk, counted).get_data(as_text=True)
+    desk.gather(counted)
+    with monkeypatch.context() as deployed:
+        deployed.setitem(breach_words._CATEGORY, "profile", "something else")
+        assert shown(desk, counted).get_data(as_text=True) == before == approved["html"]
+        assert fanout.tick(desk.platform, crowd.hints) > 0  # type: ignore[arg-type]
+        for job in crowd.hints.jobs:
+            fanout.notify(desk.platform, crowd.hints, job, BUDGET)  # type: ignore[arg-type]
+        assert desk.told(counted) == []
+    desk.fan_out(counted, crowd)
+    assert desk.told(counted) == crowd.uids
 
 
 class Killed(BaseException):

@@ -12,7 +12,7 @@ AWARE = datetime(2028, 2, 28, 23, 30, tzinfo=UTC)  # a Monday, before a leap day
 
 
 def incident(**fields: Any) -> dict[str, Any]:
-    return {"awareAt": AWARE, "affected": {"DE": 3}, **fields}
+    return {"awareAt": AWARE, "detectedAt": AWARE, "affected": {"DE": 3}, **fields}
 
 
 def one(name: str, **fields: Any) -> Running:
@@ -84,7 +84,8 @@ def test_done_in_time_is_done_and_done_late_stays_late() -> None:
         ({"US-NY": 5001}, {"ny-people", "ny-authorities", "ny-bureaus"}),
         ({"US-CA": 501}, {"ca-people"}),
         ({"US-ME": 9}, set()),
-        ({"unknown": 9}, set()),
+        ({"unknown": 1}, {clock.name for clock in CLOCKS if clock.at_least == 1}),
+        ({"US-NY": 1, "unknown": 5000}, set(BY_NAME) - {"ca-attorney-general"}),
     ],
 )
 def test_a_clock_runs_only_for_its_people_and_ours_for_all(affected: dict[str, int], names: set[str]) -> None:
@@ -96,6 +97,18 @@ def test_nobody_affected_nobody_to_tell_and_while_it_is_not_known_all_run() -> N
     assert running({"detectedAt": AWARE}) == []
     unknown = {found.clock.name for found in running(incident(affected=None))}
     assert unknown == set(BY_NAME) - {"ca-attorney-general"}, "which runs from when people were told"
+
+
+def test_in_new_york_it_runs_from_discovery_once_it_is_confirmed() -> None:
+    seen = AWARE - timedelta(days=2)
+    for name in ("ny-people", "ny-authorities", "ny-bureaus"):
+        assert one(name, affected={"US-NY": 5001}, detectedAt=seen).due == seen + timedelta(days=30)
+        # A letter that was read before the case was opened.
+        assert one(name, affected={"US-NY": 5001}, detectedAt=AWARE + timedelta(days=3)).due == AWARE + timedelta(
+            days=30
+        )
+    assert one("gdpr-authority", detectedAt=seen).started == AWARE
+    assert running({"detectedAt": seen, "affected": {"US-NY": 1}}) == []
 
 
 def test_californias_sample_is_due_after_people_were_told() -> None:

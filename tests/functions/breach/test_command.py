@@ -73,6 +73,23 @@ def test_it_shows_what_is_sent_and_its_hash(desk: Desk, tmp_path: Path) -> None:
         command(desk, "show", "f" * 20)
 
 
+def test_what_is_stuck_is_said_and_goes_on(desk: Desk) -> None:
+    name = desk.report()
+    with pytest.raises(LookupError, match="nothing is stuck"):
+        command(desk, "retry", name)
+    desk.confirm(name)
+    with pytest.raises(LookupError, match="nothing is stuck"):
+        command(desk, "retry", name)
+    stuck = {"state": "stuck", "nextRunAt": None, "attempts": 12}
+    desk.db.document(f"incidents/{name}/work/cohort").update(stuck)
+    assert f"retry {name}" in command(desk)
+    assert f"retry {name}" in command(desk, "show", name)
+    command(desk, "retry", name)
+    assert "retry" not in command(desk)
+    desk.gather(name)
+    assert desk.incident(name)["cohort"] == "frozen"
+
+
 def incident(**fields: Any) -> dict[str, Any]:
     started = {"state": "confirmed", "severity": 1, "detector": "honey-touched", "awareAt": AT, "detectedAt": AT}
     return {**started, "firstSignalAt": AT, "measures": {}, "cohort": "gathering", **fields}

@@ -8,6 +8,7 @@ from firebase_admin import auth
 
 import containing
 from astra import controls, erasure, tlog
+from astra.clock import iso
 from astra.controls import Control, Frozen
 from tests.colleagues import Team, logged
 from tests.functions.breach.desk import Desk, refused
@@ -46,10 +47,78 @@ def test_whoever_was_shut_out_before_stays_out(desk: Desk, team: Team) -> None:
         assert account(desk, person.uid).disabled
 
 
+def state(desk: Desk, uid: str) -> str:
+    return str(desk.db.document(f"users/{uid}").get().get("state"))
+
+
+def test_who_is_suspended_is_refused_at_once_whatever_token_they_have(desk: Desk, team: Team) -> None:
+    name, victim = desk.report(), team.customer()
+    desk.contain(name, "disable-user", uid=victim.uid)
+    assert state(desk, victim.uid) == "frozen"
+    desk.contain(name, "disable-user", uid=victim.uid, undo=True)
+    assert state(desk, victim.uid) == "active"
+    erasure.begin(desk.platform, victim.uid, desk.clock())
+    desk.contain(name, "disable-user", uid=victim.uid)
+    assert state(desk, victim.uid) == "erasing"
+
+
+def test_what_two_incidents_hold_ends_with_the_last(desk: Desk, team: Team) -> None:
+    one, other, victim = desk.report(), desk.report(), team.customer()
+    measures: list[tuple[str, dict[str, str]]]
+    measures = [("freeze-exports", {}), ("disable-user", {"uid": victim.uid}), ("disable-key", {"key": KEY})]
+    for name in (one, other):
+        for measure, more in measures:
+            desk.contain(name, measure, **more)
+    for measure, more in measures:
+        desk.contain(one, measure, undo=True, **more)
+    with pytest.raises(Frozen):
+        controls.refuse_frozen(desk.db, Control.EXPORTS)
+    assert desk.stack.google.disabled[KEY] is True
+    assert (state(desk, victim.uid), account(desk, victim.uid).disabled) == ("frozen", True)
+    desk.close(one, false_alarm=True)
+    with refused("exports"):
+        desk.close(other, false_alarm=True)
+    for measure, more in measures:
+        desk.contain(other, measure, undo=True, **more)
+    controls.refuse_frozen(desk.db, Control.EXPORTS)
+    assert desk.stack.google.disabled[KEY] is False
+    assert (state(desk, victim.uid), account(desk, victim.uid).disabled) == ("active", False)
+    desk.close(other, false_alarm=True)
+
+
+@pytest.mark.parametrize("first", ["suspension", "removal"])
+@pytest.mark.parametrize("undone_first", ["suspension", "removal"])
+def test_a_childs_removal_and_a_suspension_each_hold(desk: Desk, team: Team, first: str, undone_first: str) -> None:
+    import children  # noqa: PLC0415
+    from astra.callables import parse  # noqa: PLC0415
+
+    name, child = desk.report(), team.customer()
+
+    def do(what: str, *, undo: bool) -> None:
+        if what == "suspension":
+            desk.contain(name, "disable-user", uid=child.uid, undo=undo)
+            return
+        step = "undo" if undo else "freeze"
+        form = parse(children.RemoveChild, {"uid": child.uid, "step": step, "reference": "CH-1"})
+        for person in (desk.ada, desk.carol):
+            children.remove_child(desk.platform, person.call(form))
+
+    kinds = ["suspension", "removal"]
+    for what in sorted(kinds, key=lambda kind: kind != first):
+        do(what, undo=False)
+        assert (state(desk, child.uid), account(desk, child.uid).disabled) == ("frozen", True)
+    steps = sorted(kinds, key=lambda kind: kind != undone_first)
+    do(steps[0], undo=True)
+    assert (state(desk, child.uid), account(desk, child.uid).disabled) == ("frozen", True)
+    do(steps[1], undo=True)
+    assert (state(desk, child.uid), account(desk, child.uid).disabled) == ("active", False)
+
+
 def test_tokens_are_revoked_and_the_account_stays_open(desk: Desk, team: Team) -> None:
     name, victim = desk.report(), team.customer()
     desk.clock.now += timedelta(seconds=5)
-    desk.contain(name, "revoke-tokens", uid=victim.uid)
+    answer = desk.contain(name, "revoke-tokens", uid=victim.uid)
+    assert answer["idTokensUntil"] == iso(desk.clock() + timedelta(hours=1))
     found = account(desk, victim.uid)
     assert not found.disabled
     assert found.tokens_valid_after_timestamp == int(desk.clock().timestamp()) * 1000

@@ -10,7 +10,7 @@ import pytest
 from firebase_admin import auth
 
 import orphans
-from astra import honey, planting
+from astra import honey, planting, transfers
 from astra.cobblestone import Unopenable
 from astra.inactivity import Inactive
 from astra.platform import Platform
@@ -66,13 +66,21 @@ def test_a_planted_account_is_like_anybodys(platform: Platform[Any], bait: str) 
     assert not any("honey" in text for text in [*stored, repr(profile)])
 
 
-def test_the_roll_call_the_sweep_and_campaigns_leave_it_out(platform: Platform[Any], bait: str, crowd: Crowd) -> None:
+def test_the_roll_call_the_sweep_campaigns_and_transfers_leave_it_out(
+    platform: Platform[Any], bait: str, crowd: Crowd
+) -> None:
     crowd.come(3)
     for uid in crowd.uids:
         auth.create_user(uid=uid, email=f"{uid}@example.com", app=platform.app)
     auth.delete_user(bait, app=platform.app)  # the roll call would erase anybody else
     platform.clock.now += timedelta(days=3)  # type: ignore[attr-defined]
     platform.db.document(f"users/{bait}").update({"inactivity.dueAt": platform.clock() - timedelta(days=1)})
+    told = {"createdAt": platform.clock()}
+    for uid in crowd.uids:
+        platform.db.document(f"users/{uid}/notices/{transfers.campaign('t1')}").set(told)
+    platform.db.document(f"campaigns/{transfers.campaign('t1')}").set({"completedAt": platform.clock()})
+    planned = {"recipient": "Acme", "state": "opened", "plannedAt": platform.clock(), "waitingDays": 0}
+    transfers.reference(platform.db, "t1").set(planned)
     crowd.platform = ours = Platform(type(platform.settings), platform.clock)
     ours.__dict__.update(app=platform.app, settings=platform.settings)
     crowd.db = ours.db
@@ -86,9 +94,11 @@ def test_the_roll_call_the_sweep_and_campaigns_leave_it_out(platform: Platform[A
         Inactive(ours, ours.clock).page({"cursor": None, "counts": {}})
         crowd.announce(canary=False)
         crowd.work()
+        passed = [uid for page in transfers.gate(ours, "t1") for uid in page]
+    assert passed == crowd.uids
     assert len(asked) > 20
     assert [one for one in asked if bait in one] == []
-    assert crowd.told() == crowd.uids
+    assert crowd.told() == sorted(2 * crowd.uids), "of the transfer, and of the campaign"
     campaign = crowd.campaign()
     assert (campaign["count"], campaign["counts"]) == (3, {"told": 3, "gone": 0}), "it is not taken for one who left"
     assert platform.db.document(f"users/{bait}").get().exists

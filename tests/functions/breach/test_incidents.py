@@ -8,8 +8,9 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
 import alarms
 import deciding
-from astra import tlog
+from astra import breach_words, incident_report, tlog
 from astra.callables import parse
+from astra.clocks import BY_NAME
 from tests.colleagues import logged
 from tests.functions.breach.desk import SAID, Desk, refused
 
@@ -27,7 +28,7 @@ def test_a_report_opens_a_case_and_calls_security(desk: Desk) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"awareAt": -7200},
+        {"awareAt": -7 * 3600},
         {"awareAt": 60},
         {"occurredFrom": 60},
         {"occurredUntil": 60},
@@ -55,6 +56,23 @@ def test_one_person_of_security_confirms_and_nobody_else(desk: Desk) -> None:
         desk.confirm(name)
     with refused("no such incident"):
         desk.confirm("f" * 20)
+
+
+def test_we_may_have_been_aware_before_the_case_was_opened(desk: Desk) -> None:
+    friday = desk.clock() - timedelta(days=3)
+    name = desk.report()
+    desk.confirm(name, awareAt=friday.isoformat(), occurredFrom=(friday - timedelta(hours=1)).isoformat())
+    assert desk.incident(name)["awareAt"] == friday
+
+
+def test_an_authority_is_told_though_it_is_not_known_where_people_are(desk: Desk) -> None:
+    name = desk.report()
+    desk.confirm(name)
+    desk.describe(name)
+    desk.db.document(f"incidents/{name}").update({"affected": {"unknown": 3}})
+    desk.tell(name, "gdpr-authority", "initial")
+    [stored] = desk.db.collection("incidents", name, "filings").stream()
+    assert "People affected: 3 (unknown: 3)" in stored.get("text")
 
 
 def test_nothing_runs_before_somebody_confirms(desk: Desk) -> None:
@@ -138,6 +156,31 @@ def test_the_draft_is_there_once_what_it_needs_is_said(desk: Desk) -> None:
     assert "met" not in desk.incident(name)
     desk.describe(name, measures=SAID["measures"])
     assert desk.incident(name)["met"]["own-draft"]["at"] == desk.clock()
+
+
+def test_the_draft_is_there_too_if_it_was_said_before_anybody_confirmed(desk: Desk) -> None:
+    name = desk.report()
+    desk.describe(name)
+    assert "met" not in desk.incident(name)
+    desk.clock.step(minutes=5)
+    desk.confirm(name)
+    assert desk.incident(name)["met"]["own-draft"]["at"] == desk.clock()
+    assert "describe_incident: say nature" not in incident_report.next_action(name, desk.incident(name))
+
+
+@pytest.mark.parametrize(("days", "may_be_gone"), [(30, False), (31, True)])
+def test_that_reads_of_long_ago_may_be_missing_is_said(desk: Desk, days: int, may_be_gone: bool) -> None:
+    name = desk.report()
+    desk.confirm(name, occurredFrom=(desk.clock() - timedelta(days=days)).isoformat())
+    desk.describe(name)
+    incident = desk.incident(name) | {
+        "numbers": {"records": 1, "unnamed": 2},
+        "exposed": ["profile"],
+        "affected": {"DE": 1},
+    }
+    text = breach_words.filing(name, incident, BY_NAME["gdpr-authority"], "final").text
+    assert "2 reads of the audit log name nobody" in text
+    assert ("may be in no audit log any more" in text) is may_be_gone
 
 
 def test_a_regulator_is_told_in_phases_and_what_is_missing_is_named(desk: Desk) -> None:

@@ -9,10 +9,11 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
 import accounts
 from astra import cohorts, erasure, staff, tlog, tombstones
+from astra.doors import settle
 from astra.forms import sha256_of
 from astra.platform import Platform
 from astra.staff import Role
-from children import RemoveChild, Step, remove_child, settle, unsettled
+from children import RemoveChild, Step, remove_child, unsettled
 from reviewing import mend
 from tests.colleagues import Person, Team, logged
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import campaigns, erasure, tlog, transfers
+from astra import campaigns, controls, erasure, tlog, transfers
 from astra.callables import parse
 from astra.platform import Platform
 from astra.staff import Role
@@ -105,6 +105,22 @@ def test_nothing_passes_before_the_waiting_period_is_over_and_then_everybody_doe
     passing(platform, transfer)
     assert len(logged(platform, tlog.Action.TRANSFER_OPENED)) == 1
     assert "is to go to Acme Holding" in " ".join(titles(ada))
+
+
+def test_nothing_passes_while_a_breach_has_exports_frozen(
+    platform: Platform[Any], transfer: str, board: Board, ada: Person, grace: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfers, "_PAGE", 1)
+    told(platform, transfer)
+    platform.clock.step(days=40)  # type: ignore[attr-defined]
+    pages, control = gate(platform, transfer), controls.reference(platform.db, controls.Control.EXPORTS)
+    next(pages)
+    control.set({"frozen": True})
+    with pytest.raises(Closed, match="exports are frozen"):
+        next(pages)
+    assert [row[-1] for row in transfers.status(platform) if row[0] == transfer] == [closed(platform, transfer).reason]
+    control.delete()
+    assert passing(platform, transfer) == everybody(board, ada, grace)
 
 
 def test_nothing_passes_before_it_was_planned(platform: Platform[Any], board: Board) -> None:
