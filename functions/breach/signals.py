@@ -38,8 +38,8 @@ class Authentication(_Part):
     @property
     def person(self) -> str:
         """The account id of who uses our application; empty for all others."""
-        token = (self.thirdPartyPrincipal or {}).get("payload")
-        person = token.get("sub") if isinstance(token, dict) else None
+        payload = (self.thirdPartyPrincipal or {}).get("payload")
+        person = payload.get("sub") if isinstance(payload, dict) else None
         return person if isinstance(person, str) else ""
 
 
