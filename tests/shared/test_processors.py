@@ -26,6 +26,7 @@ LISTED = [*PROCESSORS, *ELSEWHERE]
 #: Libraries that call nobody by themselves; httpx and smtplib call what they are told, which the code must then name.
 SILENT = {
     *(
+        "_typeshed",
         "cachetools",
         "cryptography",
         "flask",
