@@ -120,6 +120,9 @@ def test_what_nobody_has_said_yet_is_named(desk: Desk, crowd: Crowd) -> None:
     with refused("counted"):
         desk.approve(name, desk.ada, sha256="0" * 64)
     desk.gather(name)
+    with refused("not known who is affected"):
+        desk.approve(name, desk.ada, sha256="0" * 64)
+    desk.db.document(f"incidents/{name}").update({"affected": {"DE": 1}})
     desk.describe(name, contact=SAID["contact"])
     with refused("whatHappened, weAreDoing, youCanDo missing"):
         desk.approve(name, desk.ada, sha256="0" * 64)

@@ -132,7 +132,7 @@ def test_a_letter_that_may_wait_moves_its_alarms(desk: Desk) -> None:
     assert "own-people" not in overdue
     with refused("The law has us wait until"):
         desk.gather(name)
-        desk.db.document(f"incidents/{name}").update({"cohort": "frozen"})
+        desk.db.document(f"incidents/{name}").update({"cohort": "frozen", "affected": {"DE": 1}})
         desk.approve(name, desk.ada, sha256="0" * 64)
     lifted = parse(deciding.DelayNotice, {**form, "until": None})
     deciding.delay_notice(desk.platform, desk.ada.call(lifted))
