@@ -27,7 +27,7 @@ from watching import watch
 
 SERVICE = "uploads-functions@demo-astra.iam.gserviceaccount.com"
 #: How many people the whole path is gone for. The figure of the report is made with 50,000.
-PEOPLE = int(os.environ.get("BREACH_PEOPLE", "120"))
+PEOPLE = int(os.environ.get("BREACH_PEOPLE", "60"))
 
 
 @pytest.fixture

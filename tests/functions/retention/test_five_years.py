@@ -109,7 +109,7 @@ WAIT = st.tuples(st.just("wait"), st.sampled_from([0.01, 0.5, 1, 3, 30, 90, 200,
 
 @pytest.mark.timeout(600)
 @settings(
-    max_examples=int(os.environ.get("SWEEP_EXAMPLES", "6")),
+    max_examples=int(os.environ.get("SWEEP_EXAMPLES", "3")),
     deadline=None,
     derandomize="SWEEP_EXAMPLES" not in os.environ,
     phases=[Phase.explicit, Phase.generate],
