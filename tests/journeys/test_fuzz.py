@@ -1,7 +1,7 @@
 """Every callable of every codebase, served as in production, gets requests at random: none is ever answered with a
 5xx, a trace of the code, or its own text.
 
-Twenty each with the other tests, always the same; `FUZZ_REQUESTS=10000`, as `make soak` sets it, makes it more,
+A thousand in all with the other tests, always the same; `FUZZ_REQUESTS=10000`, as `make soak` sets it, makes it more,
 and others each time.
 """
 
@@ -30,7 +30,7 @@ from local.stack import Stack
 from tests.journeys.hostile import CANARY, Request, requests
 
 PROJECT = "demo-fuzz"  # a project of its own: whom these requests erase nobody else has met
-MANY = int(os.environ.get("FUZZ_REQUESTS", "500"))
+MANY = int(os.environ.get("FUZZ_REQUESTS", "1000"))
 # As many that no one of them is told to come back later, however fast the machine.
 PEOPLE = tuple(secrets.token_hex(10) for _ in range(MANY // 10))
 STATUSES = {
@@ -140,7 +140,7 @@ def test_whatever_is_sent_the_answer_is_a_proper_one(served: dict[str, Served], 
     met: set[str] = set()
 
     @settings(
-        max_examples=max(20, MANY // len(ALL)),
+        max_examples=max(100, MANY // len(ALL)),
         derandomize="FUZZ_REQUESTS" not in os.environ,
         database=None,
         deadline=None,
