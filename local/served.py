@@ -42,6 +42,8 @@ def serving(
         yield running
     finally:
         for served in running.values():
+            served.begin_stop()  # each takes a second to end: all at once
+        for served in running.values():
             served.stop()
 
 
@@ -70,7 +72,11 @@ class Served:
             time.sleep(POLL)
         raise ServedError(f"{self.name} does not start: {self.log.read_text(errors='replace')[-500:]}")
 
+    def begin_stop(self) -> None:
+        """Have it end."""
+        self._process.terminate()
+
     def stop(self) -> None:
         """End it."""
-        self._process.terminate()
+        self.begin_stop()
         self._process.wait()
