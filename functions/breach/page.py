@@ -6,11 +6,13 @@ from typing import Any, Final
 
 from flask import Request, Response
 
-from astra import incidents, log
+from astra import incidents, log, network
+from astra.limits import Limit, TooMany
 from astra.platform import Platform
 from astra.settings import BreachSettings
 
 _ID: Final = re.compile(r"[0-9a-f]{20}")
+_MOST: Final = Limit(120)
 _HEADERS: Final = {
     "Cache-Control": "public, max-age=300",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
@@ -34,6 +36,10 @@ def notice_page(platform: Platform[BreachSettings], request: Request) -> Respons
 def _answer(platform: Platform[BreachSettings], request: Request) -> Response:
     if request.method not in ("GET", "HEAD"):
         return Response("Use GET.", 405, {"Allow": "GET, HEAD"})
+    try:
+        platform.limits.admit(f"network {network.of(request)}", "notice_page", _MOST)
+    except TooMany as many:
+        return Response(str(many), 429, {"Retry-After": str(many.seconds)})
     name = request.args.get("id", "")
     incident: dict[str, Any] = {}
     if _ID.fullmatch(name):

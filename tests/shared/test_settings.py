@@ -92,6 +92,8 @@ def test_what_reports_of_bounces_are_signed_with_must_be_such_a_secret(monkeypat
     monkeypatch.setenv("ASTRA_PSEUDONYM_KEY", KEY)
     monkeypatch.setenv("ASTRA_REDIS_URL", "rediss://redis.example:6380/0")
     monkeypatch.setenv("ASTRA_SMTP_URL", "smtps://astra:hunter2@mail.example")
+    for name in ("ASTRA_LOGGING_URL", "ASTRA_IAM_URL"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ASTRA_BOUNCE_SECRET", "hunter2")
     with pytest.raises(SettingsError, match="ASTRA_BOUNCE_SECRET must be whsec_") as refusal:
         load(BreachSettings)

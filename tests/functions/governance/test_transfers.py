@@ -317,6 +317,7 @@ BULK = {
     "shared/astra/transfers.py": "the gate itself",
     "functions/breach/members.py": "tells them, in their own documents",
     "functions/breach/telling.py": "counts them",
+    "functions/breach/gathering.py": "notes with each what of theirs was exposed",
     "functions/retention/restamping.py": "dates what is theirs",
     "shared/astra/inactivity.py": "finds whom nobody has seen for long, to warn and erase them",
 }
