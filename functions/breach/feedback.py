@@ -11,16 +11,18 @@ from google.cloud import firestore
 from pydantic import AfterValidator, StringConstraints, ValidationError
 
 import outcomes
-from astra import cohorts, log, notices, tombstones, webhooks
+from astra import cohorts, log, network, notices, tombstones, webhooks
 from astra.callables import UID, Answer, Call, Shape
 from astra.cohorts import DELIVERIES
 from astra.documents import fetch
+from astra.limits import Limit, TooMany
 from astra.platform import Platform
 from astra.settings import BreachSettings
 from astra.transactions import transact
 
 _KEY: Final = re.compile(r"<?([0-9a-f]{64})(@[^@\s<>]{1,255})?>?")
 _BY_CLASS: Final = {"2": "delivered", "5": "bounced"}
+_MOST: Final = Limit(6_000)
 _LARGEST: Final = 65536
 
 
@@ -81,6 +83,10 @@ def bounced(platform: Platform[BreachSettings], request: Request) -> Response:
 def _taken(platform: Platform[BreachSettings], request: Request) -> HTTPStatus:
     if request.method != "POST":
         return HTTPStatus.METHOD_NOT_ALLOWED
+    try:
+        platform.limits.admit(f"network {network.of(request)}", "bounced", _MOST)
+    except TooMany:
+        return HTTPStatus.TOO_MANY_REQUESTS
     if request.content_length is None:
         return HTTPStatus.LENGTH_REQUIRED
     if request.content_length > _LARGEST:
