@@ -74,7 +74,10 @@ def bounced(platform: Platform[BreachSettings], request: Request) -> Response:
     shall not, know which. Repeated, it changes nothing; see `outcomes`.
     """
     try:
+        platform.limits.admit(f"network {network.of(request)}", "bounced", _MOST)
         return Response(status=_taken(platform, request))
+    except TooMany as many:
+        return Response(status=HTTPStatus.TOO_MANY_REQUESTS, headers={"Retry-After": str(many.seconds)})
     except Exception as error:  # noqa: BLE001  (the boundary of the function: no message may get out)
         log.failure(log.Event.FAILED, error)
         return Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -83,10 +86,6 @@ def bounced(platform: Platform[BreachSettings], request: Request) -> Response:
 def _taken(platform: Platform[BreachSettings], request: Request) -> HTTPStatus:
     if request.method != "POST":
         return HTTPStatus.METHOD_NOT_ALLOWED
-    try:
-        platform.limits.admit(f"network {network.of(request)}", "bounced", _MOST)
-    except TooMany:
-        return HTTPStatus.TOO_MANY_REQUESTS
     if request.content_length is None:
         return HTTPStatus.LENGTH_REQUIRED
     if request.content_length > _LARGEST:
