@@ -68,7 +68,7 @@ def approve_notice(act: Act, form: ApproveNotice) -> Decision:
         words = {"sha256": notice.sha256, "text": notice.text, "html": notice.html}
         approved = {**words, "approvedAt": act.now, "approvers": approvers}
         transaction.update(stored.reference, {"notice": approved, "cohort": Cohort.ENLISTING.value})
-        transaction.update(gathering.job_of(act.db, form.incidentId), gathering.resumed(act.now))
+        transaction.update(incidents.cohort_job(act.db, form.incidentId), gathering.resumed(act.now))
 
     def hint() -> None:
         Queue(act.platform.app, "notify").hint(gathering.hint_of(form.incidentId))

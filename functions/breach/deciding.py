@@ -170,7 +170,7 @@ def confirm_incident(act: Act, form: ConfirmIncident) -> Decision:
     }
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
-        reference, job = incidents.reference(act.db, form.incidentId), gathering.job_of(act.db, form.incidentId)
+        reference, job = incidents.reference(act.db, form.incidentId), incidents.cohort_job(act.db, form.incidentId)
         changes = {**fields, "confirmedBy": approvers[0], "confirmedAt": act.now}
         transaction.update(reference, changes | _drafted(form.incidentId, incident | changes, act.now))
         if again:

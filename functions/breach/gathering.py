@@ -56,11 +56,6 @@ Changes = dict[str, Any]
 Snapshots = list["firestore.DocumentSnapshot[Any]"]
 
 
-def job_of(db: firestore.Client, name: str) -> firestore.DocumentReference:
-    """Where the work on an incident's cohort is."""
-    return db.document(incidents.INCIDENTS, name, "work", "cohort")
-
-
 def opened(now: datetime) -> dict[str, Any]:
     """The job's fields at its beginning."""
     return jobs.opened(now, round=1, **_BEGINNING)
@@ -68,8 +63,7 @@ def opened(now: datetime) -> dict[str, Any]:
 
 def reopened(now: datetime) -> dict[str, Any]:
     """The changes that have it counted again."""
-    due = {"state": "running", "nextRunAt": now, "leased": False, "attempts": 0}
-    return {**_BEGINNING, **due, "round": firestore.Increment(1)}
+    return {**_BEGINNING, **jobs.revived(now), "round": firestore.Increment(1)}
 
 
 def hint_of(name: str) -> str:
@@ -79,13 +73,13 @@ def hint_of(name: str) -> str:
 
 def resumed(now: datetime) -> dict[str, Any]:
     """The changes that let the job go on once the notice is approved."""
-    return {"step": "enlist", "state": "running", "nextRunAt": now, "leased": False, "attempts": 0}
+    return {**jobs.revived(now), "step": "enlist"}
 
 
 def work(platform: Platform[BreachSettings], queue: Queue, name: str, budget: timedelta) -> None:
     """Work on an incident's cohort, until that has ended or waits, or `budget` is used up."""
     worker = jobs.Worker(platform.db, platform.clock, platform.settings.retry_delay)
-    again = worker.run(job_of(platform.db, name), Gathering(platform, name).page, budget)
+    again = worker.run(incidents.cohort_job(platform.db, name), Gathering(platform, name).page, budget)
     if again is not None:
         queue.hint(hint_of(name), again)
 
@@ -93,7 +87,7 @@ def work(platform: Platform[BreachSettings], queue: Queue, name: str, budget: ti
 def work_again(platform: Platform[BreachSettings], queue: Queue) -> None:
     """Hand what was lost back to the queue."""
     for incident in incidents.open_ones(platform.db):
-        job = job_of(platform.db, incident.id).get(["nextRunAt"]).to_dict() or {}
+        job = incidents.cohort_job(platform.db, incident.id).get(["nextRunAt"]).to_dict() or {}
         if job.get("nextRunAt") is not None and job["nextRunAt"] <= platform.clock():
             queue.hint(hint_of(incident.id))
 

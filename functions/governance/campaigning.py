@@ -8,7 +8,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 from pydantic import Field, StringConstraints
 
-from astra import campaigns, cohorts, letters, tlog
+from astra import campaigns, cohorts, jobs, letters, tlog
 from astra.callables import Shape
 from astra.campaign_desk import Progress
 from astra.campaigns import Channel, State
@@ -130,8 +130,7 @@ def _going_on(
             cohorts.open_ranges(transaction, stored.reference, fields["count"], opening["cursor"], act.now)
         for shard in shards:
             if shard.get("state") in ("running", "stuck"):
-                revived = {"state": "running", "attempts": 0, "leased": False, "nextRunAt": act.now}
-                transaction.update(shard.reference, revived)
+                transaction.update(shard.reference, jobs.revived(act.now))
 
     return write
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.api_core.exceptions import AlreadyExists
 from google.cloud import firestore
 
-from astra import auditing, proofs, recovery, tlog
+from astra import auditing, jobs, proofs, recovery, tlog
 from astra.clock import iso
 from astra.notes import Verifier, checkpoint_of
 from astra.platform import Platform
@@ -56,7 +56,7 @@ def resume(platform: Platform[LogSettings]) -> None:
     job = platform.db.document(JOB)
     if not job.get(["state"]).exists:
         raise LookupError("nothing was ever sequenced here")
-    job.update({"state": "running", "attempts": 0, "leased": False, "nextRunAt": platform.clock()})
+    job.update(jobs.revived(platform.clock()))
 
 
 def evidence(platform: Platform[LogSettings], first: datetime, end: datetime) -> dict[str, Any]:

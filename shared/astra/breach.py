@@ -15,11 +15,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from astra import breach_words, clocks, incident_report, incidents
+from astra import breach_words, clocks, incident_report, incidents, jobs
 from astra.clock import iso
 from astra.clocks import BY_NAME, Running
 from astra.incidents import State
-from astra.jobs import STUCK
 from astra.platform import Platform
 from astra.settings import RetentionSettings
 from astra.timeline import duration
@@ -111,10 +110,10 @@ def _show(platform: Platform[Any], console: "Console", name: str) -> None:
 
 def _retry(platform: Platform[Any], name: str) -> None:
     stored = incidents.cohort_job(platform.db, name).get()
-    if (stored.to_dict() or {}).get("state") != STUCK:
+    if (stored.to_dict() or {}).get("state") != jobs.STUCK:
         raise LookupError("nothing is stuck there")
-    again = {"state": "running", "attempts": 0, "leased": False, "nextRunAt": platform.clock()}
-    stored.reference.update(again, platform.db.write_option(last_update_time=stored.update_time))
+    unchanged = platform.db.write_option(last_update_time=stored.update_time)
+    stored.reference.update(jobs.revived(platform.clock()), unchanged)
 
 
 def _told(console: "Console", text: breach_words.Text) -> None:

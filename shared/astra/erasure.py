@@ -154,7 +154,7 @@ def retry(platform: Platform[Settings], job: firestore.DocumentReference) -> Non
             raise LookupError("there is nothing to retry: it has ended")
         if fields["state"] == "running" and not fields["attempts"]:
             raise LookupError("there is nothing to retry: it goes on by itself, or waits as it should")
-        transaction.update(job, {"state": "running", "attempts": 0, "leased": False, "reopened": 0, "nextRunAt": now})
+        transaction.update(job, jobs.revived(now) | {"reopened": 0})
 
     transact(platform.db, body)
 

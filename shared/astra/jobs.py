@@ -41,7 +41,8 @@ MOST_ATTEMPTS: Final = 12
 _LEASE: Final = timedelta(minutes=5)
 _LONGEST_DELAY: Final = timedelta(hours=1)
 STUCK: Final = "stuck"
-_STUCK: Final = {"state": STUCK, "leased": False, "nextRunAt": None}
+STOPPED: Final = {"state": STUCK, "leased": False, "nextRunAt": None}
+"""The fields of a job that goes on only when somebody says so: see `revived`."""
 _MISSING: Final = firestore.ExistsOption(exists=False)
 
 
@@ -98,6 +99,11 @@ def opened(now: datetime, **fields: Any) -> dict[str, Any]:
     return fields | state | {"createdAt": now}
 
 
+def revived(now: datetime) -> dict[str, Any]:
+    """The changes that let a job go on now, whatever it waits for or has failed at."""
+    return {"state": "running", "nextRunAt": now, "leased": False, "attempts": 0}
+
+
 def due(jobs: firestore.CollectionReference, now: datetime, most: int = 100) -> Iterator[str]:
     """Ids of jobs that should be running and are not, longest due first."""
     query = jobs.where(filter=firestore.FieldFilter("nextRunAt", "<=", now)).order_by("nextRunAt")
@@ -141,7 +147,7 @@ class Worker:
         attempts = fields["attempts"] + fields["leased"]  # nobody gave it back: its worker died, or is late
         claimed = {"fence": fields["fence"] + 1, "attempts": attempts, "leased": True, "nextRunAt": now + _LEASE}
         if attempts >= MOST_ATTEMPTS:
-            claimed |= _STUCK
+            claimed |= STOPPED
         # One conditional write, not a transaction: a crowd of workers is told apart without waiting for each other.
         try:
             done = job.update(claimed, option=self._db.write_option(last_update_time=snapshot.update_time))
@@ -168,7 +174,7 @@ class Worker:
         changes: dict[str, Any] = {"attempts": attempts, "leased": False, "nextRunAt": now + delay}
         if attempts >= MOST_ATTEMPTS:
             log.write(log.Event.JOB_STUCK, severity=logging.CRITICAL, job=claim.name)
-            changes |= _STUCK
+            changes |= STOPPED
         try:
             self._checkpoint(claim, changes, Atomic(lambda *_: {}, rare=True))
         except Fenced:

@@ -13,7 +13,6 @@ from google.cloud import firestore
 from google.cloud.firestore_v1.types import Write
 
 from astra import tombstones
-from astra.documents import fetch
 from astra.platform import Platform
 from astra.settings import Settings
 
@@ -60,11 +59,6 @@ def reads(platform: Platform[Settings], uid: str) -> tuple[firestore.DocumentRef
 def reachable(profile: "firestore.DocumentSnapshot[Any]", tombstone: "firestore.DocumentSnapshot[Any]") -> bool:
     """Whether there is somebody to tell, by what `reads` named, as read."""
     return profile.exists and not tombstone.exists
-
-
-def is_reachable(transaction: firestore.Transaction, platform: Platform[Settings], uid: str) -> bool:
-    """Whether there is somebody to tell, as read in the transaction that tells them."""
-    return reachable(*fetch(platform.db, *reads(platform, uid), transaction=transaction))
 
 
 def reference(db: firestore.Client, uid: str, name: str) -> firestore.DocumentReference:

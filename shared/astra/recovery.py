@@ -99,8 +99,7 @@ def _witnessed(settings: LogSettings) -> Checkpoint:
 def _stop(transaction: firestore.Transaction, platform: Platform[LogSettings]) -> None:
     job = platform.db.document("rounds/log")
     fields = job.get(transaction=transaction).to_dict() or jobs.opened(platform.clock(), size=0, published=0)
-    stopped = {"state": "stuck", "leased": False, "nextRunAt": None, "fence": fields["fence"] + 1}
-    transaction.set(job, fields | stopped)
+    transaction.set(job, fields | jobs.STOPPED | {"fence": fields["fence"] + 1})
 
 
 def _go_on(transaction: firestore.Transaction, platform: Platform[LogSettings], recovery: Recovery) -> None:
@@ -111,9 +110,8 @@ def _go_on(transaction: firestore.Transaction, platform: Platform[LogSettings], 
         "lost": [[lost.start, lost.stop - 1] for lost in recovery.lost],
         "at": iso(now),
     }
-    going_on = {"state": "running", "size": size, "published": size, "attempts": 0, "nextRunAt": now}
     tlog.append(transaction, platform.db, tlog.Entry(tlog.Action.RECORDS_LOST, record, now))
-    transaction.update(job, going_on)
+    transaction.update(job, jobs.revived(now) | {"size": size, "published": size})
 
 
 def _batches(items: Iterable[tuple[str, int | None]]) -> Iterator[list[tuple[str, int | None]]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from google.cloud import firestore
 
-from astra import expiry, leftovers
+from astra import expiry, jobs, leftovers
 from astra.clock import iso
 from astra.datamap import DATA_MAP
 from astra.documents import fetch
@@ -97,9 +97,9 @@ def _held(platform: Platform[RetentionSettings], rows: Rows, page: Snapshots) ->
 def retry(platform: Platform[RetentionSettings], name: str) -> None:
     """Let a stuck job go on at the next sweep; raises LookupError for one that is not."""
     job = reference(platform.db, name)
-    if (job.get(["state"]).to_dict() or {}).get("state") != "stuck":
+    if (job.get(["state"]).to_dict() or {}).get("state") != jobs.STUCK:
         raise LookupError("there is nothing to retry: no job of this name is stuck")
-    job.update({"state": "running", "attempts": 0, "leased": False, "nextRunAt": platform.clock()})
+    job.update(jobs.revived(platform.clock()))
 
 
 def _report(platform: Platform[RetentionSettings]) -> "Table":

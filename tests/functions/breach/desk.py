@@ -101,7 +101,7 @@ class Desk:
         return incidents.reference(self.db, name).get().to_dict() or {}
 
     def job(self, name: str) -> dict[str, Any]:
-        return gathering.job_of(self.db, name).get().to_dict() or {}
+        return incidents.cohort_job(self.db, name).get().to_dict() or {}
 
     def happened(self, *entries: dict[str, Any]) -> None:
         """The audit log of this project has these entries."""
