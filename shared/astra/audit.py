@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.api_core.exceptions import AlreadyExists
 from google.cloud import firestore
 
-from astra import auditing, jobs, proofs, recovery, tlog
+from astra import auditing, jobs, proofs, recovery, tables, tlog
 from astra.clock import iso
 from astra.notes import Verifier, checkpoint_of
 from astra.platform import Platform
@@ -109,7 +109,7 @@ def _newest(platform: Platform[LogSettings], subject: str, most: int) -> Iterato
 
 
 def _listing(fields: Iterator[dict[str, Any]]) -> "Table":
-    table = _table("entry", "made at", "action", "whom it concerns", "who of the staff", "record")
+    table = tables.table("entry", "made at", "action", "whom it concerns", "who of the staff", "record")
     for entry in fields:
         at = iso(datetime.fromtimestamp(entry["at"], UTC))
         place = "pending" if entry["index"] is None else str(entry["index"])
@@ -120,7 +120,7 @@ def _listing(fields: Iterator[dict[str, Any]]) -> "Table":
 
 
 def _verified(report: auditing.Report) -> "Table":
-    table = _table("", "")
+    table = tables.table("", "")
     table.show_header = False
     for name in ("size", "checkpoints", "opened", "lost", "pending"):
         table.add_row(name, str(getattr(report, name)))
@@ -132,22 +132,10 @@ def _verified(report: auditing.Report) -> "Table":
 
 def _status(platform: Platform[LogSettings]) -> "Table":
     job = platform.db.document(JOB).get().to_dict() or {}
-    table = _table("state", "entries with a place", "in a checkpoint", "failures", "due")
+    table = tables.table("state", "entries with a place", "in a checkpoint", "failures", "due")
     due = iso(job["nextRunAt"]) if job.get("nextRunAt") else ""
     table.add_row(*(str(job.get(name, "")) for name in ("state", "size", "published", "attempts")), due)
     return table
-
-
-def _table(*columns: str) -> "Table":
-    from rich.table import Table  # noqa: PLC0415  (staff's machines have it, functions do not)
-
-    return Table(*columns)
-
-
-def _print(what: object) -> None:
-    from rich.console import Console  # noqa: PLC0415
-
-    Console(soft_wrap=isinstance(what, str)).print(what, highlight=False)
 
 
 def _day(text: str) -> datetime:
@@ -175,11 +163,11 @@ def main() -> int:
     chosen = parser.parse_args()
     platform = Platform.at_start(LogSettings)
     actions: dict[str, Callable[[], int | None]] = {
-        "status": lambda: _print(_status(platform)),
-        "list": lambda: _print(_listing(_newest(platform, chosen.subject, chosen.most))),
+        "status": lambda: tables.show(_status(platform)),
+        "list": lambda: tables.show(_listing(_newest(platform, chosen.subject, chosen.most))),
         "verify": lambda: _judged(auditing.verify(platform)),
         "export": lambda: _exported(platform, chosen.first, chosen.last + timedelta(days=1), chosen.file),
-        "key": lambda: _print("\n".join(map(str, verifiers(platform.settings)))),
+        "key": lambda: tables.show("\n".join(map(str, verifiers(platform.settings)))),
         "announce": lambda: announce(platform, chosen.verifier),
         "resume": lambda: resume(platform),
         "recover": lambda: _recovered(platform, sure=chosen.yes),
@@ -192,13 +180,13 @@ def main() -> int:
 
 
 def _judged(report: auditing.Report) -> int:
-    _print(_verified(report))
+    tables.show(_verified(report))
     return 1 if report.problems else 0
 
 
 def _recovered(platform: Platform[LogSettings], *, sure: bool) -> int:
     found = recovery.plan(platform)
-    table = _table("", "")
+    table = tables.table("", "")
     table.show_header = False
     table.add_row("the witness remembers", f"{found.checkpoint.size} entries")
     table.add_row("records lost", str(found.records_lost))
@@ -207,19 +195,19 @@ def _recovered(platform: Platform[LogSettings], *, sure: bool) -> int:
     back = sum(place is not None for place in found.places.values())
     table.add_row("go back to their places", str(back))
     table.add_row("get new places", str(len(found.places) - back))
-    _print(table)
+    tables.show(table)
     if not sure and input("The log will say for good that these records are lost. Go on? [yes/no] ") != "yes":
-        _print("nothing was changed")
+        tables.show("nothing was changed")
         return 1
     recovery.recover(platform, found)
-    _print("the sequencer goes on from there; `verify` says whether all is well")
+    tables.show("the sequencer goes on from there; `verify` says whether all is well")
     return 0
 
 
 def _exported(platform: Platform[LogSettings], first: datetime, end: datetime, file: Path) -> None:
     found = evidence(platform, first, end)
     file.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
-    _print(f"{len(found['entries'])} entries with their proofs, {len(found['closed'])} without a record: {file}")
+    tables.show(f"{len(found['entries'])} entries with their proofs, {len(found['closed'])} without a record: {file}")
 
 
 if __name__ == "__main__":

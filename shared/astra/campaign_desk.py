@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.cloud import firestore
 
-from astra import campaigns, cohorts, documents, letters
+from astra import campaigns, cohorts, documents, letters, tables
 from astra.campaigns import Channel, State
 from astra.clock import iso
 from astra.cohorts import DELIVERIES, LANE, LETTER_STATES, SHARDS
@@ -123,14 +123,14 @@ def _short(duration: timedelta) -> str:
 
 
 def _status(platform: Platform[Settings], stored: "Iterator[firestore.DocumentSnapshot[Any]]") -> "Table":
-    table = _table("campaign", "kind", "state", "", "members", "letters waiting", "rate", "complete")
+    table = tables.table("campaign", "kind", "state", "", "members", "letters waiting", "rate", "complete")
     for one in stored:
         table.add_row(*_row(one.id, Progress.of(platform, one)))
     return table
 
 
 def _jobs(progress: Progress, now: datetime) -> "Table":
-    table = _table("job", "state", "failures", "due", "so far")
+    table = tables.table("job", "state", "failures", "due", "so far")
     for name, job in sorted(progress.jobs.items()):
         due = "" if job["nextRunAt"] is None else "now" if job["nextRunAt"] <= now else iso(job["nextRunAt"])
         counts = ", ".join(f"{what}: {many}" for what, many in sorted(job["counts"].items()) if many)
@@ -138,18 +138,6 @@ def _jobs(progress: Progress, now: datetime) -> "Table":
     for state, many in progress.letters.items():
         table.add_row("", "", "", f"letters {state}" if state in LETTER_STATES else "letters in all", str(many))
     return table
-
-
-def _table(*columns: str) -> "Table":
-    from rich.table import Table  # noqa: PLC0415
-
-    return Table(*columns)
-
-
-def _print(what: object) -> None:
-    from rich.console import Console  # noqa: PLC0415
-
-    Console().print(what)
 
 
 def _fact(text: str) -> tuple[str, str]:
@@ -195,11 +183,11 @@ def main() -> int:
         platform = Platform.at_start(Settings)
         if chosen.verb == "status":
             going = firestore.FieldFilter("state", "!=", State.COMPLETE.value)
-            _print(_status(platform, platform.db.collection(campaigns.CAMPAIGNS).where(filter=going).stream()))
+            tables.show(_status(platform, platform.db.collection(campaigns.CAMPAIGNS).where(filter=going).stream()))
             return 0
         stored = _find(platform, chosen.name)
-        _print(_status(platform, iter([stored])))
-        _print(_jobs(Progress.of(platform, stored), platform.clock()))
+        tables.show(_status(platform, iter([stored])))
+        tables.show(_jobs(Progress.of(platform, stored), platform.clock()))
     except (LookupError, ValueError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.api_core.exceptions import AlreadyExists
 from google.cloud import firestore
 
-from astra import campaigns, jobs, tlog, tombstones
+from astra import campaigns, jobs, tables, tlog, tombstones
 from astra.campaigns import Channel
 from astra.clock import iso
 from astra.documents import fetch
@@ -196,7 +196,7 @@ def _due(job: dict[str, Any], now: datetime) -> str:
 
 
 def _status(platform: Platform[Settings]) -> "Table":
-    table = _table("erasure", "state", "step", "deleted", "failures", "reopened", "due")
+    table = tables.table("erasure", "state", "step", "deleted", "failures", "reopened", "due")
     for snapshot in _open(platform):
         job = snapshot.to_dict() or {}
         numbers = (sum(job.get("counts", {}).values()), job["attempts"], job.get("reopened", 0))
@@ -206,7 +206,7 @@ def _status(platform: Platform[Settings]) -> "Table":
 
 
 def _show(job: dict[str, Any], now: datetime) -> "Table":
-    table = _table("entry", "deleted", "retained", "until", "basis")
+    table = tables.table("entry", "deleted", "retained", "until", "basis")
     certificate = job.get("certificate")
     table.title = f"{job['state']}, asked {iso(job['createdAt'])}"
     if certificate:
@@ -219,12 +219,6 @@ def _show(job: dict[str, Any], now: datetime) -> "Table":
         for name, count in job.get("counts", {}).items():
             table.add_row(name, str(count))
     return table
-
-
-def _table(*columns: str) -> "Table":
-    from rich.table import Table  # noqa: PLC0415  (staff's machines have it, functions do not)
-
-    return Table(*columns)
 
 
 def main() -> int:
@@ -240,22 +234,16 @@ def main() -> int:
     platform = Platform.at_start(Settings)
     try:
         if chosen.verb == "status":
-            _print(_status(platform))
+            tables.show(_status(platform))
             return 0
         job = find(platform, chosen.who)
         if chosen.verb == "retry":
             retry(platform, job)
-        _print(_show(job.get().to_dict() or {}, platform.clock()))
+        tables.show(_show(job.get().to_dict() or {}, platform.clock()))
     except LookupError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     return 0
-
-
-def _print(table: "Table") -> None:
-    from rich.console import Console  # noqa: PLC0415
-
-    Console().print(table)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from google.cloud import firestore
 
-from astra import expiry, jobs, leftovers
+from astra import expiry, jobs, leftovers, tables
 from astra.clock import iso
 from astra.datamap import DATA_MAP
 from astra.documents import fetch
@@ -103,7 +103,7 @@ def retry(platform: Platform[RetentionSettings], name: str) -> None:
 
 
 def _report(platform: Platform[RetentionSettings]) -> "Table":
-    table = _table("entry", "where", "due", "would go", "held", "oldest", "why")
+    table = tables.table("entry", "where", "due", "would go", "held", "oldest", "why")
     for line in would_go(platform):
         numbers = (str(line.due), str(line.going), str(line.held))
         table.add_row(line.entry, line.where, *numbers, iso(line.oldest) if line.oldest else "", line.why)
@@ -111,7 +111,7 @@ def _report(platform: Platform[RetentionSettings]) -> "Table":
 
 
 def _status(platform: Platform[RetentionSettings]) -> "Table":
-    table = _table("job", "state", "failures", "due", "in the last round")
+    table = tables.table("job", "state", "failures", "due", "in the last round")
     for job in platform.db.collection("rounds").stream():
         if not job.id.startswith(("sweep-", "restamp-")):
             continue
@@ -119,12 +119,6 @@ def _status(platform: Platform[RetentionSettings]) -> "Table":
         due = job.get("nextRunAt")
         table.add_row(job.id, job.get("state"), str(job.get("attempts")), iso(due) if due else "", counts)
     return table
-
-
-def _table(*columns: str) -> "Table":
-    from rich.table import Table  # noqa: PLC0415  (staff's machines have it, functions do not)
-
-    return Table(*columns)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -140,17 +134,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if chosen.verb == "retry":
             retry(platform, chosen.job)
-        _print(_report(platform) if chosen.verb == "sweep" else _status(platform))
+        tables.show(_report(platform) if chosen.verb == "sweep" else _status(platform))
     except LookupError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     return 0
-
-
-def _print(table: "Table") -> None:
-    from rich.console import Console  # noqa: PLC0415
-
-    Console().print(table)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from typing import Any, Final, Self
 
 from google.cloud import firestore
 
-from astra import campaigns, controls, tlog, tombstones
+from astra import campaigns, controls, tables, tlog, tombstones
 from astra.clock import iso
 from astra.documents import fetch
 from astra.honey import is_honey
@@ -177,13 +177,10 @@ def main() -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("status", help="each transfer, who was told, when its gate opens, and why it is shut")
     parser.parse_args()
-    from rich.console import Console  # noqa: PLC0415  (staff's machines have it, functions do not)
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table("transfer", "recipient", "told", "opens at", "gate")
+    table = tables.table("transfer", "recipient", "told", "opens at", "gate")
     for row in status(Platform.at_start(Settings)):
         table.add_row(*row)
-    Console().print(table, highlight=False)
+    tables.show(table)
     return 0
 
 
