@@ -25,6 +25,7 @@ from typing import Any, Final
 from google.cloud import firestore
 
 from astra import breach_words, campaigns, clocks, incidents, jobs, log, tlog, tombstones
+from astra.cursors import cut
 from astra.datamap import DATA_MAP
 from astra.honey import is_honey
 from astra.incidents import Cohort
@@ -34,7 +35,6 @@ from astra.pseudonyms import Pseudonym
 from astra.queue import Queue
 from astra.settings import BreachSettings
 from evidence import Findings, Trail
-from members import cut
 
 HINT: Final = "incident"
 _PEOPLE: Final = 200

@@ -19,8 +19,9 @@ from typing import Any, Final, Protocol
 from google.cloud import firestore
 from google.cloud.firestore_v1.types import RunQueryResponse
 
-from astra import cohorts
+from astra import cohorts, tombstones
 from astra.cohorts import DELIVERIES
+from astra.cursors import cut
 from astra.platform import Platform
 from astra.settings import Settings
 
@@ -94,9 +95,7 @@ class Everybody:
         self, transaction: firestore.Transaction, job: dict[str, Any], most: int
     ) -> tuple[list[Member], str | None]:
         """Of those who were read."""
-        since = firestore.FieldFilter("erasedAt", ">=", (self._read_at or self._frozen_at) - _MEANWHILE)
-        tombstones = self._db.collection("tombstones").where(filter=since).select([])
-        erased = {tombstone.id for tombstone in tombstones.stream(transaction=transaction)}
+        erased = tombstones.since(transaction, self._db, (self._read_at or self._frozen_at) - _MEANWHILE)
         found = self._from(job["cursor"])[: most + 1]
         taken, cursor = cut([member.uid for member in found], most)
         found = found[:taken]
@@ -161,18 +160,3 @@ def _between(query: firestore.Query, first: str, end: str | None, place: Any) ->
         if bound:
             query = query.where(filter=firestore.FieldFilter("__name__", sign, place(bound)))
     return query.order_by("__name__")
-
-
-def cut(uids: list[str], most: int) -> tuple[int, str | None]:
-    """How many of these ids, in their order, make a page of `most`, and where the next one begins: None after the last.
-
-    That is a text between two ids which is none, so that no job knows one; of ids that leave room for none, the next.
-    """
-    if len(uids) <= most:
-        return len(uids), None
-    for taken in range(most, 0, -1):
-        last, following = uids[taken - 1 : taken + 1]
-        between = next(text for text in (following[:length] for length in range(1, len(following) + 1)) if text > last)
-        if between != following:
-            return taken, between
-    return most, uids[most]

@@ -67,7 +67,7 @@ def _answer(platform: Platform[RedisSettings], request: Request) -> Response:
         platform.limits.admit(f"network {network.of(request)}", "policy_page", _MOST)
     except TooMany as many:
         wait = {"Retry-After": str(many.seconds)}
-        return _said(f"Too many requests: try again in {many.seconds} s.", HTTPStatus.TOO_MANY_REQUESTS, **wait)
+        return _said(str(many), HTTPStatus.TOO_MANY_REQUESTS, **wait)
     now, as_text = platform.clock(), _wants_text(request)
     in_force = policy.current(platform.db, now)
     name = request.args.get("version") or request.path.strip("/") or in_force.version

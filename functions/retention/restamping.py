@@ -18,6 +18,7 @@ from google.cloud import firestore
 
 from astra import expiry, presence, tlog
 from astra.clock import Clock
+from astra.cursors import between, cut
 from astra.entries import Entry
 from astra.expiry import EXPIRED, EXPIRES
 from astra.honey import is_honey
@@ -127,8 +128,8 @@ class Presences:
         if job["cursor"]:
             query = query.where(filter=firestore.FieldFilter("__name__", ">=", users.document(job["cursor"])))
         found = list(query.limit(_PEOPLE + 1).stream())
-        page, ends = found[:_PEOPLE], len(found) <= _PEOPLE
-        people = [row for row in page if not is_honey(self._platform.pseudonyms, row.id)]
+        most, cursor = cut([row.id for row in found], _PEOPLE)
+        people = [row for row in found[:most] if not is_honey(self._platform.pseudonyms, row.id)]
         known = at_auth(self._platform, [row.id for row in people])
 
         def write(transaction: firestore.Transaction, read: Snapshots) -> dict[str, Any]:
@@ -139,9 +140,9 @@ class Presences:
                 if note:
                     transaction.update(row.reference, {presence.FIELD: note})
                     counts["stamped"] += 1
-            if ends:
+            if cursor is None:
                 return _ended(transaction, self._platform, PROFILE, job, counts)
-            return {"counts": dict(counts), "cursor": _between(page[-1].id, found[-1].id)}
+            return {"counts": dict(counts), "cursor": cursor}
 
         return Atomic(write, tuple(row.reference for row in people))
 
@@ -164,15 +165,10 @@ def _after(paths: list[str], cursor: str | None) -> str:
     text, a slash, and one between the ids of two rows of whoever comes first from there on."""
     *whole, last, following = (path.split("/") for path in paths)
     if last[1] != following[1]:
-        return _between(last[1], following[1])
+        return between(last[1], following[1])
     before = next((parts[1] for parts in reversed(whole) if parts[1] != last[1]), None)
-    first = _between(before, last[1]) if before else (cursor or "").partition("/")[0]
-    return f"{first}/{_between(last[3], following[3])}"
-
-
-def _between(first: str, second: str) -> str:
-    """The shortest text after `first` up to `second`."""
-    return next(second[:end] for end in range(1, len(second) + 1) if second[:end] > first)
+    first = between(before, last[1]) if before else (cursor or "").partition("/")[0]
+    return f"{first}/{between(last[3], following[3])}"
 
 
 def _ended(

@@ -90,12 +90,12 @@ def write_to_all(
     campaign: str | None = None,
 ) -> None:
     """`write` one notice to many, for a tenth of the work: it is put into the database's words once."""
-    first, *others = [*uids] or [""]
-    if not first:
-        return
-    write(batch, db, first, name, notice, now, campaign)
-    written = Write.pb(batch._write_pbs[-1])
-    for uid in others:
+    written = None
+    for uid in uids:
+        if written is None:
+            write(batch, db, uid, name, notice, now, campaign)
+            written = Write.pb(batch._write_pbs[-1])
+            continue
         copy = type(written)()
         copy.CopyFrom(written)
         copy.update.name = reference(db, uid, name)._document_path

@@ -19,6 +19,7 @@ from google.cloud import firestore
 
 from astra.pseudonyms import Pseudonym
 
+_COLLECTION: Final = "tombstones"
 # The client's own, and Aborted: an erasure that begins at the same moment is waited for.
 _AGAIN: Final = Retry(
     predicate=if_exception_type(Aborted, ResourceExhausted, ServiceUnavailable),
@@ -35,7 +36,13 @@ class Erased(Exception):
 
 def reference(db: firestore.Client, subject: Pseudonym) -> firestore.DocumentReference:
     """The place of `subject`'s tombstone in `db`."""
-    return db.collection("tombstones").document(subject)
+    return db.collection(_COLLECTION).document(subject)
+
+
+def since(transaction: firestore.Transaction, db: firestore.Client, moment: datetime) -> set[str]:
+    """The pseudonyms of all whose erasure has begun at `moment` or later; one that begins meanwhile waits."""
+    later = db.collection(_COLLECTION).where(filter=firestore.FieldFilter("erasedAt", ">=", moment)).select([])
+    return {stored.id for stored in later.stream(transaction=transaction)}
 
 
 def refuse_erased(transaction: firestore.Transaction, db: firestore.Client, subject: Pseudonym) -> None:

@@ -27,7 +27,7 @@ from typing import Any, Final, Self
 
 from google.cloud import firestore
 
-from astra import campaigns, controls, tables, tlog, tombstones
+from astra import campaigns, controls, notices, tables, tlog, tombstones
 from astra.clock import iso
 from astra.documents import fetch
 from astra.honey import is_honey
@@ -127,9 +127,9 @@ def _page(
     people = (profile for profile in found if not is_honey(platform.pseudonyms, profile.id))
     active = [profile.id for profile in people if profile.get("state") == "active"]
     stones = (tombstones.reference(db, platform.pseudonyms.of_uid(uid)) for uid in active)
-    notices = (db.document("users", uid, "notices", transfer.campaign) for uid in active)
+    owed = (notices.reference(db, uid, transfer.campaign) for uid in active)
     erased = fetch(db, *stones, transaction=transaction)
-    told = fetch(db, *notices, transaction=transaction)
+    told = fetch(db, *owed, transaction=transaction)
     page = [
         uid
         for uid, stone, notice in zip(active, erased, told, strict=True)
@@ -166,7 +166,7 @@ def status(platform: Platform[Settings]) -> Iterator[tuple[str, ...]]:
 
 
 def _told(db: firestore.Client, name: str) -> str:
-    fields = db.document("campaigns", name).get().to_dict() or {}
+    fields = campaigns.reference(db, name).get().to_dict() or {}
     told = fields.get("counts", {}).get("told", 0)
     return f"{told} of {'?' if fields.get('count') is None else fields['count']}"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import members
 import telling
-from astra import breach_words, campaigns, letters, notices
+from astra import breach_words, campaigns, cursors, letters, notices
 from astra.campaigns import Audience, Campaign, Channel, State
 from astra.datamap import DATA_MAP
 from astra.notices import Kind
@@ -254,13 +254,13 @@ def test_a_page_is_light_enough_to_be_committed_whatever_is_told_and_how(
 @given(st.lists(st.text("abAB01", min_size=1, max_size=8), min_size=1, max_size=30, unique=True), st.integers(1, 30))
 def test_a_cursor_lies_between_two_ids(uids: list[str], most: int) -> None:
     uids = sorted(uids)
-    taken, cursor = members.cut(uids[: most + 1], most)
+    taken, cursor = cursors.cut(uids[: most + 1], most)
     assert 0 < taken <= most
     if cursor is None:
         assert taken == len(uids[: most + 1])
     else:
         assert uids[taken - 1] < cursor <= uids[taken]
-        assert cursor not in uids or all(members.cut(uids[: most + 1], each)[1] in uids for each in range(1, taken + 1))
+        assert cursor not in uids or all(cursors.cut(uids[: most + 1], each)[1] in uids for each in range(1, taken + 1))
 
 
 @pytest.mark.parametrize("in_app", [True, False])

@@ -12,6 +12,7 @@ from firebase_admin import auth
 import restamping
 import sweeping
 from astra import datamap, expiry, honey, presence, tlog
+from astra.cursors import between
 from astra.platform import Platform
 from tests.functions.retention.stored import Stored
 
@@ -271,9 +272,9 @@ def test_a_change_of_how_long_one_may_be_away_reaches_everybody(platform: Platfo
 
 
 def test_a_cursor_names_nobody() -> None:
-    assert restamping._between("abc", "abd") == "abd"
-    assert restamping._between("abc", "bcd") == "b"
-    assert restamping._between("ab", "abc") == "abc"
+    assert between("abc", "abd") == "abd"
+    assert between("abc", "bcd") == "b"
+    assert between("ab", "abc") == "abc"
 
 
 def test_a_second_tick_meanwhile_does_not_disturb(rows: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
