@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints
 from astra import campaigns, cohorts, jobs, letters, tlog
 from astra.callables import Shape
 from astra.campaign_desk import Progress
-from astra.campaigns import Channel, State
+from astra.campaigns import State
 from astra.cohorts import OPENING, SHARDS
 from astra.forms import sha256_of
 from astra.notices import Kind
@@ -63,10 +63,9 @@ def send_campaign(act: Act, form: SendCampaign) -> Decision:
     _refuse_unless(fields["closed"], "Its list is not closed yet.")
     if form.state is After.CANARY:
         return _decided(form, _going_on(act, stored, fields, {"state": State.RUNNING.value}), two_people=True)
-    by_mail = Channel.EMAIL in fields["channels"]
 
     def write(transaction: firestore.Transaction, approvers: Collection[str]) -> None:
-        cohorts.start(transaction, stored.reference, approvers, act.now, canary=fields["canary"], by_mail=by_mail)
+        campaigns.start(transaction, stored.reference, fields, approvers, act.now)
 
     return _decided(form, write, two_people=True)
 

@@ -35,7 +35,7 @@ from typing import Any, Final
 
 from google.cloud import firestore
 
-from astra import cohorts, letters, notices
+from astra import cohorts, jobs, letters, notices, tlog
 from astra.notices import Kind, Notice
 from astra.platform import Platform
 from astra.settings import Settings
@@ -109,11 +109,10 @@ def announce(
     on the way in: see `pending`. A second one of the same name fails the batch. Raises ValueError, LookupError.
     """
     letters.render(campaign.kind, campaign.facts)
-    fields = {"audience": Audience.EVERYBODY.value, "closed": True, "newcomersUntil": newcomers_until}
-    _open(batch, reference(db, name), campaign, now, approvers, **fields, canary=canary)
+    more = {"audience": Audience.EVERYBODY.value, "closed": True, "newcomersUntil": newcomers_until}
+    fields = _open(batch, reference(db, name), campaign, now, approvers, **more, canary=canary)
     if are_two(approvers):
-        by_mail = Channel.EMAIL in campaign.channels
-        cohorts.start(batch, reference(db, name), approvers, now, canary=canary, by_mail=by_mail)
+        start(batch, reference(db, name), fields, approvers, now)
 
 
 def gather(
@@ -156,12 +155,29 @@ def freeze(db: firestore.Client, name: str, now: datetime) -> None:
             return
         transaction.update(stored.reference, {"closed": True})
         if are_two(fields["approvers"]):
-            by_mail = Channel.EMAIL in fields["channels"]
-            cohorts.start(
-                transaction, stored.reference, fields["approvers"], now, canary=fields["canary"], by_mail=by_mail
-            )
+            start(transaction, stored.reference, fields, fields["approvers"], now)
 
     transact(db, body)
+
+
+def start(
+    batch: firestore.WriteBatch,
+    campaign: firestore.DocumentReference,
+    fields: dict[str, Any],
+    approvers: Collection[str],
+    now: datetime,
+) -> None:
+    """Have the members of a proposed campaign of these `fields` told, or the first hundredth of them, and log that it
+    is so, as part of `batch`, which may be a transaction."""
+    canary, shards = fields["canary"], campaign.collection(cohorts.SHARDS)
+    state = State.CANARY if canary else State.RUNNING
+    started = {"state": state.value, "startedAt": now, "approvers": list(approvers)}
+    batch.update(campaign, started | cohorts.going(now))
+    batch.create(shards.document(cohorts.OPENING), cohorts.shard(now, "", None))
+    for number in range(cohorts.LANES if Channel.EMAIL in fields["channels"] else 0):
+        batch.create(shards.document(f"{cohorts.LANE}{number}"), jobs.opened(now, counts={}))
+    record = {"campaign": campaign.id, "canary": canary, "approvers": list(approvers)}
+    tlog.append(batch, campaign._client, tlog.Entry(tlog.Action.CAMPAIGN_STARTED, record, now))
 
 
 def tell(
@@ -237,7 +253,7 @@ def _open(
     now: datetime,
     approvers: Collection[str],
     **more: Any,
-) -> None:
+) -> dict[str, Any]:
     fields = {
         "kind": what.kind.value,
         "facts": dict(what.facts),
@@ -248,7 +264,9 @@ def _open(
         "createdAt": now,
     }
     nothing_yet = ("stoppedIn", "startedAt", "goingSince", "goingFrom", "frozenAt", "count", "root", "completedAt")
-    batch.create(campaign, fields | more | dict.fromkeys(nothing_yet))
+    opened = fields | more | dict.fromkeys(nothing_yet)
+    batch.create(campaign, opened)
+    return opened
 
 
 if __name__ == "__main__":

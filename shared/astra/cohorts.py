@@ -4,13 +4,13 @@ See `campaigns` for the documents. Fanning out is the breach codebase's; this is
 """
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from google.cloud import firestore
 
-from astra import jobs, tlog
+from astra import jobs
 from astra.platform import Platform
 from astra.settings import Settings
 
@@ -33,25 +33,6 @@ _RANGE: Final = 100_000
 """So many members a job has, if it can be."""
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """What account ids are made of, at random, in the database's order."""
-
-
-def start(
-    batch: firestore.WriteBatch,
-    campaign: firestore.DocumentReference,
-    approvers: Collection[str],
-    now: datetime,
-    *,
-    canary: bool,
-    by_mail: bool,
-) -> None:
-    """Have a campaign's members told, or the first hundredth of them, and log that it is so."""
-    state = "canary" if canary else "running"
-    batch.update(campaign, {"state": state, "startedAt": now, "approvers": list(approvers), **going(now)})
-    batch.create(campaign.collection(SHARDS).document(OPENING), shard(now, "", None))
-    for number in range(LANES if by_mail else 0):
-        batch.create(campaign.collection(SHARDS).document(f"{LANE}{number}"), jobs.opened(now, counts={}))
-    record = {"campaign": campaign.id, "canary": canary, "approvers": list(approvers)}
-    tlog.append(batch, campaign._client, tlog.Entry(tlog.Action.CAMPAIGN_STARTED, record, now))
 
 
 def going(now: datetime, members: int = 0, steps: int = 0) -> dict[str, Any]:
