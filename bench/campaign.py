@@ -4,15 +4,13 @@ it costs at the wire, and letters by workers that are killed twenty times."""
 import os
 import secrets
 import string
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from local.paths import ROOT
+from bench.child import measured, say
 from local.stack import Stack
 
 _MEMBERS, _WARM, _ROUNDS = 100_000, 20_000, 2
@@ -33,12 +31,7 @@ _STAFF = ("a" * 64, "b" * 64)
 def run() -> Iterator[str]:
     """Starts what it needs of the local stack, and stops it."""
     with Stack(only=("auth", "firestore"), offset=300, timer=None) as stack:
-        environment = os.environ | stack.environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'functions/breach'}"}
-        command = [sys.executable, "-m", "bench.campaign"]
-        with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as measuring:
-            assert measuring.stdout
-            yield from (line.removeprefix("> ").rstrip() for line in measuring.stdout if line.startswith("> "))
-        assert measuring.returncode == 0
+        yield from measured(stack, "breach", "bench.campaign")
 
 
 def platform() -> Any:
@@ -160,4 +153,4 @@ def seconds(work: Callable[[], Any]) -> float:
 if __name__ == "__main__":
     for part in (in_app, letters):
         for line in part():
-            print(f"> {line}", flush=True)  # the engine logs between them
+            say(line)

@@ -2,14 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from local.paths import ROOT
+from bench.child import measured, say
 from local.stack import Stack
 
 _AFFECTED = 1_000
@@ -24,12 +22,7 @@ def run() -> Iterator[str]:
     """Starts what it needs of the local stack, and stops it."""
     with Stack(only=("auth", "firestore"), offset=300, timer=None) as stack:
         stack.google.entries += _evidence()
-        environment = os.environ | stack.environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'functions/breach'}"}
-        command = [sys.executable, "-m", "bench.cohort"]
-        with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as measuring:
-            assert measuring.stdout
-            yield from (line.removeprefix("> ").rstrip() for line in measuring.stdout if line.startswith("> "))
-        assert measuring.returncode == 0
+        yield from measured(stack, "breach", "bench.cohort")
 
 
 def uid_of(number: int) -> str:
@@ -98,4 +91,4 @@ def measure() -> Iterator[str]:
 
 if __name__ == "__main__":
     for line in measure():
-        print(f"> {line}", flush=True)
+        say(line)

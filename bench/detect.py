@@ -1,15 +1,12 @@
 """The watch over the audit log: entries a second, against decoding the same entries and doing nothing with them."""
 
-import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from local.paths import ROOT
+from bench.child import measured, say
 from local.stack import Stack
 
 _ENTRIES = 20_000
@@ -21,12 +18,7 @@ _ROUNDS = 5
 def run() -> Iterator[str]:
     """Starts what it needs of the local stack, and stops it."""
     with Stack(only=("auth", "firestore"), offset=300, timer=None) as stack:
-        environment = os.environ | stack.environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'functions/breach'}"}
-        command = [sys.executable, "-m", "bench.detect"]
-        with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as measuring:
-            assert measuring.stdout
-            yield from (line.removeprefix("> ").rstrip() for line in measuring.stdout if line.startswith("> "))
-        assert measuring.returncode == 0
+        yield from measured(stack, "breach", "bench.detect")
 
 
 def entries() -> list[bytes]:
@@ -87,4 +79,4 @@ def best(*works: Callable[[], Any]) -> list[float]:
 
 if __name__ == "__main__":
     for line in measure():
-        print(f"> {line}", flush=True)  # the functions log between them
+        say(line)

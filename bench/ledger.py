@@ -2,15 +2,12 @@
 
 import base64
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
-from local.paths import ROOT
+from bench.child import measured, say
 from local.stack import Stack
 
 _ENTRIES = 10_000
@@ -26,12 +23,7 @@ _RECEIPT = 1536
 def run() -> Iterator[str]:
     """Starts what it needs of the local stack, and stops it."""
     with Stack(only=("auth", "firestore", "storage"), offset=300, timer=None) as stack:
-        environment = os.environ | stack.environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'functions/governance'}"}
-        command = [sys.executable, "-m", "bench.ledger"]
-        with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as measuring:
-            assert measuring.stdout
-            yield from (line.removeprefix("> ").rstrip() for line in measuring.stdout if line.startswith("> "))
-        assert measuring.returncode == 0
+        yield from measured(stack, "governance", "bench.ledger")
 
 
 class Bench:
@@ -192,4 +184,4 @@ def best(work: Callable[[], Any]) -> float:
 if __name__ == "__main__":
     for part in (append, receipts, whole):
         for line in part():
-            print(f"> {line}", flush=True)  # the engine logs between them
+            say(line)

@@ -3,8 +3,6 @@
 `python -m bench.sweep 10000 100000` takes other sizes than the usual ones.
 """
 
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
-from local.paths import ROOT
+from bench.child import measured, say
 from local.stack import Stack
 
 #: How many are stored. In the emulator, which has no index, a query costs as much time as there is stored, whatever it
@@ -30,12 +28,7 @@ _LIFE = timedelta(days=90)
 def run(sizes: tuple[int, ...] = _SIZES) -> Iterator[str]:
     """Starts what it needs of the local stack, and stops it."""
     with Stack(only=("auth", "firestore", "storage"), offset=300, timer=None) as stack:
-        environment = os.environ | stack.environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'functions/retention'}"}
-        command = [sys.executable, "-m", "bench.sweep", "--child", *map(str, sizes)]
-        with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as measuring:
-            assert measuring.stdout
-            yield from (line.removeprefix("> ").rstrip() for line in measuring.stdout if line.startswith("> "))
-        assert measuring.returncode == 0
+        yield from measured(stack, "retention", "bench.sweep", "--child", *map(str, sizes))
 
 
 class Rows:
@@ -131,7 +124,7 @@ if __name__ == "__main__":
     words = sys.argv[1:]
     if words[:1] == ["--child"]:
         for line in measure([int(word) for word in words[1:]]):
-            print(f"> {line}", flush=True)
+            say(line)
     else:
         for line in run(tuple(int(word) for word in words) or _SIZES):
             print(f"bench {line}", flush=True)
