@@ -18,7 +18,7 @@ from local.paths import ROOT
 from local.stack import Stack
 from local.telling import Listener, wait_for
 
-_SAID: Final = {
+SAID: Final = {
     "nature": "Confidentiality: accounts were read with a stolen credential",
     "whatHappened": "Somebody used a stolen credential of ours to read accounts.",
     "weAreDoing": "We have turned the credential off.",
@@ -37,16 +37,8 @@ def tell(stack: Stack, client: Client, staff: Staff, listener: Listener) -> None
     bait = _breach(stack, "plant", "Mary Shelley", f"{secrets.token_hex(4)}@example.com", str(PHOTOGRAPH)).split()[-1]
     image = wait_for("the honey image to be sealed", lambda: _sealed(stack, bait))
 
-    # The emulators write no audit log: this is what Google's would say, handed on as its sink hands it on.
-    thief, at = f"{secrets.token_hex(4)}@example.com", datetime.now(UTC) - timedelta(minutes=5)
-    entries = [
-        audit_log.read(at, thief, f"users/{lise.uid}", f"users/{emmy.uid}"),
-        audit_log.object_read(at, thief, f"images/{lise.uid}/{image_id}"),
-        audit_log.read(at, thief, f"keys/{lise.uid}", database="vault"),
-        audit_log.decrypted(at, thief),
-        audit_log.object_read(at, thief, f"images/{bait}/{image}"),
-    ]
-    httpx.post(f"{stack.google.url}/v2/entries:write", json={"entries": entries}, timeout=30).raise_for_status()
+    at = datetime.now(UTC) - timedelta(minutes=5)
+    steal(stack, at, (lise, image_id), emmy, (bait, image))
     alert = wait_for("the alert", lambda: stack.mail.last_to(staff.security.email, "honey"))
     listener.saw("the head of security is written to", str(alert.message["Subject"]))
     case = wait_for("the case", lambda: next(iter(re.findall(r"\b[0-9a-f]{16,}\b", _breach(stack))), None))
@@ -62,7 +54,7 @@ def tell(stack: Stack, client: Client, staff: Staff, listener: Listener) -> None
     listener.saw("on her phone", "\n" + overview.rstrip())
     listener.check("two people are affected: not who was not read", "2 people affected" in overview)
 
-    client.call("describe_incident", {"incidentId": case, **_SAID}, staff.security.token)
+    client.call("describe_incident", {"incidentId": case, **SAID}, staff.security.token)
     [sha256] = re.findall(r"\b[0-9a-f]{64}\b", _breach(stack, "notice", case))
     approval = {"incidentId": case, "sha256": sha256}
     alone = client.call("approve_notice", approval, staff.security.token)
@@ -78,6 +70,23 @@ def tell(stack: Stack, client: Client, staff: Staff, listener: Listener) -> None
     )
     page = httpx.get(stack.function_url("notice_page"), params={"id": case}, timeout=30)
     listener.check("anybody can read the notice, under the hash that was approved", sha256 in page.text)
+
+
+def steal(stack: Stack, at: datetime, opened: tuple[Person, str], read: Person, bait: tuple[str, str]) -> str:
+    """Somebody reads two people, opens an image of the first with the key that they took too, and touches the bait.
+
+    The emulators write no audit log: this is what Google's would say, handed on as its sink hands it on. Answers who.
+    """
+    thief, (person, image) = f"{secrets.token_hex(4)}@example.com", opened
+    entries = [
+        audit_log.read(at, thief, f"users/{person.uid}", f"users/{read.uid}"),
+        audit_log.object_read(at, thief, f"images/{person.uid}/{image}"),
+        audit_log.read(at, thief, f"keys/{person.uid}", database="vault"),
+        audit_log.decrypted(at, thief),
+        audit_log.object_read(at, thief, f"images/{'/'.join(bait)}"),
+    ]
+    httpx.post(f"{stack.google.url}/v2/entries:write", json={"entries": entries}, timeout=30).raise_for_status()
+    return thief
 
 
 def _told(stack: Stack, person: Person) -> Any:

@@ -13,21 +13,12 @@ from astra import breach_words, incidents, planting, staff
 from astra.platform import Platform
 from astra.settings import RetentionSettings
 from astra.staff import Role
-from local import audit_log
+from local.breach_story import SAID, steal
 from local.client import Client, Person
 from local.life import PHOTOGRAPH, wait_sealed
 from local.stack import Stack
 from local.telling import wait_for
 from tests.journeys.test_staff import accept
-
-SAID = {
-    "nature": "Confidentiality: accounts were read with a stolen credential",
-    "whatHappened": "Somebody used a stolen credential of ours to read accounts.",
-    "weAreDoing": "We have turned the credential off.",
-    "youCanDo": "Be wary of letters that know of your pictures.",
-    "measures": "The credential is off.",
-    "contact": "privacy@astra-engineering.co",
-}
 
 
 @pytest.fixture
@@ -62,16 +53,8 @@ def test_from_a_touched_honey_image_to_two_mailboxes(
 
     bait_image = wait_for("the honey image is sealed", planted)
 
-    # Somebody at 3 a.m., as the audit log has it. The stand-in for Cloud Logging hands it on as the sink does.
-    thief, at = f"{secrets.token_hex(4)}@example.com", datetime.now(UTC) - timedelta(minutes=5)
-    entries = [
-        audit_log.read(at, thief, f"users/{ada.uid}", f"users/{grace.uid}"),
-        audit_log.object_read(at, thief, f"images/{ada.uid}/{image_id}"),
-        audit_log.read(at, thief, f"keys/{ada.uid}", database="vault"),
-        audit_log.decrypted(at, thief),
-        audit_log.object_read(at, thief, f"images/{bait}/{bait_image}"),
-    ]
-    httpx.post(f"{stack.google.url}/v2/entries:write", json={"entries": entries}, timeout=30).raise_for_status()
+    at = datetime.now(UTC) - timedelta(minutes=5)
+    thief = steal(stack, at, (ada, image_id), grace, (bait, bait_image))
     about = platform.pseudonyms.of_principal(thief)
     query = platform.db.collection(incidents.INCIDENTS).where(filter=firestore.FieldFilter("about", "==", about))
     case = wait_for("a case", lambda: next(iter(query.stream()), None))
