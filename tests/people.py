@@ -2,7 +2,8 @@
 
 import copy
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
 
@@ -26,6 +27,14 @@ def settle(platform: Platform[Any], project: str) -> None:
     options = {"projectId": project, "storageBucket": f"{project}.appspot.com"}
     platform.__dict__["app"] = firebase_admin.initialize_app(options=options, name=secrets.token_hex(8))
     policy.publish_first(platform.db)
+
+
+@contextmanager
+def own_project(platform: Platform[Any], project: str | None = None) -> Iterator[None]:
+    """`settle` for as long as this lasts, over a project that nobody else has."""
+    settle(platform, project or f"demo-{secrets.token_hex(6)}")
+    yield
+    firebase_admin.delete_app(platform.app)
 
 
 def generate(platform: Platform[Any], uid: str, prompt: str = "a ring") -> tuple[str, str]:

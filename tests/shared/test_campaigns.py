@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import firebase_admin
 import pytest
 from rich.console import Console
 
@@ -17,7 +16,7 @@ from astra.campaigns import Campaign, Channel
 from astra.notices import Kind
 from astra.platform import Platform
 from tests.functions.breach.crowd import FACTS, STAFF, Crowd
-from tests.people import settle
+from tests.people import own_project
 
 ODD = "<img src=x onerror=alert(1)> {{ 7*7 }} \"'&"
 TOLD = {
@@ -30,9 +29,8 @@ TOLD = {
 
 @pytest.fixture
 def crowd(platform: Platform[Any]) -> Iterator[Crowd]:
-    settle(platform, f"demo-{datetime.now().timestamp():.6f}".replace(".", ""))  # noqa: DTZ005
-    yield Crowd(platform)
-    firebase_admin.delete_app(platform.app)
+    with own_project(platform):
+        yield Crowd(platform)
 
 
 @pytest.mark.parametrize("kind", TOLD)

@@ -2,12 +2,10 @@
 
 import io
 import json
-import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import firebase_admin
 import pytest
 from firebase_admin import auth
 from hypothesis import given
@@ -21,7 +19,7 @@ from astra.platform import Platform
 from astra.settings import InactivitySettings, SettingsError, load
 from local.paths import ROOT
 from tests.functions.retention.stored import Stored
-from tests.people import settle
+from tests.people import own_project
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
@@ -29,9 +27,8 @@ MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.
 
 @pytest.fixture
 def stored(platform: Platform[Any]) -> Iterator[Stored]:
-    settle(platform, f"demo-{secrets.token_hex(6)}")
-    yield Stored(platform)
-    firebase_admin.delete_app(platform.app)
+    with own_project(platform):
+        yield Stored(platform)
 
 
 @given(until=MOMENTS, now=MOMENTS)

@@ -2,35 +2,28 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
-import firebase_admin
 import pytest
 from pydantic import AnyUrl, Secret
 
 from astra.platform import Platform
-from astra.settings import BreachSettings
 from local.stack import Stack
 from tests.colleagues import Team
 from tests.conftest import WholeSettings
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.desk import Desk
 from tests.functions.breach.post_office import PostOffice
-from tests.people import settle
-
-
-class Everything(WholeSettings, BreachSettings):
-    """What a test may look at beside what the codebase has."""
+from tests.people import own_project
 
 
 @pytest.fixture
 def platform(platform: Platform[Any]) -> Iterator[Platform[Any]]:
     """Over a project of its own: the deployed functions are not at it. Its pseudonyms, and so its keys of Redis, are
     its own too."""
-    settle(platform, f"demo-{secrets.token_hex(6)}")
-    deployer = f"deploy@{secrets.token_hex(4)}.gserviceaccount.com"
-    mine = {"pseudonym_key": secrets.token_bytes(32), "deployers": (deployer,)}
-    platform.__dict__["settings"] = Everything.model_validate(Everything().model_dump() | mine)
-    yield platform
-    firebase_admin.delete_app(platform.app)
+    with own_project(platform):
+        deployer = f"deploy@{secrets.token_hex(4)}.gserviceaccount.com"
+        mine = {"pseudonym_key": secrets.token_bytes(32), "deployers": (deployer,)}
+        platform.__dict__["settings"] = WholeSettings.model_validate(WholeSettings().model_dump() | mine)
+        yield platform
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
-import firebase_admin
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
@@ -19,7 +18,7 @@ from publishing import campaign_of, publish_policy, take_effect
 from tests.announcing import Board, in_force, publication, stored, tell_everybody, text_of
 from tests.colleagues import Team
 from tests.functions.signup.conftest import Member, enrol
-from tests.people import settle
+from tests.people import own_project
 
 Join = Callable[..., Member]
 GRACE = timedelta(days=30)
@@ -28,10 +27,9 @@ GRACE = timedelta(days=30)
 @pytest.fixture
 def platform(platform: Platform[Any]) -> Iterator[Platform[Any]]:
     """Over a project of its own, whose policies are this test's."""
-    settle(platform, f"demo-{secrets.token_hex(6)}")
-    platform.__dict__["settings"] = platform.settings.model_copy(update={"policy_notice_days": 30})
-    yield platform
-    firebase_admin.delete_app(platform.app)
+    with own_project(platform):
+        platform.__dict__["settings"] = platform.settings.model_copy(update={"policy_notice_days": 30})
+        yield platform
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import firebase_admin
 import pytest
 from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
@@ -17,7 +16,7 @@ from astra.callables import Call, parse
 from astra.platform import Platform
 from local.stack import Stack
 from tests.functions.signup.conftest import AWAY, HOME, Member, enrol
-from tests.people import settle
+from tests.people import own_project
 
 Join = Callable[..., Member]
 ELSEWHERE = "198.51.100.0/24"
@@ -26,9 +25,8 @@ ELSEWHERE = "198.51.100.0/24"
 @pytest.fixture
 def platform(platform: Platform[Any]) -> Iterator[Platform[Any]]:
     """Over a project of its own, where accounts can be made without a blocking function."""
-    settle(platform, f"demo-{secrets.token_hex(6)}")
-    yield platform
-    firebase_admin.delete_app(platform.app)
+    with own_project(platform):
+        yield platform
 
 
 @pytest.fixture
