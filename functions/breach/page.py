@@ -7,6 +7,7 @@ from typing import Any, Final
 from flask import Request, Response
 
 from astra import incidents, log, network
+from astra.headers import HARDENED
 from astra.limits import Limit, TooMany
 from astra.platform import Platform
 from astra.settings import BreachSettings
@@ -14,11 +15,9 @@ from astra.settings import BreachSettings
 _ID: Final = re.compile(r"[0-9a-f]{20}")
 _MOST: Final = Limit(120)
 _HEADERS: Final = {
+    **HARDENED,
     "Cache-Control": "public, max-age=300",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
-    "Referrer-Policy": "no-referrer",
-    "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
-    "X-Content-Type-Options": "nosniff",
 }
 
 

@@ -16,6 +16,7 @@ import jinja2
 from flask import Request, Response
 
 from astra import log, network, policy
+from astra.headers import HARDENED
 from astra.limits import Limit, TooMany
 from astra.platform import Platform
 from astra.policy import Policy, State
@@ -28,13 +29,11 @@ _PROBE: Final = "/__/health"
 _HEADING: Final = re.compile(r"\d+(\.\d+)*\.? \S")
 _LONGEST_HEADING: Final = 80
 _HEADERS: Final = {
+    **HARDENED,
     "Access-Control-Allow-Origin": "*",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
     "Vary": "Accept",
-    "X-Content-Type-Options": "nosniff",
 }
 _CONTROLLER: Final = {"name": "Astra Engineers, Inc.", "contact": "privacy@astra-engineering.co"}
 

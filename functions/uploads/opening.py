@@ -23,6 +23,7 @@ from astra.callables import caller_of
 from astra.cobblestone import Unopenable
 from astra.documents import fetch
 from astra.expiry import has_expired
+from astra.headers import HARDENED
 from astra.limits import Limit, TooMany
 from astra.platform import Platform
 from astra.settings import SealingSettings, emulated
@@ -38,13 +39,11 @@ _PIECE: Final = 256 * 1024
 _TIMEOUT: Final = 30
 _WINDOW: Final = timedelta(minutes=1)
 _HEADERS: Final = {
+    **HARDENED,
     "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range, ETag, Retry-After",
     "Cache-Control": "private, no-store",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cross-Origin-Resource-Policy": "cross-origin",
-    "Referrer-Policy": "no-referrer",
-    "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
-    "X-Content-Type-Options": "nosniff",
 }
 
 
