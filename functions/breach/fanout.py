@@ -71,7 +71,12 @@ def _wake(transaction: firestore.Transaction, lane: firestore.DocumentReference,
     if fields.get("nextRunAt") is None:
         opened = jobs.opened(now, counts={})
         transaction.set(lane, opened | {"fence": fields.get("fence", 0)})
-    return fields.get("nextRunAt") is None or bool(fields["nextRunAt"] <= now)
+        return True
+    # It may wait for a letter that was put off, and a new one is due before that; not for a server, or after a failure.
+    if not (fields["leased"] or fields["attempts"] or fields.get("downs")) and fields["nextRunAt"] > now:
+        transaction.update(lane, {"nextRunAt": now})
+        return True
+    return bool(fields["nextRunAt"] <= now)
 
 
 def _letters(platform: Platform[BreachSettings]) -> firestore.DocumentReference:

@@ -197,14 +197,17 @@ class Mailing:
             state, now = (read[0].get("state") if read else None), self._platform.clock()
             if state == State.STOPPED:
                 return PARKED
+            siblings = list(read[0].reference.collection(SHARDS).stream(transaction=transaction)) if read else []
+            more_come = any(one.get("state") != "ended" for one in siblings if not one.id.startswith(LANE))
+            soon = now + self._platform.settings.retry_delay
             later = self._rows().where(filter=firestore.FieldFilter("nextRunAt", ">", _EPOCH)).order_by("nextRunAt")
             for row in later.limit(1).stream(transaction=transaction):
-                return {"nextRunAt": max(row.get("nextRunAt"), now)}
+                due = max(row.get("nextRunAt"), now)
+                return {"nextRunAt": min(due, soon) if more_come else due}
             if not read or state == State.WAITING:
                 return PARKED  # until there is something to send again: see `campaigning` and `fanout.tick`
-            siblings = list(read[0].reference.collection(SHARDS).stream(transaction=transaction))
-            if any(one.get("state") != "ended" for one in siblings if not one.id.startswith(LANE)):
-                return {"nextRunAt": now + self._platform.settings.retry_delay}
+            if more_come:
+                return {"nextRunAt": soon}
             changes = {**ENDED, "counts": self._counts(transaction)}
             complete(transaction, read[0], siblings, self._lane.rpartition("/")[2], changes, now)
             return changes

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+import fanout
 import mailing
+import telling
 from astra import campaigns, cohorts, jobs
 from astra.campaigns import Channel, State
 from astra.limits import Limits, connect
@@ -370,6 +372,40 @@ def test_a_letter_to_one_person_needs_no_campaign(crowd: Crowd, office: PostOffi
     crowd.work()
     assert len(office.messages) == 2
     assert [one["name"] for one in crowd.notices(uid)] == ["inactivity-2"]
+
+
+def test_a_letter_to_one_person_does_not_wait_for_one_that_was_put_off(
+    crowd: Crowd, office: PostOffice, clock: Any
+) -> None:
+    facts = {"erasesAt": "2027-02-01T00:00:00Z", "lastActiveAt": "2025-02-01T00:00:00Z"}
+    full, well = mailboxes(crowd, "full", "well")
+    for who in (full, well):
+        batch = crowd.db.batch()
+        campaigns.tell(batch, crowd.platform, who, "inactivity-1", Kind.INACTIVITY, facts, clock(), [Channel.EMAIL])
+        batch.commit()
+        crowd.work()
+    assert crowd.rows()[full]["nextRunAt"] > clock()
+    assert office.recipients() == [f"well.{well}@example.com"]
+
+
+def test_a_lane_does_not_wait_for_what_was_put_off_while_there_is_more_to_come(
+    crowd: Crowd, office: PostOffice, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "_OF_TWO", 1)
+    monkeypatch.setattr(cohorts, "LANES", 1)
+    full, well = mailboxes(crowd, "full", "well")
+    crowd.announce(Channel.EMAIL, canary=False)
+    for job in ("opening", "opening", "mail-0"):  # frozen; the first is told of; their letter is put off
+        fanout.notify(crowd.platform, crowd.hints, f"{crowd.name}/{job}", timedelta())  # type: ignore[arg-type]
+    row, later = cohorts.row_of(crowd.db, full, crowd.name), clock() + timedelta(hours=4)
+    row.update({"nextRunAt": later})
+    crowd.task("mail-0")
+    assert crowd.jobs()["mail-0"]["nextRunAt"] == clock() + crowd.platform.settings.retry_delay
+    crowd.task("opening")
+    clock.step(seconds=2)
+    crowd.task("mail-0")
+    assert crowd.rows()[well]["state"] == "accepted"
+    assert crowd.jobs()["mail-0"]["nextRunAt"] == later
 
 
 def test_letters_to_single_people_wait_for_a_server_too(crowd: Crowd, office: PostOffice, clock: Any) -> None:
