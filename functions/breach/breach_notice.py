@@ -8,6 +8,7 @@ application and by letter, so that a mailbox whose password got out is never the
     incidents/{id}.notice           {sha256, text, html, approvedAt, approvers}: what was approved, word for word
 """
 
+from functools import partial
 from typing import Annotated, Any
 
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
@@ -23,7 +24,6 @@ from astra.incidents import Cohort, State
 from astra.notices import Kind
 from astra.privileged import Act, Decision, privileged
 from astra.pseudonyms import Pseudonym
-from astra.queue import Queue
 from containing import IncidentId
 
 
@@ -70,8 +70,5 @@ def approve_notice(act: Act, form: ApproveNotice) -> Decision:
         transaction.update(stored.reference, {"notice": approved, "cohort": Cohort.ENLISTING.value})
         transaction.update(incidents.cohort_job(act.db, form.incidentId), gathering.resumed(act.now))
 
-    def hint() -> None:
-        Queue(act.platform.app, "notify").hint(gathering.hint_of(form.incidentId))
-
     record = {"incident": form.incidentId, "noticeSha256": notice.sha256}
-    return Decision(write, record, two_people=True, afterwards=hint)
+    return Decision(write, record, two_people=True, afterwards=partial(gathering.hint, act.platform, form.incidentId))

@@ -22,7 +22,6 @@ from astra.forms import Moment, Reference, Text, sha256_of
 from astra.incidents import Cohort, State
 from astra.privileged import Act, Decision, privileged
 from astra.pseudonyms import Pseudonym
-from astra.queue import Queue
 from containing import IncidentId
 
 _LONGEST: Final = timedelta(days=400)
@@ -179,7 +178,7 @@ def confirm_incident(act: Act, form: ConfirmIncident) -> Decision:
             transaction.create(job, gathering.opened(act.now))
 
     record = {"incident": form.incidentId, "awareAt": iso(form.awareAt)} | ({"again": True} if again else {})
-    return Decision(write, record, afterwards=lambda: _hint(act, form.incidentId))
+    return Decision(write, record, afterwards=lambda: gathering.hint(act.platform, form.incidentId))
 
 
 @privileged(tlog.Action.INCIDENT_DESCRIBED)
@@ -280,10 +279,6 @@ def _drafted(name: str, incident: dict[str, Any], now: datetime) -> dict[str, An
     """The change that meets our own first clock, once what regulators are owed at once is said."""
     open_ = incident["state"] == State.CONFIRMED and "own-draft" not in (incident.get("met") or {})
     return {"met.`own-draft`": {"at": now}} if open_ and breach_words.is_draftable(name, incident) else {}
-
-
-def _hint(act: Act, name: str) -> None:
-    Queue(act.platform.app, "notify").hint(gathering.hint_of(name))
 
 
 def _wrong(message: str) -> HttpsError:

@@ -33,7 +33,7 @@ from astra.jobs import Atomic
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.queue import Queue
-from astra.settings import BreachSettings
+from astra.settings import BreachSettings, Settings
 from evidence import Findings, Trail
 
 HINT: Final = "incident"
@@ -66,8 +66,12 @@ def reopened(now: datetime) -> dict[str, Any]:
     return {**_BEGINNING, **jobs.revived(now), "round": firestore.Increment(1)}
 
 
-def hint_of(name: str) -> str:
-    """What the queue is told to look at."""
+def hint(platform: Platform[Settings], name: str) -> None:
+    """Have an incident's cohort worked on. Where the hint is lost, `work_again` finds the job."""
+    Queue(platform.app, "notify").hint(_hint_of(name))
+
+
+def _hint_of(name: str) -> str:
     return f"{HINT}/{name}"
 
 
@@ -81,7 +85,7 @@ def work(platform: Platform[BreachSettings], queue: Queue, name: str, budget: ti
     worker = jobs.Worker(platform.db, platform.clock, platform.settings.retry_delay)
     again = worker.run(incidents.cohort_job(platform.db, name), Gathering(platform, name).page, budget)
     if again is not None:
-        queue.hint(hint_of(name), again)
+        queue.hint(_hint_of(name), again)
 
 
 def work_again(platform: Platform[BreachSettings], queue: Queue) -> None:
@@ -89,7 +93,7 @@ def work_again(platform: Platform[BreachSettings], queue: Queue) -> None:
     for incident in incidents.open_ones(platform.db):
         job = incidents.cohort_job(platform.db, incident.id).get(["nextRunAt"]).to_dict() or {}
         if job.get("nextRunAt") is not None and job["nextRunAt"] <= platform.clock():
-            queue.hint(hint_of(incident.id))
+            queue.hint(_hint_of(incident.id))
 
 
 class Gathering:

@@ -24,7 +24,7 @@ from astra.claims import lives
 from astra.clock import iso
 from astra.forms import Moment, Summary, sha256_of
 from astra.platform import Platform
-from astra.policy import Policy, State
+from astra.policy import Policy, State, campaign_of
 from astra.privileged import Act, Decision, privileged
 from astra.pseudonyms import Pseudonym
 from astra.queue import REGION
@@ -105,7 +105,7 @@ def publish_policy(act: Act, form: PublishPolicy) -> Decision:
         for uid in colleagues:
             title = f"The security policy {form.version} takes effect on {form.effectiveAt:%-d %B %Y}"
             notice = notices.Notice(notices.Kind.STAFF, title, _ACCEPT)
-            notices.write(transaction, act.db, uid, f"policy-{form.version}", notice, act.now)
+            notices.write(transaction, act.db, uid, campaign_of(form.version), notice, act.now)
 
     record = {
         "version": form.version,
@@ -147,7 +147,7 @@ def withdraw_policy(act: Act, form: WithdrawPolicy) -> Decision:
             campaigns.announce(transaction, act.db, name, told, act.now, approvers, canary=False)
         for uid in colleagues:
             notice = notices.Notice(notices.Kind.STAFF, f"The security policy {form.version} is withdrawn", form.reason)
-            notices.write(transaction, act.db, uid, f"policy-{form.version}-withdrawn", notice, act.now)
+            notices.write(transaction, act.db, uid, f"{campaign_of(form.version)}-withdrawn", notice, act.now)
 
     record = {"version": form.version, "sha256": version.sha256, "reasonSha256": sha256_of(form.reason)}
     return Decision(write, record, two_people=True)
@@ -199,11 +199,6 @@ def _take_effect(transaction: firestore.Transaction, platform: Platform[Settings
         # Until then somebody may be filling in the form who agreed to the version before.
         campaigns.tell_newcomers(transaction, db, campaign_of(version), at + lives("enrolments"))
     return True
-
-
-def campaign_of(version: str) -> str:
-    """The campaign that tells everybody of a version, and the name of each person's notice."""
-    return f"policy-{version}"
 
 
 def _change(act: Act, form: PublishPolicy) -> Campaign:

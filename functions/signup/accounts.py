@@ -68,7 +68,7 @@ def before_create(platform: Platform[SignupSettings], asked: Asked) -> None:
             transaction.create(lock(platform, asked.uid), revisions.locked(platform, asked.uid, str(at), now))
         # Whoever has a profile by the time that something is announced is told of it there; who has it later, here.
         for name, notice in announced:
-            if name != f"policy-{version.version}":
+            if name != policy.campaign_of(version.version):
                 notices.write(transaction, db, asked.uid, name, notice, now, campaign=name)
         transaction.delete(enrolment)
         return True

@@ -111,6 +111,11 @@ def fields_of(
     }
 
 
+def campaign_of(version: str) -> str:
+    """The campaign that tells everybody of a version, and the name of each person's notice."""
+    return f"policy-{version}"
+
+
 def dated(version: str) -> date:
     """The day that a version is of. Raises ValueError for one that does not name a day."""
     return date.fromisoformat(version.removeprefix("security-").partition(".")[0])

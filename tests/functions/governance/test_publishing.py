@@ -9,9 +9,10 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from astra import campaigns, erasure, policy, processors, tlog
 from astra.callables import parse
 from astra.platform import Platform
+from astra.policy import campaign_of
 from astra.staff import Role
 from campaigning import After, ResumeCampaign, SendCampaign, StopCampaign, resume_campaign, send_campaign, stop_campaign
-from publishing import PublishPolicy, WithdrawPolicy, campaign_of, publish_policy, take_effect, withdraw_policy
+from publishing import PublishPolicy, WithdrawPolicy, publish_policy, take_effect, withdraw_policy
 from reviewing import review
 from tests.announcing import SUMMARY, Board, in_force, publication, stored, tell_everybody, text_of, titles, work
 from tests.colleagues import Team, logged

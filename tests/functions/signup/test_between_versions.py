@@ -13,8 +13,9 @@ from accounts import before_create, before_sign_in
 from astra import campaigns, policy, staff
 from astra.callables import parse
 from astra.platform import Platform
+from astra.policy import campaign_of
 from profiles import AcceptPolicy, UpdateProfile, accept_policy, update_profile
-from publishing import campaign_of, publish_policy, take_effect
+from publishing import publish_policy, take_effect
 from tests.announcing import Board, in_force, publication, stored, tell_everybody, text_of
 from tests.colleagues import Team
 from tests.functions.signup.conftest import Member, enrol
