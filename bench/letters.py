@@ -61,11 +61,12 @@ def killed(platform: Any, name: str, members: int, kills: int, environment: Mapp
             with subprocess.Popen(command, env={**environment, **names}, stdout=subprocess.PIPE, text=True) as worker:
                 until = members + kills if kill == kills else (kill + 1) * members // (kills + 1)
                 if kill < kills:
-                    _await(server, until)
+                    _await_letters(server, until)
                     time.sleep(random.random() / 50)  # noqa: S311
                     worker.send_signal(signal.SIGKILL)
                 said = (worker.communicate()[0] or "").splitlines()
             assert worker.returncode == (0 if kill == kills else -signal.SIGKILL), worker.returncode
+            _await_end_of_connections(server)
             if kill < kills:
                 last.add(_key(server, -1))
             _let_go_of_locks(platform.db, said)
@@ -85,12 +86,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _await(server: MailServer, many: int) -> None:
+def _await_letters(server: MailServer, many: int) -> None:
     deadline, seen = time.monotonic() + _PATIENCE, len(server.messages)
     while len(server.messages) < many:
         if len(server.messages) > seen:
             deadline, seen = time.monotonic() + _PATIENCE, len(server.messages)
         assert time.monotonic() < deadline, f"no letter after {seen}"
+        time.sleep(0.001)
+
+
+def _await_end_of_connections(server: MailServer) -> None:
+    """What a client sent before it was killed is read after that, and counts as accepted."""
+    deadline = time.monotonic() + _PATIENCE
+    while server.connections:
+        assert time.monotonic() < deadline, "the server still has a connection"
         time.sleep(0.001)
 
 

@@ -9,11 +9,13 @@ from email.policy import default as modern
 from typing import TYPE_CHECKING
 
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP
 
 if TYPE_CHECKING:
+    from asyncio import BaseTransport
     from pathlib import Path
 
-    from aiosmtpd.smtp import SMTP, Envelope, Session
+    from aiosmtpd.smtp import Envelope, Session
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class MailServer:
 
     def __init__(self, port: int, keep_in: Path | None = None) -> None:
         self.messages: list[Letter] = []
+        self.connections = 0
+        """Those that are open: a client that has gone may have left a message that is still to be read."""
         self._keep_in = keep_in
         self._port = port
         self._controller: Controller | None = None
@@ -38,7 +42,7 @@ class MailServer:
         """Begin to listen. Raises OSError when the port is taken."""
         if self._keep_in:
             self._keep_in.mkdir(parents=True, exist_ok=True)
-        self._controller = Controller(self, hostname="127.0.0.1", port=self._port)  # opens an event loop already
+        self._controller = _Controller(self, hostname="127.0.0.1", port=self._port)  # opens an event loop already
         self._controller.start()
 
     def last_to(self, address: str, about: str = "") -> Letter | None:
@@ -61,3 +65,20 @@ class MailServer:
         if self._keep_in:
             (self._keep_in / f"{len(self.messages):05}.eml").write_bytes(content)
         return "250 kept"
+
+
+class _Controller(Controller):
+    def factory(self) -> SMTP:
+        return _Session(self.handler, **self.SMTP_kwargs)
+
+
+class _Session(SMTP):
+    """Tells the server how many there are."""
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        self.event_handler.connections += 1
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.event_handler.connections -= 1
+        super().connection_lost(error)

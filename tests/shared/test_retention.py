@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from astra import expiry, honey, presence, retention
+from astra import expiry, honey, presence, retention, tables
 from astra.datamap import DATA_MAP
 from astra.entries import Entry, Store
 from astra.platform import Platform
@@ -100,7 +100,7 @@ def said(platform: Platform[Any], *words: str) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Platform, "at_start", classmethod(lambda *_: platform))
         printed: list[Any] = []
-        patch.setattr(retention, "_print", printed.append)
+        patch.setattr(tables, "show", printed.append)
         assert retention.main(list(words)) == 0
     console = Console(width=300, file=io.StringIO(), record=True)
     console.print(*printed)
