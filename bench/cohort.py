@@ -64,7 +64,7 @@ def measure() -> Iterator[str]:
     from astra import incidents, jobs  # noqa: PLC0415  (the child's imports: the environment is the stack's)
     from astra.platform import Platform  # noqa: PLC0415
     from astra.settings import BreachSettings  # noqa: PLC0415
-    from gathering import Gathering, job_of, opened  # noqa: PLC0415
+    from gathering import Gathering, opened  # noqa: PLC0415
 
     platform: Any = Platform(BreachSettings)
     db, found = platform.db, {}
@@ -74,10 +74,10 @@ def measure() -> Iterator[str]:
         fields = {"state": "confirmed", "occurredFrom": now - timedelta(days=1), "occurredUntil": now, "awareAt": now}
         fields |= {"serviceAccounts": [_WHO], "keysExposed": False, "credentialsExposed": False, "cohort": "gathering"}
         incidents.reference(db, name).set(incidents.opened(**fields, signals={}))
-        job_of(db, name).set(opened(now))
+        incidents.cohort_job(db, name).set(opened(now))
         worker = jobs.Worker(db, platform.clock, platform.settings.retry_delay)
         before, began = (meter.reads, meter.writes), time.perf_counter()
-        worker.run(job_of(db, name), Gathering(platform, name).page, timedelta(minutes=10))
+        worker.run(incidents.cohort_job(db, name), Gathering(platform, name).page, timedelta(minutes=10))
         seconds = time.perf_counter() - began
         found[users] = (seconds, meter.reads - before[0], meter.writes - before[1])
         counted = incidents.reference(db, name).get().to_dict() or {}

@@ -66,7 +66,7 @@ def killed(platform: Any, name: str, members: int, kills: int, environment: Mapp
                     worker.send_signal(signal.SIGKILL)
                 said = (worker.communicate()[0] or "").splitlines()
             assert worker.returncode == (0 if kill == kills else -signal.SIGKILL), worker.returncode
-            _await_end_of_connections(server)
+            _await_no_client(server)
             if kill < kills:
                 last.add(_key(server, -1))
             _let_go_of_locks(platform.db, said)
@@ -95,11 +95,11 @@ def _await_letters(server: MailServer, many: int) -> None:
         time.sleep(0.001)
 
 
-def _await_end_of_connections(server: MailServer) -> None:
+def _await_no_client(server: MailServer) -> None:
     """What a client sent before it was killed is read after that, and counts as accepted."""
     deadline = time.monotonic() + _PATIENCE
-    while server.connections:
-        assert time.monotonic() < deadline, "the server still has a connection"
+    while server.clients:
+        assert time.monotonic() < deadline, "the server still has a client"
         time.sleep(0.001)
 
 

@@ -32,8 +32,8 @@ class MailServer:
 
     def __init__(self, port: int, keep_in: Path | None = None) -> None:
         self.messages: list[Letter] = []
-        self.connections = 0
-        """Those that are open: a client that has gone may have left a message that is still to be read."""
+        self.clients = 0
+        """Those that are connected: of one that has gone, what it sent may still be to be read."""
         self._keep_in = keep_in
         self._port = port
         self._controller: Controller | None = None
@@ -76,9 +76,9 @@ class _Session(SMTP):
     """Tells the server how many there are."""
 
     def connection_made(self, transport: BaseTransport) -> None:
-        self.event_handler.connections += 1
+        self.event_handler.clients += 1
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.event_handler.connections -= 1
+        self.event_handler.clients -= 1
         super().connection_lost(error)

@@ -1,7 +1,11 @@
 """Rules of the house that a machine can hold."""
 
+import ast
+import importlib
+import importlib.util
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +55,14 @@ def test_readme_names_every_folder_and_every_codebase() -> None:
         assert f"{folder}/" in readme, f"README's map lacks {folder}/"
     for main in (ROOT / "functions").glob("*/main.py"):
         assert f"`{main.parent.name}`" in readme, f"README lacks the codebase {main.parent.name}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "bench").glob("*.py")), ids=lambda path: path.stem)
+def test_a_benchmark_imports_what_there_is(path: Path) -> None:
+    """They run seldom, and import late."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            module = importlib.import_module(node.module)
+            for name in (alias.name for alias in node.names):
+                package = hasattr(module, "__path__") and importlib.util.find_spec(f"{node.module}.{name}")
+                assert package or hasattr(module, name), f"{node.module} has no {name}"
