@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from google.cloud import firestore
 
 from astra.claims import claimant
 from astra.datamap import NOT_PERSONAL
@@ -11,25 +10,16 @@ from astra.entries import Store
 from astra.platform import Platform
 from local.client import Client
 from local.life import PHOTOGRAPH, wait_sealed
+from local.scan import documents
 from local.stack import Stack
 
 # Tests put data where no code of ours would, to see it found there: all of it below a collection of this name.
 _PLANTED = "planted"
 
 
-def _documents(db: firestore.Client) -> list[str]:
-    found, collections = [], [*db.collections()]
-    while collections:
-        for document in collections.pop().list_documents():
-            collections += document.collections()
-            if document.get(["__name__"]).exists:
-                found.append(document.path)
-    return found
-
-
 def _places(platform: Platform[Any], bucket: str) -> list[tuple[Store, str]]:
-    places = [(Store.FIRESTORE, path) for path in _documents(platform.db)]
-    places += [(Store.VAULT, path) for path in _documents(platform.vault_db)]
+    places = [(Store.FIRESTORE, path) for path, _ in documents(platform.db)]
+    places += [(Store.VAULT, path) for path, _ in documents(platform.vault_db)]
     places += [(Store.STORAGE, blob.name) for blob in platform.bucket.client.list_blobs(bucket)]
     places += [(Store.REDIS, key) for key in platform.redis.scan_iter()]
     return places

@@ -18,6 +18,7 @@ from astra.entries import Entry, Store
 from astra.platform import Platform
 from astra.settings import InactivitySettings, SettingsError, load
 from local.paths import ROOT
+from local.scan import documents
 from tests.functions.retention.stored import Stored
 from tests.people import own_project
 
@@ -109,12 +110,7 @@ def said(platform: Platform[Any], *words: str) -> str:
 
 def everything(stored: Stored) -> dict[str, Any]:
     """All documents and objects of the project."""
-    found, collections = {}, [*stored.db.collections()]
-    while collections:
-        for document in collections.pop().list_documents():
-            collections += document.collections()
-            found[document.path] = document.get().to_dict()
-    return found | {blob.name: blob.generation for blob in stored.platform.bucket.list_blobs()}
+    return dict(documents(stored.db)) | {blob.name: blob.generation for blob in stored.platform.bucket.list_blobs()}
 
 
 def test_a_dry_run_changes_nothing_and_its_numbers_are_what_then_goes(stored: Stored) -> None:
