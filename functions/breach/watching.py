@@ -51,13 +51,17 @@ return counts
 
 def watch(platform: Platform[BreachSettings], messages: Sequence[bytes]) -> list[str]:
     """Look at a batch of entries. Answers the cases that it concerns; raises redis.RedisError, to be given it again."""
-    entries = list(_entries(messages))
     seen = Watch(platform.pseudonyms, frozenset(platform.settings.deployers), partial(_is_deploying, platform))
-    found = [signal for entry in entries for signal in instant(entry, seen)]
+    found: list[Signal] = []
+    marks: list[Mark] = []
+    heard = False
+    for entry in _entries(messages):
+        found += instant(entry, seen)
+        marks += counting.marks(entry, seen)
+        heard |= entry.is_of_access
     opened = cases.open_all(platform, found)
-    marks = [mark for entry in entries for mark in counting.marks(entry, seen)]
     try:
-        counted = _count(platform, marks, heard=any(entry.is_of_access for entry in entries))
+        counted = _count(platform, marks, heard=heard)
     except redis.RedisError as error:
         log.failure(log.Event.WATCH_DOWN, error, severity=logging.CRITICAL)
         raise
