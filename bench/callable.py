@@ -1,5 +1,5 @@
-"""`log_event` as it is called: how long by twenty clients at once, against a callable that does nothing, and what it
-costs in the database. Both callables are served as in production, called alike and in turn."""
+"""`log_event` as it is called: how long by twenty clients at once, against a callable that does nothing and one that
+commits once, and what it costs in the database. All are served as in production, called alike and in turn."""
 
 import http.client
 import json
@@ -31,6 +31,10 @@ _AGENTS = tuple(
     f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{n}.0.0.0 Safari/537.36"
     for n in range(100, 130)
 )
+_BASELINES = {
+    "nothing": ("", "an empty callable"),
+    "one_commit": ("-vs-commit", "a callable that creates one document and does nothing else"),
+}
 _EVENT = {"event": "page_viewed", "props": {"page": "gallery", "seconds": 12}}
 
 
@@ -38,19 +42,20 @@ def run() -> Iterator[str]:
     """Starts what it needs of the local stack, and stops it."""
     with Stack(only=("auth", "firestore"), offset=400, timer=None) as stack, tempfile.TemporaryDirectory() as logs:
         environment = stack.environment()
-        functions = [(ROOT / "functions/usage/main.py", "log_event"), (ROOT / "bench/empty_callable.py", "nothing")]
+        functions = [(ROOT / "functions/usage/main.py", "log_event")]
+        functions += [(ROOT / "bench/callables.py", name) for name in _BASELINES]
         with serving(functions, environment, Path(logs)) as served:
             host = environment["FIRESTORE_EMULATOR_HOST"]
             documents = f"http://{host}/v1/projects/{stack.project}/databases/(default)/documents"
-            yield from latency(served["log_event"], served["nothing"], stack.project, documents)
+            yield from latency(served, stack.project, documents)
         whole = os.environ | environment | {"PYTHONPATH": f"{ROOT}:{ROOT / 'functions/usage'}"}
         command = [sys.executable, "-m", "bench.callable"]
         done = subprocess.run(command, cwd=ROOT, env=whole, stdout=subprocess.PIPE, text=True, check=True)
         yield from done.stdout.splitlines()
 
 
-def latency(ours: Served, empty: Served, project: str, documents: str) -> Iterator[str]:
-    """Percentiles over all rounds but the first, which warms both up. `documents` is the database's address."""
+def latency(served: dict[str, Served], project: str, documents: str) -> Iterator[str]:
+    """Percentiles over all rounds but the first, which warms them up. `documents` is the database's address."""
     # Enough people that nobody is told to come back later.
     people = [secrets.token_hex(14) for _ in range(_CLIENTS * _EACH // 8)]
     for uid in people:
@@ -59,15 +64,18 @@ def latency(ours: Served, empty: Served, project: str, documents: str) -> Iterat
             f"{documents}/users/{uid}", json=fields, headers={"Authorization": "Bearer owner"}
         ).raise_for_status()
     tokens = [unsigned_token(project, sub=uid, user_id=uid) for uid in people]
-    taken: dict[Served, list[float]] = {ours: [], empty: []}
+    taken: dict[str, list[float]] = {name: [] for name in served}
     for turn in range(_ROUNDS + 1):
-        for served, times in taken.items():
-            seconds = _round(served, tokens)
+        for name, times in taken.items():
+            seconds = _round(served[name], tokens)
             if turn:
                 times.extend(seconds)
-    for name, place in (("p50", 50), ("p95", 95)):
-        mine, theirs = (statistics.quantiles(times, n=100)[place - 1] * 1000 for times in taken.values())
-        yield f"callable-{name}: {mine:.1f} ms (baseline {theirs:.1f} ms empty callable, ratio {mine / theirs:.2f})"
+    for percentile in (50, 95):
+        at = {name: statistics.quantiles(times, n=100)[percentile - 1] * 1000 for name, times in taken.items()}
+        ours = at["log_event"]
+        for name, (suffix, what) in _BASELINES.items():
+            told = f"{ours:.1f} ms (baseline {at[name]:.1f} ms {what}, ratio {ours / at[name]:.2f})"
+            yield f"callable-p{percentile}{suffix}: {told}"
 
 
 def _round(served: Served, tokens: list[str]) -> list[float]:

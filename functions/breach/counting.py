@@ -34,10 +34,10 @@ _WHOLESALE: Final = {
     "storage.buckets.delete",
 }
 """Deletions of which the log names no single one: each counts as one too many."""
-_WHOLE_EXPORTS: Final = {
-    "google.firestore.admin.v1.FirestoreAdmin.ExportDocuments",
-    "google.cloud.identitytoolkit.v1.AccountManagementService.DownloadAccount",
-}
+_ACCOUNTS: Final = "google.cloud.identitytoolkit.v1.AccountManagementService.DownloadAccount"
+_ACCOUNTS_A_PAGE: Final = 1000
+"""The most that one of it answers."""
+_WHOLE_EXPORTS: Final = {"google.firestore.admin.v1.FirestoreAdmin.ExportDocuments", _ACCOUNTS}
 """A backup is made by a schedule of the platform's own, under no name: who exports everything by hand is a thief, or a
 deployer who has announced it."""
 _COMMITS: Final = {"google.firestore.v1.Firestore.Commit", "google.firestore.v1.Firestore.BatchWrite"}
@@ -85,19 +85,19 @@ def _of_audit(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[tuple[
     if audit.status.code in _REFUSED:
         yield Detector.DENIALS, who, entry.insertId
     elif not audit.status.code and audit.methodName in _COUNTED:
-        if audit.methodName in READS and not audit.places:
-            # Of whom, the log does not say. Each element has the entry's name: delivered twice, it adds nothing.
-            for number in range(min(audit.numResponseItems, _MOST_LISTED)):
-                yield Detector.LISTINGS, who, f"{entry.insertId} {number}"
-        if audit.methodName in _WHOLE_EXPORTS and _is_announced(audit, watch):
-            return
         detector, elements = _COUNTED[audit.methodName]
+        if detector is not Detector.DELETIONS and watch.is_announced(audit.authenticationInfo.principalEmail):
+            return  # to wrap all keys anew reads and opens each; a copy is made before a migration
+        rolled = audit.methodName == _ACCOUNTS and who in watch.thorough
+        if rolled or (audit.methodName in READS and not audit.places):
+            # Of whom, the log does not say. Each element has the entry's name: delivered twice, it adds nothing.
+            many = _ACCOUNTS_A_PAGE if rolled else min(audit.numResponseItems, _MOST_LISTED)
+            for number in range(many):
+                yield Detector.LISTINGS, who, f"{entry.insertId} {number}"
+        if rolled:
+            return
         for element in elements(audit, entry.insertId):
             yield detector, who, element
-
-
-def _is_announced(audit: AuditLog, watch: Watch) -> bool:
-    return audit.authenticationInfo.principalEmail in watch.deployers and watch.is_deploying()
 
 
 def _people(audit: AuditLog, _name: str) -> Iterator[str]:
@@ -136,11 +136,13 @@ _COUNTED: Final[Mapping[str, tuple[Detector, Callable[[AuditLog, str], Iterator[
 }
 
 
-def floor(detector: Detector, about: str, thresholds: Thresholds) -> int:
+def floor(mark: Mark, watch: Watch, thresholds: Thresholds) -> int:
     """Up to how much somebody without a past is ordinary."""
+    detector, about = mark.detector, mark.about
     service = is_service(about)
+    service_reads = thresholds.thorough_reads if about in watch.thorough else thresholds.service_reads
     floors = {
-        Detector.READS: thresholds.service_reads if service else thresholds.staff_reads,
+        Detector.READS: service_reads if service else thresholds.staff_reads,
         Detector.LISTINGS: thresholds.service_listings if service else thresholds.staff_listings,
         Detector.DECRYPTS: thresholds.decrypts if service else thresholds.images_opened,
         Detector.EXPORTS: thresholds.exports if about == _ALL else 0,
@@ -155,19 +157,19 @@ def is_whole(mark: Mark) -> bool:
     return mark.element.startswith(_WHOLE)
 
 
-def is_busy(mark: Mark, count: int, thresholds: Thresholds) -> bool:
+def is_busy(mark: Mark, count: int, floor: int, factor: int) -> bool:
     """Whether an hour's count is worth remembering: what is less never raises a threshold."""
-    return is_whole(mark) or count * thresholds.factor > floor(mark.detector, mark.about, thresholds)
+    return is_whole(mark) or count * factor > floor
 
 
-def judge(mark: Mark, count: int, past: Mapping[int, int], thresholds: Thresholds) -> Signal | None:
+def judge(mark: Mark, count: int, past: Mapping[int, int], floor: int, factor: int) -> Signal | None:
     """What an hour's count says, beside the `past` hours of the same principal.
 
     The past is its third busiest hour: two spikes in two weeks do not make a third one ordinary.
     """
     earlier = sorted(number for hour, number in past.items() if hour < mark.hour)
     usual = earlier[-3] if len(earlier) >= 3 else 0  # noqa: PLR2004
-    limit = max(floor(mark.detector, mark.about, thresholds), thresholds.factor * usual)
+    limit = max(floor, factor * usual)
     if count <= limit and not is_whole(mark):
         return None
     grave = mark.detector not in (Detector.STUFFING, Detector.DENIALS)

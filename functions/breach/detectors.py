@@ -22,7 +22,13 @@ class Watch:
     names: Pseudonyms
     deployers: frozenset[str] = frozenset()
     is_deploying: Callable[[], bool] = lambda: False
-    """Whether a deployment is announced: asked only where something was changed."""
+    """Whether a deployment is announced: asked only of what deployers do."""
+    thorough: frozenset[str] = frozenset()
+    """Our own service accounts whose work goes through everybody."""
+
+    def is_announced(self, principal: str) -> bool:
+        """Whether a deployer does it while a deployment is announced."""
+        return principal in self.deployers and self.is_deploying()
 
 
 _KEY_CREATED: Final = {"google.iam.admin.v1.CreateServiceAccountKey", "google.iam.admin.v1.UploadServiceAccountKey"}
@@ -51,7 +57,7 @@ def honey(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[Signal]:
         # Accounts have one of the first two parts of a path, wherever the data map puts them.
         if any(is_honey(watch.names, part) for part in path.split("/", 2)[:2]):
             who, deployer = principal_of(audit, watch.names), audit.authenticationInfo.principalEmail
-            if store is Store.VAULT and deployer in watch.deployers and watch.is_deploying():
+            if store is Store.VAULT and watch.is_announced(deployer):
                 return
             what = name_of(store, path)
             yield Signal(Detector.HONEY, Severity.GETS_SOMEBODY_UP, who, entry.timestamp, entry.insertId, what)
@@ -88,7 +94,7 @@ def change(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[Signal]:
     who = audit.authenticationInfo.principalEmail
     if audit.serviceName == _ROTATED_BY and not who:
         return
-    if not (who in watch.deployers and watch.is_deploying()):
+    if not watch.is_announced(who):
         yield _of(Detector.CHANGE, Severity.TODAY, audit, entry, watch)
 
 

@@ -11,7 +11,7 @@ One request to Redis for a batch, and another only if somebody has a busy hour.
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 import redis
@@ -27,6 +27,8 @@ from signals import Detector, LogEntry, Mark, Severity, Signal, Unreadable, deco
 
 HEARD: Final = "watch:heard"
 _KEPT: Final = timedelta(hours=3)
+_THOROUGH: Final = ("breach", "erasure", "retention")
+"""Codebases that go through everybody: a campaign's letters, the roll call, the warnings of who is not seen."""
 
 # One command for all counts: a pipeline of three for each would take the client longer than all else it does.
 # ARGV: the seconds that counts are kept; the time, if entries of access were heard of, for the first key; then for each
@@ -51,7 +53,7 @@ return counts
 
 def watch(platform: Platform[BreachSettings], messages: Sequence[bytes]) -> list[str]:
     """Look at a batch of entries. Answers the cases that it concerns; raises redis.RedisError, to be given it again."""
-    seen = Watch(platform.pseudonyms, frozenset(platform.settings.deployers), partial(_is_deploying, platform))
+    seen = _watch(platform)
     found: list[Signal] = []
     marks: list[Mark] = []
     heard = False
@@ -61,7 +63,7 @@ def watch(platform: Platform[BreachSettings], messages: Sequence[bytes]) -> list
         heard |= entry.is_of_access
     opened = cases.open_all(platform, found)
     try:
-        counted = _count(platform, marks, heard=heard)
+        counted = _count(platform, seen, marks, heard=heard)
     except redis.RedisError as error:
         log.failure(log.Event.WATCH_DOWN, error, severity=logging.CRITICAL)
         raise
@@ -76,7 +78,7 @@ def _entries(messages: Sequence[bytes]) -> Iterable[LogEntry]:
             log.failure(log.Event.WATCH_UNREADABLE, error)
 
 
-def _count(platform: Platform[BreachSettings], marks: list[Mark], *, heard: bool) -> list[Signal]:
+def _count(platform: Platform[BreachSettings], seen: Watch, marks: list[Mark], *, heard: bool) -> list[Signal]:
     """Add the marks to their counts. Answers what these say now. Our own lines and administrators' acts come though
     the log of who reads what is cut off: they are not `heard`."""
     client, thresholds = platform.redis, platform.settings.thresholds
@@ -92,25 +94,31 @@ def _count(platform: Platform[BreachSettings], marks: list[Mark], *, heard: bool
         arguments += (len(elements), *elements)
     counts = client.register_script(_COUNT)(keys=keys, args=arguments)
     latest = (next((mark for mark in group if counting.is_whole(mark)), group[-1]) for group in groups.values())
-    busy = [
-        (mark, count) for mark, count in zip(latest, counts, strict=True) if counting.is_busy(mark, count, thresholds)
-    ]
+    limits = ((mark, count, counting.floor(mark, seen, thresholds)) for mark, count in zip(latest, counts, strict=True))
+    busy = [one for one in limits if counting.is_busy(*one, thresholds.factor)]
     if not busy:
         return []
     pipe = client.pipeline(transaction=False)
-    for mark, count in busy:
+    for mark, count, _ in busy:
         past = f"watch:past:{mark.detector}:{mark.about}"
         pipe.hgetall(past)
         pipe.hset(past, mark.hour, count)
         pipe.expire(past, counting.PAST)
     pasts = pipe.execute()[::3]
     found = []
-    for (mark, count), past in zip(busy, pasts, strict=True):
+    for (mark, count, floor), past in zip(busy, pasts, strict=True):
         oldest = hour_of(mark.at - counting.PAST)
         recent = {int(hour): int(number) for hour, number in past.items() if int(hour) >= oldest}
-        if signal := counting.judge(mark, count, recent, thresholds):
+        if signal := counting.judge(mark, count, recent, floor, thresholds.factor):
             found.append(signal)
     return found
+
+
+def _watch(platform: Platform[BreachSettings]) -> Watch:
+    host = f"{platform.app.project_id}.iam.gserviceaccount.com"
+    thorough = frozenset(f"{codebase}-functions@{host}" for codebase in _THOROUGH)
+    deployers, is_deploying = frozenset(platform.settings.deployers), cache(partial(_is_deploying, platform))
+    return Watch(platform.pseudonyms, deployers, is_deploying, thorough)
 
 
 def _is_deploying(platform: Platform[BreachSettings]) -> bool:

@@ -176,7 +176,7 @@ class Killed(BaseException):
 def killing(dice: random.Random, share: float) -> Iterator[Counter[str]]:
     """Now and then a worker dies just before, or just after, a transaction is committed."""
     deaths: Counter[str] = Counter()
-    real = firestore.Transaction._commit
+    real, rollback = firestore.Transaction._commit, firestore.Transaction._rollback
 
     def commit(self: Any) -> Any:
         chance = dice.random()
@@ -189,8 +189,13 @@ def killing(dice: random.Random, share: float) -> Iterator[Counter[str]]:
             raise Killed
         return done
 
+    def roll_back(self: Any) -> None:
+        if self.in_progress:  # else it was committed, and the client would say of a dead process that it can't
+            rollback(self)
+
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(firestore.Transaction, "_commit", commit)
+        patched.setattr(firestore.Transaction, "_rollback", roll_back)
         yield deaths
 
 
@@ -215,7 +220,7 @@ def test_from_the_signal_to_the_last_notice_though_workers_die(desk: Desk, crowd
     desk.happened(touch)
     for number in range(0, PEOPLE, 50):
         taken = (f"users/{uid}" for uid in crowd.uids[number : number + 50])
-        desk.happened(audit_log.read(at + timedelta(seconds=number), THIEF, *taken))
+        desk.happened(audit_log.read(at + timedelta(milliseconds=number), THIEF, *taken))
     [name] = watch(desk.platform, audit_log.wire(touch))
     desk.confirm(name)
     dice = random.Random(3)

@@ -12,13 +12,14 @@ from astra import honey
 from astra.entries import Store
 from astra.pseudonyms import Pseudonyms
 from astra.thresholds import Thresholds
-from counting import judge, marks
+from counting import floor, judge, marks
 from detectors import Watch, instant
 from local import audit_log
 from signals import Detector, Mark, Severity, Signal, Unreadable, decode, hour_of
 
 NAMES = Pseudonyms(bytes(range(32)))
-WATCH = Watch(NAMES, frozenset({"deploy@p.gserviceaccount.com"}), lambda: True)
+THOROUGH = "erasure-functions@p.iam.gserviceaccount.com"
+WATCH = Watch(NAMES, frozenset({"deploy@p.gserviceaccount.com"}), lambda: True, frozenset({THOROUGH}))
 AT = datetime(2026, 3, 4, 3, 0, 7, tzinfo=UTC)
 NOW = hour_of(AT)
 THIEF = "thief@example.com"
@@ -229,7 +230,11 @@ def test_what_a_listing_answers_is_counted_and_twice_is_once() -> None:
 
 
 def judged(count: int, past: dict[int, int], who: str = FUNCTION, detector: Detector = Detector.READS) -> Signal | None:
-    return judge(Mark(detector, who, NOW, "x", AT, "n"), count, past, Thresholds())
+    return judgement(Mark(detector, who, NOW, "x", AT, "n"), count, past)
+
+
+def judgement(mark: Mark, count: int, past: dict[int, int]) -> Signal | None:
+    return judge(mark, count, past, floor(mark, WATCH, Thresholds()), Thresholds().factor)
 
 
 def test_a_spike_is_told_from_a_busy_service() -> None:
@@ -251,7 +256,7 @@ def test_a_spike_is_told_from_a_busy_service() -> None:
 def test_one_wholesale_act_is_one_too_many() -> None:
     method = "google.firestore.admin.v1.FirestoreAdmin.ExportDocuments"
     [mark] = marks(decode(json.dumps(audit_log.activity(AT, THIEF, "firestore.googleapis.com", method))), WATCH)
-    found = judge(mark, 1, {}, Thresholds())
+    found = judgement(mark, 1, {})
     assert found
     assert found.detector is Detector.EXPORTS
     assert found.severity is Severity.GETS_SOMEBODY_UP
@@ -262,9 +267,40 @@ def test_one_wholesale_act_is_one_too_many() -> None:
     assert len(list(marks(deployer, dataclasses.replace(WATCH, is_deploying=lambda: False)))) == 1
     gone = "google.firestore.admin.v1.FirestoreAdmin.DeleteDatabase"
     [mark] = marks(decode(json.dumps(audit_log.activity(AT, THIEF, "firestore.googleapis.com", gone))), WATCH)
-    found = judge(mark, 1, {}, Thresholds())
+    found = judgement(mark, 1, {})
     assert found
     assert found.severity is Severity.GETS_SOMEBODY_UP
+
+
+def test_our_own_roll_call_is_no_export_and_anybody_elses_is() -> None:
+    method = "google.cloud.identitytoolkit.v1.AccountManagementService.DownloadAccount"
+
+    def by(who: str) -> list[Mark]:
+        return list(
+            marks(decode(json.dumps(audit_log.activity(AT, who, "identitytoolkit.googleapis.com", method))), WATCH)
+        )
+
+    assert {mark.detector for mark in by(THOROUGH)} == {Detector.LISTINGS}
+    assert len({mark.element for mark in by(THOROUGH)}) == 1000
+    for who in (THIEF, FUNCTION, THOROUGH.replace("@p.", "@another.")):
+        [mark] = by(who)
+        found = judgement(mark, 1, {})
+        assert found
+        assert (found.detector, found.severity) == (Detector.EXPORTS, Severity.GETS_SOMEBODY_UP)
+
+
+def test_who_goes_through_everybody_is_held_to_everybody() -> None:
+    assert judged(20_000, {}, THOROUGH) is None
+    assert judged(20_001, {}, THOROUGH)
+    assert judged(501, {}, THOROUGH.replace("@p.", "@another."))
+
+
+def test_what_an_announced_deployment_reads_is_not_counted() -> None:
+    keys = decode(json.dumps(audit_log.read(AT, "deploy@p.gserviceaccount.com", "keys/a", "keys/b", database="vault")))
+    assert list(marks(keys, WATCH)) == []
+    assert len(list(marks(keys, dataclasses.replace(WATCH, is_deploying=lambda: False)))) == 2
+    deleted = decode(json.dumps(audit_log.committed(AT, "deploy@p.gserviceaccount.com", deletes=["users/a"])))
+    assert len(list(marks(deleted, WATCH))) == 1
 
 
 def test_what_comes_late_is_counted_in_its_own_hour() -> None:

@@ -137,10 +137,18 @@ def test_what_becomes_graver_gets_somebody_up_once_more(platform: Platform[Any],
     assert sorted(notice["title"][:10] for notice in security.notices()) == ["Severity 1", "Severity 2"]
 
 
+def through(people: list[str], at: datetime, who: str, where: str = "users", **more: Any) -> list[dict[str, Any]]:
+    """Everybody, read of."""
+    pages = (people[first : first + 100] for first in range(0, len(people), 100))
+    return [audit_log.read(at, who, *(f"{where}/{uid}" for uid in page), **more) for page in pages]
+
+
 def ordinary(platform: Platform[Any], start: datetime, days: int) -> None:
     """What the service does in `days` days, hour by hour: people, functions, schedules, support, deployments."""
     dice, deployer = random.Random(11), platform.settings.deployers[0]
     people = [f"person-{number}" for number in range(3000)]
+    host = f"{platform.app.project_id}.iam.gserviceaccount.com"
+    letters, roll_call = f"breach-functions@{host}", f"erasure-functions@{host}"
     for hour in range(24 * days):
         at = start + timedelta(hours=hour)
         evening, weekend = 1 + 2 * (at.hour in range(17, 23)), 1 + (at.weekday() > 4)
@@ -162,9 +170,16 @@ def ordinary(platform: Platform[Any], start: datetime, days: int) -> None:
             backup = "google.firestore.admin.v1.FirestoreAdmin.CreateBackup"
             entries.append(audit_log.activity(at, "", "firestore.googleapis.com", backup))
             entries.append(audit_log.activity(at, "", "cloudkms.googleapis.com", "CreateCryptoKeyVersion"))
+            entries += through(people, at, roll_call)
+            accounts = "google.cloud.identitytoolkit.v1.AccountManagementService.DownloadAccount"
+            entries += [audit_log.activity(at, roll_call, "identitytoolkit.googleapis.com", accounts) for _ in range(3)]
+        if at.day % 10 == 0 and at.hour == 12:  # a new policy, by letter
+            entries += through(people, at, letters)
         if at.weekday() == 2 and at.hour == 14:
             platform.redis.set(DEPLOYING, 1, ex=60)
             entries.append(audit_log.policy_set(at, deployer))
+            entries += through(people, at, deployer, "keys", database="vault")  # wrapped anew
+            entries += [audit_log.decrypted(at, deployer) for _ in range(2500)]
         platform.clock.now = at  # type: ignore[attr-defined]
         dice.shuffle(entries)
         watch(platform, audit_log.wire(*entries, *dice.sample(entries, 3)))

@@ -622,7 +622,9 @@ class Machine(RuleBasedStateMachine):
 
     def on_the_way(self, person: Person) -> bool:
         job = self.job(person)
-        return not job or (job["state"] == "running" and job["step"] != "held")
+        # When a hold ends a store may fail: then there is another try.
+        waits = bool(job) and job.get("step") == "held" and not job["attempts"] and job["nextRunAt"] > self.clock()
+        return not job or (job["state"] == "running" and not waits)
 
     def claimed(self, store: str, place: str) -> bool:
         if store in ("auth", "replicate") or "planted" in place.split("/"):
