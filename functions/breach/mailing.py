@@ -30,7 +30,7 @@ from astra.settings import BreachSettings
 from astra.transactions import transact
 from telling import ENDED, PARKED, complete
 
-_PAGE: Final = 20
+_PAGE: Final = 100
 _CLAIM: Final = timedelta(minutes=4)
 """Less than a job's lease: whoever may claim a letter again has the lane."""
 _PATIENCE: Final = timedelta(minutes=2, seconds=30)
