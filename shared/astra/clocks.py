@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
+from astra.clock import iso
+
 ALARMS: Final = (50, 80, 95, 100)
 """At which part of its time a clock calls, in per cent; at 100 it is overdue."""
+OVERDUE: Final = 100
 UNKNOWN: Final = "unknown"
 _REVIEWED: Final = date(2026, 11, 25)
 
@@ -54,6 +57,10 @@ class Clock:
     """Whether it runs only where people's rights are at high risk."""
     late_needs_reasons: bool = False
     reviewed_on: date = _REVIEWED
+
+    def owed(self, due: datetime) -> str:
+        """Who must be told by when, in a sentence."""
+        return f"{self.recipient} must be told by {iso(due)} ({self.source})."
 
 
 _EEA: Final = (
@@ -159,6 +166,16 @@ class Running:
     def is_overdue(self, now: datetime) -> bool:
         """Whether it was not done by its time. At the very moment it still is in time."""
         return now > self.due if self.met is None else self.met > self.due
+
+    def passed(self, now: datetime) -> list[int]:
+        """The alarms whose part of its time has passed."""
+        share = self.share(now)
+        return [alarm for alarm in ALARMS if (self.is_overdue(now) if alarm == OVERDUE else share >= alarm)]
+
+
+def mark(alarm: int) -> str:
+    """An alarm in words."""
+    return "overdue" if alarm == OVERDUE else f"{alarm} % of the time is over"
 
 
 def applies(clock: Clock, affected: Mapping[str, int] | None, *, high_risk: bool) -> bool:
