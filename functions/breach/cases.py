@@ -7,9 +7,7 @@ has its number. Opening is one transaction with the log's entry and the call to 
 sent again by `tick` if that broke off (`alertDue`).
 """
 
-import contextlib
 import logging
-import smtplib
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -30,7 +28,6 @@ Rows = dict[str, dict[str, Any]]
 _SHORT: Final = 20
 _MOST_A_DAY: Final = 20
 """Cases of one detector and thing: each but the last was confirmed, counted, told of and closed by people."""
-_MAIL_TROUBLE: Final = (OSError, smtplib.SMTPException)
 _HINT: Final = "`python -m astra.breach` shows it, with the next step."
 
 
@@ -95,8 +92,8 @@ def _open(platform: Platform[BreachSettings], signals: list[Signal]) -> str:
         )
         try:
             alert(platform, name)
-        except _MAIL_TROUBLE as error:
-            log.failure(log.Event.FOLLOW_UP_FAILED, error)  # `tick` sends it again
+        except Exception as error:  # noqa: BLE001  (the case is open: `tick` sends its letters again)
+            log.failure(log.Event.FOLLOW_UP_FAILED, error)
     return name
 
 
@@ -180,7 +177,8 @@ def _row(signal: Signal) -> dict[str, Any]:
 
 
 def alert(platform: Platform[BreachSettings], name: str) -> None:
-    """Send the letters of a case to who answers for security. What fails is sent again by `alert_again`."""
+    """Send the letters of a case to who answers for security. What fails is sent again by `alert_again`, but for what a
+    mailbox refuses for good: whose it is has the notice in the application."""
     db, stored = platform.db, incidents.reference(platform.db, name).get()
     fields = stored.to_dict() or {}
     if not fields.get("alertDue"):
@@ -188,12 +186,20 @@ def alert(platform: Platform[BreachSettings], name: str) -> None:
     settings = platform.settings
     due = fields["alerts"]
     letters = [_of_case(name, fields) if one["of"] == "case" else _of_clocks(name, one["clocks"]) for one in due]
+    held_up: mail.Undeliverable | None = None
     for member in incidents.called(platform, platform.clock()):
-        with contextlib.suppress(auth.UserNotFoundError):
+        try:
             to = auth.get_user(member.uid, app=platform.app).email
             for about, subject, text in letters if to else ():
                 key = platform.pseudonyms.of_case("alert", member.uid, about)
                 mail.send(settings.smtp_url.get_secret_value(), settings.mail_from, to, subject, text, key)
+        except auth.UserNotFoundError:
+            continue
+        except mail.Undeliverable as error:  # one mailbox must not keep back another's letters
+            log.failure(log.Event.FOLLOW_UP_FAILED, error)
+            held_up = held_up if error.for_good else error
+    if held_up:
+        raise held_up
     changes = {"alertDue": False, "alerts": []}
     stored.reference.update(changes, db.write_option(last_update_time=stored.update_time))
 

@@ -1,10 +1,12 @@
 """Which case a signal is of once some were closed, and the letters that staff get of cases and of their clocks."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from firebase_admin import auth
 
 import alarms
 import cases
@@ -19,6 +21,7 @@ from signals import Detector
 from tests.colleagues import logged
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.desk import THIEF, Desk
+from tests.functions.breach.post_office import PostOffice
 from watching import watch
 
 
@@ -106,6 +109,17 @@ def test_a_second_attack_of_the_day_is_a_case_that_can_be_confirmed_and_told_of(
     assert [desk.told(name) for name in (first, second)] == [[uid], [uid]]
     opened = [entry["record"]["incident"] for entry in logged(desk.platform, tlog.Action.INCIDENT_OPENED)]
     assert opened == [first, second]
+
+
+def test_workers_who_see_it_at_once_open_one_case(scene: Scene, desk: Desk) -> None:
+    scene.over(scene.touch()[0])
+    desk.clock.step(minutes=1)
+    messages = [audit_log.wire(audit_log.read(desk.clock(), THIEF, f"users/{scene.bait}")) for _ in range(4)]
+    scene.letters()
+    with ThreadPoolExecutor(4) as workers:
+        assert {*workers.map(scene.again, messages * 2)} == {scene.named(1)}
+    assert len(desk.incident(scene.named(1))["signals"]) == 4
+    assert len({message for _, _, message in scene.letters()}) == 2, "a letter to each of the two"
 
 
 def test_what_came_before_a_breach_was_closed_is_of_it_and_calls_nobody(scene: Scene, desk: Desk) -> None:
@@ -260,6 +274,22 @@ def test_the_letters_of_a_case_and_of_its_clocks_are_both_sent(scene: Scene, des
     tick(desk)
     subjects = sorted(subject for _, subject, _ in scene.letters())
     assert subjects == ["Severity 1: reported"] * 2 + ["own-draft: 80 % of the time is over"] * 2
+
+
+@pytest.mark.parametrize(("mailbox", "is_still_due"), [("nobody", False), ("full", True)])
+def test_one_mailbox_that_refuses_keeps_back_nobody_elses_letter(
+    desk: Desk, scene: Scene, office: PostOffice, mailbox: str, is_still_due: bool
+) -> None:
+    first, other = sorted((desk.ada, desk.bob), key=lambda person: person.uid)
+    auth.update_user(first.uid, email=f"{mailbox}.{first.uid}@example.com", app=desk.platform.app)
+    name, _ = scene.touch()
+    assert office.recipients() == [f"{other.uid}@example.com"]
+    assert desk.incident(name)["alertDue"] is is_still_due
+    auth.update_user(first.uid, email=f"{first.uid}@example.com", app=desk.platform.app)
+    cases.alert_again(desk.platform)
+    assert (f"{first.uid}@example.com" in office.recipients()) is is_still_due
+    assert desk.incident(name)["alertDue"] is False
+    assert len(office.keys()) == 1 + is_still_due
 
 
 def delay(desk: Desk, name: str, until: datetime | None) -> None:
