@@ -1,13 +1,18 @@
-"""The clocks of open incidents call at half of their time, at four fifths, at 95 %, and once they are overdue."""
+"""The clocks of open incidents call at half of their time, at four fifths, at 95 %, and once they are overdue.
+
+Each mark calls once for one due time. Where the law lets us wait after all, or no longer, a clock is due at another: a
+mark that is ahead again will call again.
+"""
 
 import logging
+from datetime import datetime
 from typing import Any
 
 from google.cloud import firestore
 
 from astra import breach_words, campaigns, clocks, incidents, log, tlog
 from astra.clock import iso
-from astra.clocks import ALARMS, Running
+from astra.clocks import OVERDUE, Running
 from astra.incidents import State
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
@@ -15,7 +20,6 @@ from astra.settings import BreachSettings
 from astra.transactions import transact
 
 _LETTER_FROM = 80
-_OVERDUE = 100
 
 
 def sound(platform: Platform[BreachSettings]) -> None:
@@ -43,34 +47,38 @@ def _sound(platform: Platform[BreachSettings], document: firestore.DocumentRefer
 
     def body(transaction: firestore.Transaction) -> list[tuple[Running, int]]:
         incident: dict[str, Any] = document.get(transaction=transaction).to_dict() or {}
-        alarms: dict[str, list[int]] = incident.get("alarms") or {}
-        new = []
-        for one in clocks.running(incident):
-            called = alarms.get(one.clock.name, [])
-            if due := [alarm for alarm in _passed(one, now) if alarm not in called]:
-                alarms = {**alarms, one.clock.name: [*called, *due]}
-                new.append((one, due[-1]))
-        if not new:
+        alarms, new = _due(incident, now)
+        if alarms == incident["alarms"]:
             return []
-        people = incidents.called(platform, now, transaction)
-        by_letter = any(alarm >= _LETTER_FROM for _, alarm in new)
-        transaction.update(document, {"alarms": alarms} | ({"alertDue": True} if by_letter else {}))
+        people = incidents.called(platform, now, transaction) if new else []
+        loud = [(one, alarm) for one, alarm in new if alarm >= _LETTER_FROM]
+        rows = [{"clock": one.clock.name, "percent": alarm, "due": one.due} for one, alarm in loud]
+        letter = incidents.alerted(incident, {"of": "clocks", "clocks": rows}) if loud else {}
+        transaction.update(document, {"alarms": alarms} | letter)
         for one, alarm in new:
-            record = {"incident": document.id, "clock": one.clock.name, "percent": alarm}
+            record = {"incident": document.id, "clock": one.clock.name, "percent": alarm, "due": iso(one.due)}
             tlog.append(transaction, db, tlog.Entry(tlog.Action.CLOCK_ALARMED, record, now))
-            late = "overdue" if alarm == _OVERDUE else f"{alarm} % of the time is over"
-            name, title = f"clock-{document.id}-{one.clock.name}-{alarm}", f"{one.clock.name}: {late}"
-            text = f"{one.clock.recipient} must be told by {iso(one.due)} ({one.clock.source})."
+            name = f"clock-{document.id}-{one.clock.name}-{alarm}-{one.due:%Y%m%dT%H%M%S}"
+            title, text = f"{one.clock.name}: {clocks.mark(alarm)}", one.clock.owed(one.due)
             incidents.tell_staff(transaction, platform, people, name, title, text, now)
         return new
 
     for _, alarm in transact(db, body):
-        level = logging.CRITICAL if alarm == _OVERDUE else logging.ERROR
+        level = logging.CRITICAL if alarm == OVERDUE else logging.ERROR
         log.write(log.Event.CLOCK_ALARM, severity=level, incident=Pseudonym(document.id), percent=alarm)
 
 
-def _passed(one: Running, now: Any) -> list[int]:
-    if one.met is not None:
-        return []
-    share = one.share(now)
-    return [alarm for alarm in ALARMS if (one.is_overdue(now) if alarm == _OVERDUE else share >= alarm)]
+def _due(incident: dict[str, Any], now: datetime) -> tuple[dict[str, dict[str, Any]], list[tuple[Running, int]]]:
+    """Which marks of each clock have called for which due time, with those that call now; and of these the last of each
+    clock."""
+    alarms, new = {**incident["alarms"]}, []
+    for one in clocks.running(incident):
+        if one.met is not None:
+            continue
+        before, passed = alarms.get(one.clock.name, {"due": one.due, "called": []}), one.passed(now)
+        called = [alarm for alarm in before["called"] if before["due"] == one.due or alarm in passed]
+        if due := [alarm for alarm in passed if alarm not in called]:
+            new.append((one, due[-1]))
+        if before["called"] or due:
+            alarms[one.clock.name] = {"due": one.due, "called": [*called, *due]}
+    return alarms, new

@@ -1,22 +1,21 @@
 """One case for everything that one detector sees of one thing, however often it is seen and delivered.
 
 A case is named by a keyed hash of detector, thing and day. What goes on over midnight goes on in yesterday's case, as
-long as that is open. Opening is one transaction with the log's entry and the call to staff; their letters follow, and
-are sent again by `tick` if that broke off (`alertDue`).
+long as that is open. A false alarm that is seen again is reopened. A breach that was confirmed and closed is over: its
+clocks, its cohort and its campaign were of that one, so that what comes after it is the day's next case, and the hash
+has its number. Opening is one transaction with the log's entry and the call to staff; their letters follow, and are
+sent again by `tick` if that broke off (`alertDue`).
 """
 
-import contextlib
 import logging
-import smtplib
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from firebase_admin import auth
 from google.cloud import firestore
 
-from astra import incidents, log, mail, tlog
+from astra import clocks, incidents, log, mail, tlog
 from astra.clock import iso
-from astra.documents import fetch
 from astra.incidents import MOST_SIGNALS, State
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
@@ -24,8 +23,11 @@ from astra.settings import BreachSettings
 from astra.transactions import transact
 from signals import Detector, Severity, Signal
 
+Rows = dict[str, dict[str, Any]]
+"""Signals, as a case keeps them, by their names in it."""
 _SHORT: Final = 20
-_MAIL_TROUBLE: Final = (OSError, smtplib.SMTPException)
+_MOST_A_DAY: Final = 20
+"""Cases of one detector and thing: each but the last was confirmed, counted, told of and closed by people."""
 _HINT: Final = "`python -m astra.breach` shows it, with the next step."
 
 
@@ -37,88 +39,130 @@ def open_all(platform: Platform[BreachSettings], signals: list[Signal]) -> list[
     return [_open(platform, group) for group in grouped.values()]
 
 
-def name_of(platform: Platform[BreachSettings], detector: Detector, about: str, day: datetime) -> str:
-    """The case of one day."""
-    return platform.pseudonyms.of_case(detector, about, f"{day:%Y-%m-%d}")[:_SHORT]
+def name_of(platform: Platform[BreachSettings], detector: Detector, about: str, day: datetime, number: int = 0) -> str:
+    """The case of one day; `number` counts those that were over before it on that day."""
+    when = f"{day:%Y-%m-%d}" + (f" {number}" if number else "")
+    return platform.pseudonyms.of_case(detector, about, when)[:_SHORT]
 
 
 def _open(platform: Platform[BreachSettings], signals: list[Signal]) -> str:
     db, now, first = platform.db, platform.clock(), min(signals, key=lambda signal: signal.at)
-    days = (first.at, first.at - timedelta(days=1))
-    today, yesterday = (incidents.reference(db, name_of(platform, first.detector, first.about, day)) for day in days)
-    rows = {_row_name(platform, signal): _row(signal) for signal in signals}
-    severity = min(signal.severity for signal in signals)
+    seen = {_row_name(platform, signal): _row(signal) for signal in signals}
 
-    def body(transaction: firestore.Transaction) -> tuple[str, bool]:
-        stored, before = fetch(db, today, yesterday, transaction=transaction)
-        if not stored.exists and before.exists and before.get("state") != State.CLOSED:
-            stored = before
-        graver = stored.exists and severity < stored.get("severity")
-        people = [] if stored.exists and not graver else incidents.called(platform, now, transaction)
-        title = f"Severity {int(severity)}: {first.detector.value.replace('-', ' ')}"
-        text = f"Case {stored.id}, seen at {iso(first.at)}. {_HINT}"
-        if stored.exists:
-            calls = _add(transaction, stored, rows, severity, now)
-            notice = f"incident-{stored.id}-{int(severity)}"
-            incidents.tell_staff(transaction, platform, people, notice, title, text, now)
-            return stored.id, calls
-        fields = {
-            "detector": first.detector.value,
-            "about": first.about,
-            "severity": int(severity),
-            "detectedAt": now,
-            "firstSignalAt": first.at,
-            "lastSignalAt": now,
-            "signals": dict(list(rows.items())[:MOST_SIGNALS]),
-        }
-        transaction.create(today, incidents.opened(**fields))
-        record = {"incident": today.id, "detector": first.detector.value, "severity": int(severity)}
-        tlog.append(transaction, db, tlog.Entry(tlog.Action.INCIDENT_OPENED, record, now))
-        incidents.tell_staff(transaction, platform, people, f"incident-{today.id}", title, text, now)
-        return today.id, True
+    def body(transaction: firestore.Transaction) -> tuple[str, int, bool]:
+        stored, rows = _case_of(transaction, platform, first, seen)
+        case: dict[str, Any] = stored.to_dict() or {}
+        severity = min(row["severity"] for row in rows.values())
+        changes, again = _added(case, rows, severity, now) if stored.exists else ({}, False)
+        calls = not stored.exists or "alertDue" in changes
+        people = incidents.called(platform, now, transaction) if calls else []
+        began = min(row["at"] for row in rows.values())
+        if not stored.exists:
+            fields = {
+                "detector": first.detector.value,
+                "about": first.about,
+                "severity": severity,
+                "detectedAt": now,
+                "firstSignalAt": began,
+                "lastSignalAt": now,
+                "signals": dict(list(rows.items())[:MOST_SIGNALS]),
+            }
+            transaction.create(stored.reference, incidents.opened(**fields))
+        elif changes:
+            transaction.update(stored.reference, changes)
+        if again or not stored.exists:
+            record = {"incident": stored.id, "detector": first.detector.value, "severity": severity}
+            record |= {"again": True} if again else {}
+            tlog.append(transaction, db, tlog.Entry(tlog.Action.INCIDENT_OPENED, record, now))
+        title = f"Severity {severity}: {first.detector.value.replace('-', ' ')}"
+        text = f"Case {stored.id}, {'closed before, ' if again else ''}seen at {iso(began)}. {_HINT}"
+        notice = f"incident-{stored.id}" + (f"-{severity}" if stored.exists else "")
+        notice += f"-{changes['reopened']}" if again else ""
+        incidents.tell_staff(transaction, platform, people, notice, title, text, now)
+        return stored.id, severity, calls
 
-    name, calls = transact(db, body)
+    name, severity, calls = transact(db, body)
     if calls:
         log.write(
             log.Event.INCIDENT_OPENED,
-            severity=logging.CRITICAL if severity is Severity.GETS_SOMEBODY_UP else logging.ERROR,
+            severity=logging.CRITICAL if severity == Severity.GETS_SOMEBODY_UP else logging.ERROR,
             detector=first.detector,
-            level=int(severity),
+            level=severity,
             incident=Pseudonym(name),
         )
         try:
             alert(platform, name)
-        except _MAIL_TROUBLE as error:
-            log.failure(log.Event.FOLLOW_UP_FAILED, error)  # `tick` sends it again
+        except Exception as error:  # noqa: BLE001  (the case is open: `tick` sends its letters again)
+            log.failure(log.Event.FOLLOW_UP_FAILED, error)
     return name
 
 
-def _add(
+def _case_of(
+    transaction: firestore.Transaction, platform: Platform[BreachSettings], first: Signal, rows: Rows
+) -> "tuple[firestore.DocumentSnapshot[Any], Rows]":
+    """The case that these are of, there yet or not, and which of them are to be looked at in it."""
+    stored, left = _of_day(transaction, platform, first, first.at, rows)
+    if stored.exists:
+        return stored, left
+    before, known = _of_day(transaction, platform, first, first.at - timedelta(days=1), rows)
+    case = before.to_dict() or {}
+    # Delivered again, it is of the case that has it, though that was closed meanwhile.
+    if case and (case["state"] != State.CLOSED or known.keys() <= case["signals"].keys()):
+        return before, known
+    return stored, left
+
+
+def _of_day(
     transaction: firestore.Transaction,
-    stored: "firestore.DocumentSnapshot[Any]",
-    rows: dict[str, dict[str, Any]],
-    severity: Severity,
-    now: datetime,
-) -> bool:
-    """Add what is new; a count that has become graver takes the place of what it was. Answers whether that calls staff
-    anew: it is graver, or came after the case was closed."""
-    case: dict[str, Any] = stored.to_dict() or {}
+    platform: Platform[BreachSettings],
+    first: Signal,
+    day: datetime,
+    rows: Rows,
+) -> "tuple[firestore.DocumentSnapshot[Any], Rows]":
+    for number in range(_MOST_A_DAY):
+        name = name_of(platform, first.detector, first.about, day, number)
+        stored = incidents.reference(platform.db, name).get(transaction=transaction)
+        case: dict[str, Any] = stored.to_dict() or {}
+        later = _later(case, rows) if _is_over(case) else {}
+        if not later:
+            break
+        rows = {name: row for name, row in rows.items() if name in later or name not in case["signals"]}
+    return stored, rows
+
+
+def _is_over(case: dict[str, Any]) -> bool:
+    """Whether it was a breach, and is closed."""
+    return bool(case) and case["state"] == State.CLOSED and bool(case.get("awareAt"))
+
+
+def _later(case: dict[str, Any], rows: Rows) -> Rows:
+    """What came after the case was closed. A count that goes on has the name that it had before."""
+    known, closed = case["signals"], case["closedAt"]
+    return {name: row for name, row in rows.items() if row["at"] > closed and (name not in known or "count" in row)}
+
+
+def _added(case: dict[str, Any], rows: Rows, severity: int, now: datetime) -> tuple[dict[str, Any], bool]:
+    """The changes that add what is new, where a count that has become graver takes the place of what it was; with
+    `alertDue`, if staff are to be called anew: it is graver, or came after the case was closed. And whether that
+    reopens it."""
     known = case["signals"]
     risen = {name: row for name, row in rows.items() if name in known and row["severity"] < known[name]["severity"]}
     new = {name: row for name, row in rows.items() if name not in known}
-    if not new and not risen:
-        return False
+    after = case["state"] == State.CLOSED and any(row["at"] > case["closedAt"] for row in (new | risen).values())
+    if _is_over(case):  # and no number is left in this day: somebody looks at it all the same
+        after = bool(_later(case, rows))
+    if not (new or risen or after):
+        return {}, False
     kept = risen | dict(list(new.items())[: MOST_SIGNALS - len(known)])
     changes: dict[str, Any] = {f"signals.{name}": row for name, row in kept.items()}
     changes["lastSignalAt"] = now
-    graver = severity < case["severity"]
-    again = case["state"] == State.CLOSED and any(row["at"] > case["closedAt"] for row in new.values())
-    if graver or again:
-        changes |= {"severity": min(int(severity), case["severity"]), "alertDue": True}
+    if after or severity < case["severity"]:
+        changes |= {"severity": min(severity, case["severity"])} | incidents.alerted(case, {"of": "case"})
+    again = after and not _is_over(case)
     if again:
-        changes |= {"state": State.SUSPECTED.value, "closedAt": None}
-    transaction.update(stored.reference, changes)
-    return graver or again
+        state = {"state": State.SUSPECTED.value, "closedAt": None, "falseAlarm": False}
+        changes |= {**state, "reopened": case.get("reopened", 0) + 1}
+    return changes, again
 
 
 def _row_name(platform: Platform[BreachSettings], signal: Signal) -> str:
@@ -133,21 +177,54 @@ def _row(signal: Signal) -> dict[str, Any]:
 
 
 def alert(platform: Platform[BreachSettings], name: str) -> None:
-    """Send the letters of a case to who answers for security. What fails is sent again by `alert_again`."""
+    """Send the letters of a case to who answers for security. What fails is sent again by `alert_again`, but for what a
+    mailbox refuses for good: whose it is has the notice in the application."""
     db, stored = platform.db, incidents.reference(platform.db, name).get()
     fields = stored.to_dict() or {}
     if not fields.get("alertDue"):
         return
-    settings, level = platform.settings, fields["severity"]
-    subject = f"Severity {level}: {fields['detector'].replace('-', ' ')}"
-    text = f"Case {name}, opened at {iso(fields['detectedAt'])}.\n\n{_HINT}\n"
+    settings = platform.settings
+    due = fields["alerts"]
+    letters = [_of_case(name, fields) if one["of"] == "case" else _of_clocks(name, one["clocks"]) for one in due]
+    held_up: mail.Undeliverable | None = None
     for member in incidents.called(platform, platform.clock()):
-        with contextlib.suppress(auth.UserNotFoundError):
+        try:
             to = auth.get_user(member.uid, app=platform.app).email
-            if to:
-                key = platform.pseudonyms.of_case("alert", member.uid, f"{name}{level}")
+            for about, subject, text in letters if to else ():
+                key = platform.pseudonyms.of_case("alert", member.uid, about)
                 mail.send(settings.smtp_url.get_secret_value(), settings.mail_from, to, subject, text, key)
-    stored.reference.update({"alertDue": False}, db.write_option(last_update_time=stored.update_time))
+        except auth.UserNotFoundError:
+            continue
+        except mail.Undeliverable as error:  # one mailbox must not keep back another's letters
+            log.failure(log.Event.FOLLOW_UP_FAILED, error)
+            held_up = held_up if error.for_good else error
+    if held_up:
+        raise held_up
+    changes = {"alertDue": False, "alerts": []}
+    stored.reference.update(changes, db.write_option(last_update_time=stored.update_time))
+
+
+def _of_case(name: str, fields: dict[str, Any]) -> tuple[str, str, str]:
+    """What makes a letter another one than all others, its subject and its text."""
+    level, again = fields["severity"], fields.get("reopened")
+    subject = f"Severity {level}: {fields['detector'].replace('-', ' ')}"
+    text = f"Case {name}, opened at {iso(fields['detectedAt'])}."
+    text += " It was closed as a false alarm, and was seen again since." if again else ""
+    return f"{name}{level}" + (f" again {again}" if again else ""), subject, f"{text}\n\n{_HINT}\n"
+
+
+def _of_clocks(name: str, rows: list[dict[str, Any]]) -> tuple[str, str, str]:
+    """The same for the clocks that called together, each with its mark."""
+    ordered = sorted(rows, key=lambda row: (-row["percent"], row["due"], row["clock"]))
+    about = " ".join(f"{row['clock']} {row['percent']} {iso(row['due'])}" for row in ordered)
+    subject = f"{ordered[0]['clock']}: {clocks.mark(ordered[0]['percent'])}"
+    subject += f", and {len(rows) - 1} more" if len(rows) > 1 else ""
+    lines = [
+        f"- {row['clock']}: {clocks.mark(row['percent'])}. {clocks.BY_NAME[row['clock']].owed(row['due'])}"
+        for row in ordered
+    ]
+    text = f"Deadlines of case {name}:\n\n" + "\n".join(lines) + f"\n\n{_HINT}\n"
+    return f"{name} {about}", subject, text
 
 
 def alert_again(platform: Platform[BreachSettings]) -> None:

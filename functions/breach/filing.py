@@ -24,7 +24,8 @@ def _of_a_regulator(name: str) -> str:
 
 
 class TellRegulator(Shape):
-    """That `clock`'s regulator was told, with its file number there. `sha256` is that of the text that was sent."""
+    """That `clock`'s regulator was told, with its file number there. `sha256` is that of the text that was sent.
+    `delayReason`: if that was late; what was said in an earlier phase need not be said again."""
 
     incidentId: IncidentId
     clock: Annotated[str, AfterValidator(_of_a_regulator)]
@@ -45,13 +46,10 @@ def tell_regulator(act: Act, form: TellRegulator) -> Decision:
     runs = {one.clock.name: one for one in clocks.running(incident)}
     if form.clock not in runs:
         raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "This clock does not run for this incident.")
-    late = runs[form.clock].met is None and form.sentAt > runs[form.clock].due
-    if late and clock.late_needs_reasons and not form.delayReason:
-        raise HttpsError(
-            FunctionsErrorCode.FAILED_PRECONDITION, "delayReason missing: it is late, which needs reasons."
-        )
     try:
-        text = breach_words.filing(form.incidentId, incident, clock, form.phase, form.delayReason or "")
+        text = breach_words.filing(form.incidentId, incident, clock, form.phase, form.delayReason or "", at=form.sentAt)
+    except breach_words.Late as late:
+        raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, f"{late}.") from None
     except breach_words.Missing as missing:
         raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, f"{missing}: `describe_incident` says it.") from None
     if text.sha256 != form.sha256:
@@ -63,6 +61,7 @@ def tell_regulator(act: Act, form: TellRegulator) -> Decision:
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
         row = {"phase": form.phase, "at": form.sentAt, "reference": form.reference, "sha256": text.sha256}
+        row |= {"delayReason": form.delayReason} if form.delayReason else {}
         changes: dict[str, Any] = {f"filings.`{form.clock}`.n{number}": {**row, "by": approvers[0]}}
         if runs[form.clock].met is None:
             changes[f"met.`{form.clock}`"] = {"at": form.sentAt}

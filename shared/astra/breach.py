@@ -2,7 +2,8 @@
 
 show ID                          one incident
 notice ID                        what people are told, and the hash that two people approve
-draft ID CLOCK PHASE [REASON]    what a regulator is told, and its hash; PHASE is initial, update or final
+draft ID CLOCK PHASE [REASON]    what a regulator is told, and its hash; PHASE is initial, update or final;
+                                 REASON is needed if it is late
 report ID FILE                   the post-incident report, as a page to print
 retry ID                         counting who is affected is stuck: go on
 deploying [MINUTES]              announce a deployment: what deployers change meanwhile is no signal
@@ -129,8 +130,8 @@ def run(platform: Platform[Any], console: "Console", chosen: argparse.Namespace)
         case "notice":
             _told(console, breach_words.notice(chosen.incident, _incident(platform, chosen.incident)))
         case "draft":
-            incident, clock = _incident(platform, chosen.incident), BY_NAME[chosen.clock]
-            _told(console, breach_words.filing(chosen.incident, incident, clock, chosen.phase, chosen.reason))
+            incident, clock, now = _incident(platform, chosen.incident), BY_NAME[chosen.clock], platform.clock()
+            _told(console, breach_words.filing(chosen.incident, incident, clock, chosen.phase, chosen.reason, now))
         case "report":
             page = incident_report.page(chosen.incident, _incident(platform, chosen.incident), platform.clock())
             chosen.file.write_text(page, encoding="utf-8")

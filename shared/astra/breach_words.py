@@ -34,6 +34,10 @@ class Missing(ValueError):
     """What is owed to the reader has not been said. The message names each."""
 
 
+class Late(Missing):
+    """A regulator is told late, and nobody has said why."""
+
+
 class Changed(Exception):
     """What would be told is not what was approved: a template, or the data map's words, have changed since. Nobody is
     told more until what was approved is deployed again."""
@@ -93,8 +97,16 @@ def refuse_changed(db: firestore.Client, campaign: str) -> None:
         raise Changed
 
 
-def filing(name: str, incident: Mapping[str, Any], clock: Clock, phase: str, delay_reason: str = "") -> Text:
-    """What a regulator is told. Raises Missing."""
+def filing(
+    name: str,
+    incident: Mapping[str, Any],
+    clock: Clock,
+    phase: str,
+    delay_reason: str = "",
+    at: datetime | None = None,
+) -> Text:
+    """What a regulator is told `at` a time, without which nothing is said of whether that is in time. Raises Missing;
+    Late, if it is not, and neither `delay_reason` nor an earlier phase says why."""
     said = _said(incident, _AT_ONCE if phase == PHASES[0] else _IN_THE_END)
     affected: dict[str, int] | None = incident.get("affected")
     numbers: dict[str, int] = incident.get("numbers") or {}
@@ -116,7 +128,7 @@ def filing(name: str, incident: Mapping[str, Any], clock: Clock, phase: str, del
         ("Uncertainty", said.get("uncertainty") or _uncertainty(incident)),
         ("Likely consequences", said.get("consequences") or _OPEN),
         ("Measures", said["measures"]),
-        ("Reasons for delay", delay_reason or "none: it is in time"),
+        ("Reasons for delay", _reasons(incident, clock, delay_reason, at)),
         ("Contact", said["contact"]),
     ]
     head = f"Notification of a personal data breach: {clock.regime}"
@@ -124,10 +136,25 @@ def filing(name: str, incident: Mapping[str, Any], clock: Clock, phase: str, del
     return Text(text, page("filing.html", {"title": head, "rows": rows}), {})
 
 
+def _reasons(incident: Mapping[str, Any], clock: Clock, said: str, at: datetime | None) -> str:
+    """Why a clock's regulator is told late: what earlier phases said of it, and what is said now."""
+    earlier: dict[str, dict[str, Any]] = (incident.get("filings") or {}).get(clock.name) or {}
+    rows = [earlier[f"n{number}"] for number in range(1, len(earlier) + 1)]
+    found = [reason for reason in (*(row.get("delayReason") for row in rows), said) if reason]
+    if found:
+        return "; ".join(dict.fromkeys(found))
+    runs = next(iter(clocks.running(incident, (clock,))), None)
+    if runs and runs.met is None and at is None:
+        return _OPEN
+    if runs and runs.is_overdue(at or runs.due):
+        raise Late("delayReason missing: it is late, which needs reasons")
+    return "none: it is in time"
+
+
 def is_draftable(name: str, incident: Mapping[str, Any]) -> bool:
     """Whether regulators could be told at least in a first phase."""
     try:
-        filing(name, incident, BY_NAME["gdpr-authority"], PHASES[0])
+        filing(name, incident, BY_NAME["gdpr-authority"], PHASES[0], delay_reason=_OPEN)
     except Missing:
         return False
     return True

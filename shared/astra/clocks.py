@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
+from astra.clock import iso
+
 ALARMS: Final = (50, 80, 95, 100)
 """At which part of its time a clock calls, in per cent; at 100 it is overdue."""
+OVERDUE: Final = 100
 UNKNOWN: Final = "unknown"
 _REVIEWED: Final = date(2026, 11, 25)
 
@@ -52,14 +55,22 @@ class Clock:
     start: Start = Start.AWARE
     high_risk: bool = False
     """Whether it runs only where people's rights are at high risk."""
-    late_needs_reasons: bool = False
     reviewed_on: date = _REVIEWED
+
+    def owed(self, due: datetime) -> str:
+        """Who must be told by when, in a sentence."""
+        return f"{self.recipient} must be told by {iso(due)} ({self.source})."
 
 
 _EEA: Final = (
     *("AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IS", "IT", "LI"),
     *("LT", "LU", "LV", "MT", "NL", "NO", "PL", "PT", "RO", "SE", "SI", "SK"),
 )
+
+
+_FOUND: Final = Start.DISCOVERED
+"""Where the law says discovery or learning of it, or that a reason to believe it is enough. Where it says determination
+or confirmation, a clock runs from awareness."""
 
 
 def _state(code: str, days: int, source: str, start: Start = Start.AWARE) -> Clock:
@@ -74,7 +85,6 @@ CLOCKS: Final[tuple[Clock, ...]] = (
         *("gdpr-authority", "GDPR", Who.REGULATOR, timedelta(hours=72), "the lead supervisory authority"),
         source="GDPR art. 33(1)",
         jurisdictions=_EEA,
-        late_needs_reasons=True,
     ),
     Clock(
         *("gdpr-people", "GDPR", Who.PEOPLE, timedelta(hours=72), "data subjects"),
@@ -86,7 +96,6 @@ CLOCKS: Final[tuple[Clock, ...]] = (
         *("uk-ico", "UK GDPR", Who.REGULATOR, timedelta(hours=72), "the Information Commissioner"),
         source="UK GDPR art. 33(1)",
         jurisdictions=("GB",),
-        late_needs_reasons=True,
     ),
     Clock(
         *("uk-people", "UK GDPR", Who.PEOPLE, timedelta(hours=72), "data subjects"),
@@ -94,7 +103,7 @@ CLOCKS: Final[tuple[Clock, ...]] = (
         jurisdictions=("GB",),
         high_risk=True,
     ),
-    _state("NY", 30, "N.Y. Gen. Bus. Law § 899-aa(2), as amended in December 2024: from discovery", Start.DISCOVERED),
+    _state("NY", 30, "N.Y. Gen. Bus. Law § 899-aa(2), as amended in December 2024: from discovery", _FOUND),
     Clock(
         *("ny-authorities", "US-NY", Who.REGULATOR, timedelta(days=30)),
         recipient="the Attorney General, the Department of State and the State Police",
@@ -109,7 +118,7 @@ CLOCKS: Final[tuple[Clock, ...]] = (
         at_least=5001,
         start=Start.DISCOVERED,
     ),
-    _state("CA", 30, "Cal. Civ. Code § 1798.82(a), as amended by SB 446 from 2026"),
+    _state("CA", 30, "Cal. Civ. Code § 1798.82(a), as amended by SB 446 from 2026: from discovery", _FOUND),
     Clock(
         *("ca-attorney-general", "US-CA", Who.REGULATOR, timedelta(days=15), "the Attorney General: a sample notice"),
         source="Cal. Civ. Code § 1798.82(f), as amended by SB 446: more than 500 residents",
@@ -118,22 +127,22 @@ CLOCKS: Final[tuple[Clock, ...]] = (
         start=Start.TOLD,
     ),
     _state("CO", 30, "Colo. Rev. Stat. § 6-1-716"),
-    _state("FL", 30, "Fla. Stat. § 501.171"),
-    _state("WA", 30, "Wash. Rev. Code § 19.255.010"),
+    _state("FL", 30, "Fla. Stat. § 501.171(4)(a): from determination, or reason to believe", _FOUND),
+    _state("WA", 30, "Wash. Rev. Code § 19.255.010", _FOUND),
     _state("AL", 45, "Ala. Code § 8-38-5"),
     _state("AZ", 45, "Ariz. Rev. Stat. § 18-552"),
-    _state("IN", 45, "Ind. Code § 24-4.9-3-3"),
-    _state("NM", 45, "N.M. Stat. § 57-12C-6"),
-    _state("OH", 45, "Ohio Rev. Code § 1349.19"),
-    _state("OR", 45, "Or. Rev. Stat. § 646A.604"),
+    _state("IN", 45, "Ind. Code § 24-4.9-3-3", _FOUND),
+    _state("NM", 45, "N.M. Stat. § 57-12C-6", _FOUND),
+    _state("OH", 45, "Ohio Rev. Code § 1349.19", _FOUND),
+    _state("OR", 45, "Or. Rev. Stat. § 646A.604", _FOUND),
     _state("RI", 45, "R.I. Gen. Laws § 11-49.3-4"),
-    _state("TN", 45, "Tenn. Code § 47-18-2107"),
-    _state("VT", 45, "Vt. Stat. tit. 9, § 2435"),
-    _state("WI", 45, "Wis. Stat. § 134.98"),
-    _state("CT", 60, "Conn. Gen. Stat. § 36a-701b"),
+    _state("TN", 45, "Tenn. Code § 47-18-2107", _FOUND),
+    _state("VT", 45, "Vt. Stat. tit. 9, § 2435", _FOUND),
+    _state("WI", 45, "Wis. Stat. § 134.98", _FOUND),
+    _state("CT", 60, "Conn. Gen. Stat. § 36a-701b", _FOUND),
     _state("DE", 60, "Del. Code tit. 6, § 12B-102"),
-    _state("LA", 60, "La. Rev. Stat. § 51:3074"),
-    _state("SD", 60, "S.D. Codified Laws § 22-40-20"),
+    _state("LA", 60, "La. Rev. Stat. § 51:3074", _FOUND),
+    _state("SD", 60, "S.D. Codified Laws § 22-40-20", _FOUND),
     _state("TX", 60, "Tex. Bus. & Com. Code § 521.053"),
 )
 
@@ -159,6 +168,16 @@ class Running:
     def is_overdue(self, now: datetime) -> bool:
         """Whether it was not done by its time. At the very moment it still is in time."""
         return now > self.due if self.met is None else self.met > self.due
+
+    def passed(self, now: datetime) -> list[int]:
+        """The alarms whose part of its time has passed."""
+        share = self.share(now)
+        return [alarm for alarm in ALARMS if (self.is_overdue(now) if alarm == OVERDUE else share >= alarm)]
+
+
+def mark(alarm: int) -> str:
+    """An alarm in words."""
+    return "overdue" if alarm == OVERDUE else f"{alarm} % of the time is over"
 
 
 def applies(clock: Clock, affected: Mapping[str, int] | None, *, high_risk: bool) -> bool:

@@ -1,15 +1,18 @@
 """Incidents: from the first signal to the last notice.
 
     incidents/{id}              {state, severity, detector, about, detectedAt, firstSignalAt, lastSignalAt, closedAt,
-                                 signals: {id: {at, what, insertId, severity, count?, threshold?}}, alertDue,
-                                 measures: {name: {measure, at, by, undoneAt}}, alarms: {clock: [per cent]}, said: {…}}
+                                 signals: {id: {at, what, insertId, severity, count?, threshold?}}, said: {…},
+                                 measures: {name: {measure, at, by, undoneAt}}, falseAlarm, reopened: how often,
+                                 alarms: {clock: {due, called: [per cent]}},
+                                 alertDue, alerts: [{of: case} or {of: clocks, clocks: [{clock, percent, due}]}]}
         once confirmed          awareAt, occurredFrom, occurredUntil, keysExposed, credentialsExposed, everybodys, …
         once counted            affected {jurisdiction: people} (null: not known), exposed [entry], numbers {people, …}
         as it goes on           met {clock: {at}}, filings {clock: {n: …}}, delay, notice, peopleToldAt
     incidents/{id}/filings/{n}  what regulators were told, word for word
 
-`state` is suspected, confirmed or closed; what was done to contain it is in `measures`. Nothing in here says whose data
-it is: people are in their own documents (`users/{uid}/exposures/{id}`), and staff under keyed pseudonyms.
+`state` is suspected, confirmed or closed; what was done to contain it is in `measures`; `alerts` are the letters that
+staff are owed while `alertDue` is true. Nothing in here says whose data it is: people are in their own documents
+(`users/{uid}/exposures/{id}`), and staff under keyed pseudonyms.
 """
 
 import enum
@@ -68,12 +71,19 @@ def opened(**fields: Any) -> dict[str, Any]:
     return {
         "state": State.SUSPECTED.value,
         "alertDue": True,
+        "alerts": [{"of": "case"}],
         "closedAt": None,
         "measures": {},
         "alarms": {},
         "said": {},
         **fields,
     }
+
+
+def alerted(incident: dict[str, Any], letter: dict[str, Any]) -> dict[str, Any]:
+    """The changes by which staff are owed this letter, beside those that they are owed already."""
+    due = incident["alerts"] if incident["alertDue"] else []
+    return {"alertDue": True, "alerts": [*(one for one in due if one != letter), letter]}
 
 
 def open_ones(db: firestore.Client) -> "list[firestore.DocumentSnapshot[Any]]":

@@ -111,6 +111,21 @@ def test_in_new_york_it_runs_from_discovery_once_it_is_confirmed() -> None:
     assert running({"detectedAt": seen, "affected": {"US-NY": 1}}) == []
 
 
+@pytest.mark.parametrize("state", ["CA", "FL", "WA", "IN", "NM", "OH", "OR", "TN", "VT", "WI", "CT", "LA", "SD"])
+def test_where_the_law_says_discovery_it_runs_from_there(state: str) -> None:
+    seen, name = AWARE - timedelta(days=2), f"{state.lower()}-people"
+    found = one(name, affected={f"US-{state}": 1}, detectedAt=seen)
+    assert (found.started, found.due) == (seen, seen + BY_NAME[name].within)
+    assert one(name, affected={f"US-{state}": 1}, detectedAt=AWARE + timedelta(days=3)).started == AWARE
+
+
+def test_where_it_says_determination_it_runs_from_awareness() -> None:
+    states = {
+        clock.regime.removeprefix("US-") for clock in CLOCKS if clock.start is Start.AWARE and "US-" in clock.regime
+    }
+    assert states == {"CO", "AL", "AZ", "RI", "DE", "TX"}
+
+
 def test_californias_sample_is_due_after_people_were_told() -> None:
     told = AWARE + timedelta(days=9)
     clock = one("ca-attorney-general", affected={"US-CA": 501}, peopleToldAt=told)

@@ -62,6 +62,7 @@ def test_it_shows_what_is_sent_and_its_hash(desk: Desk, tmp_path: Path) -> None:
     draft = command(desk, "draft", name, "gdpr-authority", "initial")
     assert f"Nature: {SAID['nature']}" in draft
     assert "sha256 " in draft
+    assert "Reasons for delay: none: it is in time" in draft
     assert "Notice of Data Breach" in command(desk, "notice", name)
     desk.contain(name, "freeze-exports")
     command(desk, "report", name, str(tmp_path / "report.html"))
@@ -71,6 +72,17 @@ def test_it_shows_what_is_sent_and_its_hash(desk: Desk, tmp_path: Path) -> None:
     assert "freeze-exports" in command(desk, "show", name)
     with pytest.raises(LookupError):
         command(desk, "show", "f" * 20)
+
+
+def test_a_late_draft_says_why_and_never_that_it_is_in_time(desk: Desk) -> None:
+    name = desk.report()
+    desk.confirm(name)
+    desk.describe(name)
+    desk.clock.step(hours=72, microseconds=1)
+    with pytest.raises(ValueError, match="delayReason missing"):
+        command(desk, "draft", name, "gdpr-authority", "initial")
+    late = command(desk, "draft", name, "gdpr-authority", "initial", "It was found late.")
+    assert "Reasons for delay: It was found late." in late
 
 
 def test_what_is_stuck_is_said_and_goes_on(desk: Desk) -> None:

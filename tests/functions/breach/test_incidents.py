@@ -223,6 +223,78 @@ def test_late_needs_reasons_and_the_very_text_is_what_counts(desk: Desk) -> None
         desk.tell(name, "own-people", "initial")
 
 
+REASONS = "Reasons for delay: "
+
+
+def reasons(desk: Desk, name: str) -> list[str]:
+    """What each filing says of its delay, in their order."""
+    rows = sorted(desk.db.collection("incidents", name, "filings").stream(), key=lambda row: row.id)
+    texts = [str(row.get("text")) for row in rows]
+    return [line.removeprefix(REASONS) for text in texts for line in text.splitlines() if line.startswith(REASONS)]
+
+
+@pytest.fixture
+def in_new_york(desk: Desk) -> str:
+    """A confirmed incident, of which all is said. The authorities there are to be told within thirty days."""
+    name = desk.report()
+    desk.confirm(name)
+    desk.describe(name)
+    found = {"affected": {"US-NY": 1}, "exposed": ["profile"], "numbers": {"records": 4}}
+    desk.db.document(f"incidents/{name}").update(found)
+    return name
+
+
+def test_at_its_very_end_it_is_in_time_and_stays_so_in_later_phases(desk: Desk, in_new_york: str) -> None:
+    desk.clock.step(days=30)
+    desk.tell(in_new_york, "ny-authorities", "initial")
+    desk.clock.step(days=9)
+    desk.tell(in_new_york, "ny-authorities", "final")
+    assert reasons(desk, in_new_york) == ["none: it is in time"] * 2
+
+
+def test_what_was_sent_in_time_may_be_recorded_later(desk: Desk, in_new_york: str) -> None:
+    desk.clock.step(days=30)
+    sent = desk.clock().isoformat()
+    desk.clock.step(days=1)
+    desk.tell(in_new_york, "ny-authorities", "initial", sentAt=sent)
+    assert reasons(desk, in_new_york) == ["none: it is in time"]
+
+
+def test_late_needs_reasons_of_whoever_files_and_later_phases_repeat_them(desk: Desk, in_new_york: str) -> None:
+    desk.clock.step(days=30, microseconds=1)
+    with refused("delayReason missing"):
+        desk.tell(in_new_york, "ny-authorities", "initial")
+    desk.tell(in_new_york, "ny-authorities", "initial", reason="It was found late.")
+    desk.clock.step(days=9)
+    desk.tell(in_new_york, "ny-authorities", "update")
+    desk.tell(in_new_york, "ny-authorities", "final", reason="The log was long.")
+    assert reasons(desk, in_new_york) == [*["It was found late."] * 2, "It was found late.; The log was long."]
+
+
+def test_what_was_in_time_is_late_if_we_knew_earlier(desk: Desk, in_new_york: str) -> None:
+    desk.clock.step(days=30)
+    desk.tell(in_new_york, "ny-authorities", "initial")
+    earlier = desk.incident(in_new_york)["awareAt"] - timedelta(seconds=1)
+    desk.db.document(f"incidents/{in_new_york}").update({"awareAt": earlier})
+    with refused("delayReason missing"):
+        desk.tell(in_new_york, "ny-authorities", "final")
+    desk.tell(in_new_york, "ny-authorities", "final", reason="We had known earlier.")
+    assert reasons(desk, in_new_york) == ["none: it is in time", "We had known earlier."]
+
+
+def test_without_a_moment_nobody_says_that_it_is_in_time(desk: Desk, in_new_york: str) -> None:
+    text = breach_words.filing(in_new_york, desk.incident(in_new_york), BY_NAME["ny-authorities"], "final").text
+    assert f"{REASONS}not known yet" in text
+
+
+def test_the_draft_clock_is_met_though_regulators_are_late(desk: Desk) -> None:
+    name = desk.report()
+    desk.confirm(name)
+    desk.clock.step(hours=80)
+    desk.describe(name)
+    assert desk.incident(name)["met"]["own-draft"]["at"] == desk.clock()
+
+
 def test_it_is_over_when_everybody_was_told_and_nothing_is_frozen(desk: Desk) -> None:
     false, name = desk.report(), desk.report()
     with refused("Confirm it first"):
