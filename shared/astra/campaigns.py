@@ -8,7 +8,7 @@
     users/{uid}/notices/{name}      the notice in the application: that it exists is that it was delivered
     users/{uid}/deliveries/{name}   the ledger's row, where one is needed: for a letter, or for somebody on a list
                                     {campaign, facts, kind?, lane, state, code, key, attempts, deferred, nextRunAt,
-                                    createdAt, acceptedAt?, seenAt?}
+                                    createdAt, settledAt?, seenAt?}; settledAt: when last was heard of the letter
 
 Why everybody is told once: the members of a range are read, their notices written, and the range's cursor moved on, in
 one transaction; whoever begins to be erased changes their profile in a transaction too, so one of the two waits for the

@@ -7,7 +7,8 @@ Why nobody is erased who came back, or was not warned in time:
   it is due. Whichever comes first, the other sees it. Sessions go on without a sign-in, so before a step Auth is asked
   when it last gave an account a token.
 - A step counts from when the step before it was done, and not from when it should have been: 23 days after the first
-  warning the second, 7 days later the erasure. A warning whose letter still waits to be sent has not been given.
+  warning the second, 7 days later the erasure. A warning whose letter still waits to be sent has not been given:
+  it counts from what then became of the letter.
 - Who can't come back, or of whom something must be kept or told, waits: afterwards both warnings are given again.
 """
 
@@ -157,7 +158,7 @@ class Inactive(Round):
     def _step_of(self, warnings: int, letter: dict[str, Any]) -> Step:
         if not warnings:
             return Step.WARN
-        given_at, gap = letter.get("acceptedAt"), FIRST - LAST if warnings == 1 else LAST
+        given_at, gap = letter.get("settledAt"), FIRST - LAST if warnings == 1 else LAST
         if letter.get("state") == "queued" or (given_at and given_at + gap > self.now()):
             return Step.AGAIN
         return Step.WARN if warnings == 1 else Step.ERASE
