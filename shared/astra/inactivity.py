@@ -9,13 +9,14 @@ Why nobody is erased who came back, or was not warned in time:
 - A step counts from when the step before it was done, and not from when it should have been: 23 days after the first
   warning the second, 7 days later the erasure. A warning whose letter still waits to be sent has not been given:
   it counts from what then became of the letter.
-- Who can't come back, or of whom something must be kept or told, waits: afterwards both warnings are given again.
+- Who can't come back, or of whom something must be kept or told, waits: afterwards both warnings are given again. Who
+  was frozen between two steps waits from when they are let in again: see `presence.thawed`.
 """
 
 import enum
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from firebase_admin import auth
@@ -31,12 +32,11 @@ from astra.entries import ACCOUNT_ID
 from astra.honey import is_honey
 from astra.notices import Kind
 from astra.platform import Platform
-from astra.presence import DAY, FIELD, FIRST, LAST, seen
+from astra.presence import DAY, FIELD, FIRST, LAST, anew, seen
 from astra.settings import InactivitySettings
 from astra.sweep import OUTAGE, Round, Snapshots
 from astra.transactions import transact
 
-_WAIT: Final = timedelta(days=30)
 _ACCOUNTS: Final = 100
 """As many as Auth looks up at once."""
 
@@ -172,8 +172,7 @@ class Inactive(Round):
             case Step.SEEN if account and account.seen:
                 transaction.update(profile, {FIELD: seen(self._platform.settings, account.seen)})
             case Step.WAIT:
-                anew = {"dueAt": now + _WAIT, "warnings": 0, "told": None}
-                transaction.update(profile, {FIELD: {**noted, **anew}})
+                transaction.update(profile, {FIELD: anew(noted, now)})
             case Step.AGAIN:
                 transaction.update(profile, {FIELD: {**noted, "dueAt": now + DAY}})
             case Step.WARN:

@@ -16,11 +16,15 @@ from google.cloud import firestore
 
 import accounts
 import cascade
+import children
 import outcomes
 from astra import cohorts, erasure, jobs, presence
 from astra.inactivity import Inactive
 from astra.platform import Platform
 from astra.policy import FIRST as POLICY
+from local.stack import Stack
+from tests.colleagues import Team
+from tests.functions.breach.desk import Desk
 from tests.functions.erasure.boundaries import Boundaries, Mishap
 from tests.functions.retention.stored import Stored
 
@@ -285,6 +289,55 @@ def test_who_can_not_come_back_or_must_be_kept_waits_and_is_warned_again(
     assert (len(ada.warned), ada.is_leaving) == (warnings + 2, False)
     go(stored, 7)
     assert ada.is_leaving
+
+
+def held_by(desk: Desk, name: str, uid: str, by: str, *, undo: bool) -> None:
+    """Have somebody frozen, or let in again, as staff do it."""
+    if by == "a breach":
+        desk.contain(name, "disable-user", uid=uid, undo=undo)
+        return
+    step = children.Step.UNDO if undo else children.Step.FREEZE
+    for person in (desk.ada, desk.carol):
+        children.remove_child(desk.platform, person.call(children.RemoveChild(uid=uid, step=step, reference="CH-1")))
+
+
+@pytest.mark.parametrize("warnings", [1, 2])
+@pytest.mark.parametrize("by", ["a report", "a breach"])
+def test_who_was_frozen_between_two_steps_has_all_their_time_once_they_are_let_in(
+    stored: Stored, join: Callable[..., Member], stack: Stack, by: str, warnings: int
+) -> None:
+    ada = join()
+    away(ada, warnings - 1)
+    stored.run("sweep-inactive")
+    send(ada)
+    go(stored, 1)
+    desk = Desk(stored.platform, Team(stored.platform), stack)
+    incident = desk.report()
+    held_by(desk, incident, ada.uid, by, undo=False)
+    go(stored, 5.5)
+    held_by(desk, incident, ada.uid, by, undo=True)
+    assert (ada.profile["state"], ada.profile[presence.FIELD]["warnings"]) == ("active", 0)
+    go(stored, 29.9)
+    assert (len(ada.warned), ada.is_leaving) == (warnings, False)
+    for days, warned in ((0.2, 1), (23, 2)):
+        go(stored, days)
+        assert len(ada.warned) == warnings + warned
+        send(ada)
+    go(stored, 6.9)
+    assert not ada.is_leaving
+    go(stored, 0.2)
+    assert ada.is_leaving
+
+
+def test_whoever_is_not_due_for_long_is_not_asked_sooner_for_having_been_frozen(
+    stored: Stored, join: Callable[..., Member], stack: Stack
+) -> None:
+    ada = join()
+    before = ada.profile
+    desk = Desk(stored.platform, Team(stored.platform), stack)
+    for undo in (False, True):
+        held_by(desk, "", ada.uid, "a report", undo=undo)
+    assert ada.profile == before
 
 
 def test_who_is_being_erased_already_is_left_alone(stored: Stored, join: Callable[..., Member]) -> None:
