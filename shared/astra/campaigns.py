@@ -30,7 +30,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from google.cloud import firestore
@@ -44,6 +44,8 @@ from astra.transactions import transact
 CAMPAIGNS: Final = "campaigns"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _APPROVERS: Final = 2
+UNSETTLED: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""Who signs up is told until it has come, whenever that is: see `tell_newcomers`."""
 
 
 class Channel(enum.StrEnum):
