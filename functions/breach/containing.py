@@ -21,7 +21,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 from pydantic import Field, StringConstraints
 
-from astra import controls, doors, incidents, log, tlog
+from astra import controls, doors, incidents, log, presence, tlog
 from astra.callables import Shape
 from astra.clock import iso
 from astra.documents import fetch
@@ -155,9 +155,11 @@ def _suspending(act: Act, form: ContainIncident, uid: str) -> Write:
 
     def write(transaction: firestore.Transaction) -> None:
         transaction.set(stored.reference, fields)
-        if profile.get("state") in (ACTIVE, FROZEN):  # who is being erased stays so
-            state = FROZEN if held or doors.removes(removal) else ACTIVE
-            transaction.update(profile.reference, {"state": state})
+        state = profile.get("state")
+        if state in (ACTIVE, FROZEN) and (held or doors.removes(removal)):  # who is being erased stays so
+            transaction.update(profile.reference, {"state": FROZEN})
+        elif state == FROZEN:
+            transaction.update(profile.reference, presence.thawed(profile.to_dict() or {}, act.now))
 
     return write
 

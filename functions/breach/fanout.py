@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from google.cloud import firestore
@@ -22,7 +23,7 @@ def notify(platform: Platform[BreachSettings], queue: Queue, job: str, budget: t
     """Work on one job, `campaign/shard` or `letters`, until it has ended or waits, or `budget` is used up."""
     worker = jobs.Worker(platform.db, platform.clock, platform.settings.retry_delay)
     if job == LETTERS:
-        transact(platform.db, lambda transaction: _wake(transaction, _letters(platform), platform.clock()))
+        _woken(platform, platform.clock())
         _come_back(queue, job, worker.run(_letters(platform), Mailing(platform, LETTERS, None).page, budget))
         return
     name, _, shard = job.partition("/")
@@ -58,25 +59,38 @@ def _overdue(platform: Platform[BreachSettings], now: datetime) -> Iterator[str]
     for stored in overdue.select([]).stream():
         _, name, _, shard = stored.reference.path.split("/")
         yield f"{name}/{shard}"
-    in_lane = firestore.FieldFilter("lane", "==", LETTERS)
-    letters = platform.db.collection_group(DELIVERIES).where(filter=in_lane).where(filter=due).order_by("nextRunAt")
-    for _ in letters.select([]).limit(1).stream():
-        if transact(platform.db, lambda transaction: _wake(transaction, _letters(platform), now)):
-            yield LETTERS
+    if any(_due(platform.db, now).stream()) and _woken(platform, now):
+        yield LETTERS
 
 
-def _wake(transaction: firestore.Transaction, lane: firestore.DocumentReference, now: datetime) -> bool:
-    """Let letters to single people be sent. Answers whether nobody is at it."""
+def _due(db: firestore.Client, now: datetime) -> firestore.Query:
+    """A letter to a single person that is due."""
+    in_lane, due = firestore.FieldFilter("lane", "==", LETTERS), firestore.FieldFilter("nextRunAt", "<=", now)
+    letters = db.collection_group(DELIVERIES).where(filter=in_lane).where(filter=due)
+    return letters.order_by("nextRunAt").select([]).limit(1)
+
+
+def _woken(platform: Platform[BreachSettings], now: datetime) -> bool:
+    """Let letters to single people be sent. Answers whether nobody is at it, and it waits for nothing."""
+    return transact(platform.db, partial(_wake, platform=platform, now=now))
+
+
+def _wake(transaction: firestore.Transaction, platform: Platform[BreachSettings], now: datetime) -> bool:
+    lane = _letters(platform)
     fields: dict[str, Any] = lane.get(transaction=transaction).to_dict() or {}
     if fields.get("nextRunAt") is None:
         opened = jobs.opened(now, counts={})
         transaction.set(lane, opened | {"fence": fields.get("fence", 0)})
         return True
-    # It may wait for a letter that was put off, and a new one is due before that; not for a server, or after a failure.
-    if not (fields["leased"] or fields["attempts"] or fields.get("downs")) and fields["nextRunAt"] > now:
-        transaction.update(lane, {"nextRunAt": now})
+    if fields["nextRunAt"] <= now:
         return True
-    return bool(fields["nextRunAt"] <= now)
+    # It may wait for a letter that was put off, and a new one is due before that; not for a server, or after a failure.
+    if fields["leased"] or fields["attempts"] or fields.get("downs"):
+        return False
+    is_due = any(_due(platform.db, now).stream(transaction=transaction))
+    if is_due:
+        transaction.update(lane, {"nextRunAt": now})
+    return is_due
 
 
 def _letters(platform: Platform[BreachSettings]) -> firestore.DocumentReference:

@@ -1,4 +1,4 @@
-"""Who is in a campaign's cohort, in the order of account ids, a page at a time.
+"""Who is in a campaign's cohort, in the order of account ids, a page at a time; and who has come while it was stopped.
 
 Everybody: read by one query for the whole range, which goes on while they are told, and outside of the transactions
 that tell them: those would keep hundreds of people from changing their profiles while they last. They ask for one thing
@@ -19,9 +19,10 @@ from typing import Any, Final, Protocol
 from google.cloud import firestore
 from google.cloud.firestore_v1.types import RunQueryResponse
 
-from astra import cohorts, tombstones
+from astra import cohorts, notices, tombstones
 from astra.cohorts import DELIVERIES
 from astra.cursors import cut
+from astra.documents import fetch
 from astra.platform import Platform
 from astra.settings import Settings
 
@@ -50,7 +51,7 @@ class Member:
 
     @property
     def is_late(self) -> bool:
-        """Whether they came after the cohort was frozen: they were told then."""
+        """Whether they were told when they came, after the cohort was frozen."""
         return self.state == _LATER
 
     @property
@@ -101,7 +102,7 @@ class Everybody:
         found = found[:taken]
         if erased:
             name = self._platform.pseudonyms.of_uid
-            found = [Member(one.uid, _ERASING) if name(one.uid) in erased else one for one in found]
+            found = [Member(one.uid, _ERASING) if not one.is_late and name(one.uid) in erased else one for one in found]
         return found, cursor
 
     def _from(self, cursor: str) -> list[Member]:
@@ -124,6 +125,36 @@ class Everybody:
 
     def _place(self, uid: str) -> firestore.DocumentReference:
         return self._db.document("users", uid)
+
+
+class Newcomers(Everybody):
+    """Whoever signed up between these times and was not told then: few, and found by when they came. Machines' clocks
+    differ, so it asks for somewhat more, and looks what each was told."""
+
+    def __init__(self, platform: Platform[Settings], name: str, since: datetime, until: datetime) -> None:
+        super().__init__(platform, until + _MEANWHILE)
+        self._name, self._since = name, since - _MEANWHILE
+
+    def page(
+        self, transaction: firestore.Transaction, job: dict[str, Any], most: int
+    ) -> tuple[list[Member], str | None]:
+        """Of those who were read; who is told already, or gone, was no member of it."""
+        found, cursor = super().page(transaction, job, most)
+        there = (notices.reference(self._db, one.uid, self._name) for one in found)
+        by_mail = (cohorts.row_of(self._db, one.uid, self._name) for one in found)
+        known = {
+            stored.reference.path.split("/")[1]
+            for stored in fetch(self._db, *there, *by_mail, transaction=transaction)
+            if stored.exists
+        }
+        return [Member(one.uid, _LATER) if one.is_gone or one.uid in known else one for one in found], cursor
+
+    def _read(self, first: str, *_: Any) -> Iterator[Member]:
+        users = self._db.collection("users").select(["state"])
+        for sign, bound in ((">=", self._since), ("<=", self._frozen_at)):
+            users = users.where(filter=firestore.FieldFilter("createdAt", sign, bound))
+        found = {row.id: (row.to_dict() or {}).get("state", _ACTIVE) for row in users.stream()}
+        return (Member(uid, found[uid]) for uid in sorted(found) if uid >= first)
 
 
 class Listed:

@@ -7,20 +7,20 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from google.cloud import firestore
 
 from astra import cohorts, documents, letters, notices, tlog
 from astra.campaigns import Audience, Channel, State
-from astra.cohorts import DELIVERIES, OPENING, SHARDS
+from astra.cohorts import DELIVERIES, LANE, NEWCOMERS, OPENING, SHARDS
 from astra.honey import is_honey
 from astra.jobs import Atomic
 from astra.notices import Kind
 from astra.platform import Platform
 from astra.settings import Settings
-from members import Everybody, Listed, Member, Members
+from members import Everybody, Listed, Member, Members, Newcomers
 
 _PAGE: Final = 4_000
 """Members, at most: whatever is read for a page is read for all of them."""
@@ -32,8 +32,11 @@ _AROUND: Final = 1_100
 _OWN: Final = 4_000
 """What somebody on a list is told alone: at most of every entry of the data map, a line each."""
 _CANARY: Final = 100
+_SOON: Final = timedelta(seconds=30)
 _NOBODY: Final = "nobody"
 """Counts who was counted in the cohort and is honey: there is nobody to tell, and nobody gone."""
+_MORE: Final = "more"
+"""Counts who came after the cohort was."""
 ENDED: Final = {"state": "ended", "nextRunAt": None}
 PARKED: Final = {"nextRunAt": None}
 """It goes on when somebody says so."""
@@ -56,14 +59,17 @@ class Telling:
         """Freeze the cohort, or tell the next members of a range."""
         if self._job == OPENING and "left" not in job:
             return self._freeze()
-        members = self._members = self._members or self._cohort()
+        members = self._members = self._members or self._cohort(job)
         most = min(self._most, job.get("left", self._most))
         members.prepare(job, most)
         return Atomic(lambda transaction, read: self._tell(transaction, read[0], job, most), (self._campaign,))
 
-    def _cohort(self) -> Members:
+    def _cohort(self, job: dict[str, Any]) -> Members:
         fields = self._campaign.get().to_dict() or {}
         self._most = _size(fields)
+        if self._job.startswith(NEWCOMERS):
+            self._most = min(self._most, _OF_TWO)
+            return Newcomers(self._platform, self._campaign.id, job["since"], job["until"])
         if fields["audience"] == Audience.LISTED:
             return Listed(self._platform, self._campaign.id)
         return Everybody(self._platform, fields["frozenAt"])
@@ -96,11 +102,16 @@ class Telling:
         campaign = stored.to_dict() or {}
         if campaign["state"] not in (State.CANARY, State.RUNNING) or self._members is None:
             return PARKED
+        siblings, are_newcomers = stored.reference.collection(SHARDS), self._job.startswith(NEWCOMERS)
+        # Last of all: whoever else is told by then has a notice or a letter.
+        if are_newcomers and _are_going(siblings.stream(transaction=transaction)):
+            return {"nextRunAt": self._platform.clock() + _SOON}
         found, cursor = self._members.page(transaction, job, most)
-        siblings = stored.reference.collection(SHARDS)
         jobs_ = list(siblings.stream(transaction=transaction)) if cursor is None else []
         # From here on it only writes.
         counts = Counter(job["counts"])
+        if are_newcomers:
+            counts[_MORE] += sum(not member.is_late for member in found)
         told = self._write(transaction, campaign, found, counts)
         root = _chained(job["root"], map(self._platform.pseudonyms.of_uid, told))
         changes: Changes = {"cursor": cursor, "root": root, "counts": dict(counts)}
@@ -161,6 +172,12 @@ class Telling:
         return [member.uid for member in reached]
 
 
+def _are_going(shards: "Iterable[firestore.DocumentSnapshot[Any]]") -> bool:
+    """Whether there is still somebody of the cohort to be told."""
+    of_cohort = (shard for shard in shards if not shard.id.startswith((LANE, NEWCOMERS)))
+    return any(shard.get("state") != "ended" for shard in of_cohort)
+
+
 def complete(
     transaction: firestore.Transaction,
     stored: "firestore.DocumentSnapshot[Any]",
@@ -178,7 +195,7 @@ def complete(
             transaction.update(stored.reference, {"state": State.RUNNING.value})
         return
     counts = sum((Counter(job["counts"]) for job in jobs_.values()), Counter[str]())
-    members, count = ("told", "queued", "gone"), stored.get("count") - counts.pop(_NOBODY, 0)
+    members, count = ("told", "queued", "gone"), stored.get("count") + counts.pop(_MORE, 0) - counts.pop(_NOBODY, 0)
     # Whoever was counted and never met has been erased since.
     counts["gone"] += max(0, count - sum(counts[name] for name in members))
     in_order = sorted(jobs_.items(), key=lambda job: (job[0] != OPENING, job[0]))

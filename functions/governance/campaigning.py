@@ -12,7 +12,7 @@ from astra import campaigns, cohorts, jobs, letters, tlog
 from astra.callables import Shape
 from astra.campaign_desk import Progress
 from astra.campaigns import State
-from astra.cohorts import OPENING, SHARDS
+from astra.cohorts import NEWCOMERS, OPENING, SHARDS
 from astra.forms import sha256_of
 from astra.notices import Kind
 from astra.privileged import Act, Decision, privileged
@@ -72,16 +72,17 @@ def send_campaign(act: Act, form: SendCampaign) -> Decision:
 
 @privileged(tlog.Action.CAMPAIGN_STOPPED)
 def stop_campaign(act: Act, form: StopCampaign) -> Decision:
-    """Stop a campaign, at once: nobody is told anything from here on. One person is enough."""
+    """Stop a campaign, at once: nobody is told anything from here on, nor who signs up. One person is enough."""
     stored, fields = _read(act, form.name)
     _refuse_unless(fields["state"] in _UNDER_WAY, "It is not under way.")
-    changes = {"state": State.STOPPED.value, "stoppedIn": fields["state"]}
+    changes = {"state": State.STOPPED.value, "stoppedIn": fields["state"], "stoppedAt": act.now}
     return _decided(form, lambda transaction, _: transaction.update(stored.reference, changes), two_people=False)
 
 
 @privileged(tlog.Action.CAMPAIGN_RESUMED)
 def resume_campaign(act: Act, form: ResumeCampaign) -> Decision:
-    """Let a campaign go on that was stopped, with what of it is stuck. It takes two people."""
+    """Let a campaign go on that was stopped, with what of it is stuck; last of all, who signed up meanwhile is told. It
+    takes two people."""
     stored, fields = _read(act, form.name)
     _refuse_unless(fields["state"] == State.STOPPED, "It is not stopped.")
     _refuse_unless(fields["stoppedIn"] is not None, "It is stopped for good: what it tells of does not come.")
@@ -121,12 +122,16 @@ def _going_on(
     that are missing once the first members were told."""
     shards = list(stored.reference.collection(SHARDS).stream(transaction=act.transaction))
     opening = next((shard.to_dict() or {} for shard in shards if shard.id == OPENING), {})
+    earlier = sum(shard.id.startswith(NEWCOMERS) for shard in shards)
     going_on = Progress.of(act.platform, stored).going_on()
 
     def write(transaction: firestore.Transaction, _: Collection[str]) -> None:
         transaction.update(stored.reference, changes | going_on)
         if fields["state"] == State.WAITING:
             cohorts.open_ranges(transaction, stored.reference, fields["count"], opening["cursor"], act.now)
+        if fields["state"] == State.STOPPED and fields["newcomersUntil"] and fields["frozenAt"]:
+            since = max(fields["frozenAt"], fields.get("stoppedAt") or fields["frozenAt"])
+            cohorts.open_newcomers(transaction, stored.reference, earlier, since, act.now)
         for shard in shards:
             if shard.get("state") in ("running", "stuck"):
                 transaction.update(shard.reference, jobs.revived(act.now))

@@ -15,7 +15,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 from pydantic import Field
 
-from astra import doors, erasure, tlog
+from astra import doors, erasure, presence, tlog
 from astra.callables import Shape
 from astra.documents import fetch
 from astra.doors import ACTIVE, FROZEN, settle
@@ -72,8 +72,9 @@ def remove_child(act: Act, form: RemoveChild) -> Decision:
 
         def undo(transaction: firestore.Transaction, _: list[Pseudonym]) -> None:
             transaction.update(removal.reference, {"state": _UNDONE, "settleDue": True})
-            state = FROZEN if doors.suspends(suspension) else noted["before"]["state"]
-            transaction.update(profile.reference, {"state": state})
+            is_over = not doors.suspends(suspension)
+            changes = presence.thawed(profile.to_dict() or {}, act.now) if is_over else {"state": FROZEN}
+            transaction.update(profile.reference, changes)
 
         return _decided(form, undo, settled)
     if act.role is Role.SUPPORT:

@@ -9,7 +9,7 @@ The security policy concerns who works here, and takes effect as said: they are 
 """
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -19,7 +19,7 @@ from pydantic import AfterValidator, StringConstraints
 
 from astra import campaigns, log, notices, policy, processors, staff, tlog
 from astra.callables import Shape
-from astra.campaigns import Campaign, Channel
+from astra.campaigns import UNSETTLED, Campaign, Channel
 from astra.claims import lives
 from astra.clock import iso
 from astra.forms import Moment, Summary, sha256_of
@@ -33,8 +33,6 @@ from astra.transactions import transact
 
 _LAST_UPDATED: Final = re.compile(r"^Last updated: (.{1,40})$", re.MULTILINE)
 _CHANNELS: Final = (Channel.IN_APP, Channel.EMAIL)
-_UNSETTLED: Final = datetime(9999, 1, 1, tzinfo=UTC)
-"""Who signs up is told of a version until it has taken effect, whenever that is."""
 _ACCEPT: Final = "Read it and accept it with `accept_security_policy`: from then on nothing can be done without."
 
 
@@ -100,7 +98,7 @@ def publish_policy(act: Act, form: PublishPolicy) -> Decision:
                 act.now,
                 approvers,
                 canary=form.canary,
-                newcomers_until=_UNSETTLED,
+                newcomers_until=UNSETTLED,
             )
         for uid in colleagues:
             title = f"The security policy {form.version} takes effect on {form.effectiveAt:%-d %B %Y}"

@@ -10,7 +10,7 @@ from pydantic import StringConstraints
 
 from astra import campaigns, tlog, transfers
 from astra.callables import Shape
-from astra.campaigns import Campaign, Channel
+from astra.campaigns import UNSETTLED, Campaign, Channel
 from astra.clock import iso
 from astra.forms import Moment, Summary, Text, sha256_of
 from astra.notices import Kind
@@ -71,7 +71,7 @@ def plan_transfer(act: Act, form: PlanTransfer) -> Decision:
             act.now,
             approvers,
             canary=form.canary,
-            newcomers_until=form.plannedAt,
+            newcomers_until=UNSETTLED,
         )
 
     record = {

@@ -1,14 +1,15 @@
 """Notices to many people: policy changes, transfers, breaches; and letters to one.
 
-    campaigns/{name}                {kind, facts, channels, audience, state, stoppedIn, canary, closed, approvers,
-                                    createdAt, startedAt, goingSince, goingFrom, frozenAt, count, root, counts,
-                                    newcomersUntil, completedAt}
+    campaigns/{name}                {kind, facts, channels, audience, state, stoppedIn, stoppedAt, canary, closed,
+                                    approvers, createdAt, startedAt, goingSince, goingFrom, frozenAt, count, root,
+                                    counts, newcomersUntil, completedAt}
     campaigns/{name}/shards/{n}     jobs: `opening` freezes the cohort and goes through its first members; `00`… each go
-                                    through a range of account ids, `mail-0`… through the letters that are due
+                                    through a range of account ids, `mail-0`… through the letters that are due,
+                                    `newcomers-0`… through who signed up while it was stopped
     users/{uid}/notices/{name}      the notice in the application: that it exists is that it was delivered
     users/{uid}/deliveries/{name}   the ledger's row, where one is needed: for a letter, or for somebody on a list
                                     {campaign, facts, kind?, lane, state, code, key, attempts, deferred, nextRunAt,
-                                    createdAt, acceptedAt?, seenAt?}
+                                    createdAt, settledAt?, seenAt?}; settledAt: when last was heard of the letter
 
 Why everybody is told once: the members of a range are read, their notices written, and the range's cursor moved on, in
 one transaction; whoever begins to be erased changes their profile in a transaction too, so one of the two waits for the
@@ -30,7 +31,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from google.cloud import firestore
@@ -44,6 +45,8 @@ from astra.transactions import transact
 CAMPAIGNS: Final = "campaigns"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _APPROVERS: Final = 2
+UNSETTLED: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""Who signs up is told until it has come, whenever that is: see `tell_newcomers`."""
 
 
 class Channel(enum.StrEnum):
@@ -71,7 +74,8 @@ class State(enum.StrEnum):
     """These were told: two people have to let it go on."""
     RUNNING = "running"
     STOPPED = "stopped"
-    """Nobody is told anything, until two people let it go on; or ever, if what it tells of does not come."""
+    """Nobody is told anything, nor who signs up, until two people let it go on: then these are told too, last of all.
+    Or ever, if what it tells of does not come."""
     COMPLETE = "complete"
     """Every member was told, or is gone."""
 
@@ -216,14 +220,15 @@ def pending(
     """What somebody who signs up at `now` must be told: names and notices, to be written in the transaction that asks.
 
     So is told who is in no cohort because they were not there yet. Who signs up while one is frozen may be told both
-    ways, which is one notice: its name is the same.
+    ways, which is one notice: its name is the same. Of one that is stopped they are told once it goes on: see
+    `cohorts.open_newcomers`.
     """
     live = db.collection(CAMPAIGNS).where(filter=firestore.FieldFilter("newcomersUntil", ">", now))
     found = ((stored.id, stored.to_dict() or {}) for stored in live.stream(transaction=transaction))
     return [
         (name, letters.render(Kind(fields["kind"]), fields["facts"]).notice)
         for name, fields in found
-        if fields["state"] != State.PROPOSED
+        if fields["state"] not in (State.PROPOSED, State.STOPPED)
     ]
 
 
@@ -263,7 +268,8 @@ def _open(
         "counts": {},
         "createdAt": now,
     }
-    nothing_yet = ("stoppedIn", "startedAt", "goingSince", "goingFrom", "frozenAt", "count", "root", "completedAt")
+    times = ("startedAt", "stoppedAt", "goingSince", "frozenAt", "completedAt")
+    nothing_yet = (*times, "stoppedIn", "goingFrom", "count", "root")
     opened = fields | more | dict.fromkeys(nothing_yet)
     batch.create(campaign, opened)
     return opened

@@ -18,6 +18,7 @@ SHARDS: Final = "shards"
 DELIVERIES: Final = "deliveries"
 OPENING: Final = "opening"
 LANE: Final = "mail-"
+NEWCOMERS: Final = "newcomers-"
 LETTERS: Final = "letters"
 """The lane of letters that belong to no campaign."""
 LETTER_STATES: Final = ("queued", "accepted", "delivered", "bounced", "failed", "gone")
@@ -49,6 +50,14 @@ def open_ranges(
     for number, (first, end) in enumerate(zip(["", *bounds], [*bounds, None], strict=True)):
         if end is None or end > after:
             batch.create(campaign.collection(SHARDS).document(f"{number:02}"), shard(now, max(first, after), end))
+
+
+def open_newcomers(
+    batch: firestore.WriteBatch, campaign: firestore.DocumentReference, number: int, since: datetime, now: datetime
+) -> None:
+    """Have those told who signed up `since` it was stopped, now that it goes on for the `number`th time, from 0 on."""
+    job = shard(now, "", None) | {"since": since, "until": now}
+    batch.create(campaign.collection(SHARDS).document(f"{NEWCOMERS}{number}"), job)
 
 
 def shard(now: datetime, first: str, end: str | None) -> dict[str, Any]:

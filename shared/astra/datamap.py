@@ -202,7 +202,7 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         export=True,
         export_note="whole",
         residual="backup",
-        lives=timedelta(days=730),
+        lives=timedelta(days=731),  # no 24 months are longer
         owner_may=("get", "list"),
     ),
     Entry(

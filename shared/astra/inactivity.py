@@ -7,14 +7,16 @@ Why nobody is erased who came back, or was not warned in time:
   it is due. Whichever comes first, the other sees it. Sessions go on without a sign-in, so before a step Auth is asked
   when it last gave an account a token.
 - A step counts from when the step before it was done, and not from when it should have been: 23 days after the first
-  warning the second, 7 days later the erasure. A warning whose letter still waits to be sent has not been given.
-- Who can't come back, or of whom something must be kept or told, waits: afterwards both warnings are given again.
+  warning the second, 7 days later the erasure. A warning whose letter still waits to be sent has not been given:
+  it counts from what then became of the letter.
+- Who can't come back, or of whom something must be kept or told, waits: afterwards both warnings are given again. Who
+  was frozen between two steps waits from when they are let in again: see `presence.thawed`.
 """
 
 import enum
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from firebase_admin import auth
@@ -30,12 +32,11 @@ from astra.entries import ACCOUNT_ID
 from astra.honey import is_honey
 from astra.notices import Kind
 from astra.platform import Platform
-from astra.presence import DAY, FIELD, FIRST, LAST, seen
+from astra.presence import DAY, FIELD, FIRST, LAST, anew, seen
 from astra.settings import InactivitySettings
 from astra.sweep import OUTAGE, Round, Snapshots
 from astra.transactions import transact
 
-_WAIT: Final = timedelta(days=30)
 _ACCOUNTS: Final = 100
 """As many as Auth looks up at once."""
 
@@ -157,7 +158,7 @@ class Inactive(Round):
     def _step_of(self, warnings: int, letter: dict[str, Any]) -> Step:
         if not warnings:
             return Step.WARN
-        given_at, gap = letter.get("acceptedAt"), FIRST - LAST if warnings == 1 else LAST
+        given_at, gap = letter.get("settledAt"), FIRST - LAST if warnings == 1 else LAST
         if letter.get("state") == "queued" or (given_at and given_at + gap > self.now()):
             return Step.AGAIN
         return Step.WARN if warnings == 1 else Step.ERASE
@@ -171,8 +172,7 @@ class Inactive(Round):
             case Step.SEEN if account and account.seen:
                 transaction.update(profile, {FIELD: seen(self._platform.settings, account.seen)})
             case Step.WAIT:
-                anew = {"dueAt": now + _WAIT, "warnings": 0, "told": None}
-                transaction.update(profile, {FIELD: {**noted, **anew}})
+                transaction.update(profile, {FIELD: anew(noted, now)})
             case Step.AGAIN:
                 transaction.update(profile, {FIELD: {**noted, "dueAt": now + DAY}})
             case Step.WARN:

@@ -5,7 +5,8 @@ Why it can't delete what must stay:
   one that was renewed meanwhile survives.
 - A page asserts in its own commit that nobody of those whose rows it deletes has a legal hold. Where that fails, or
   anything else, the rows and the holds are read in the transaction that deletes them; what is held gets the mark
-  `expiredAt`, which hides it, and is looked at again in a day, or when the hold ends.
+  `expiredAt`, which hides it, and is looked at again in a day, or when the hold ends. For
+  each thing such as an image, they are read again just before it is destroyed.
 - The log's entry is written in that commit too: no row goes without it, and none is counted that did not go.
 Why it costs what is due and not what is stored: a page is one ordered and limited query, which begins where the last
 page ended, and asserting reads nothing.
@@ -14,6 +15,7 @@ again by the next sweep.
 """
 
 from collections import Counter
+from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -161,11 +163,12 @@ class Rows(Round):
         batch.commit()
         return deleted
 
-    def _looked_at(self, rows: Snapshots) -> "Counter[str]":
-        """Delete those of them that are due and not held, as read in the transaction that does it."""
+    def _looked_at(self, rows: Snapshots, spared: Container[str] = ()) -> "Counter[str]":
+        """Delete those of them that are due and not held, as read in the transaction that does it; none of `spared`."""
 
         def body(transaction: firestore.Transaction) -> "Counter[str]":
-            doomed, counts = self._judged(transaction, rows)
+            found, counts = self._judged(transaction, rows)
+            doomed = [row for row in found if row.reference.path not in spared]
             for row in doomed:
                 self._delete(transaction, row)
             counts["deleted"] = len(doomed)
@@ -187,15 +190,21 @@ class Rows(Round):
         doomed, kept = transact(self._db, decide)
         try:
             with ThreadPoolExecutor(_HANDS) as hands:
-                list(hands.map(self._destroy, doomed))
+                gone = list(hands.map(self._destroy, doomed))
         except OUTAGE as error:
             raise _Undone from error
-        return kept + self._looked_at(doomed)
+        spared = {row.reference.path for row, is_gone in zip(doomed, gone, strict=True) if not is_gone}
+        return kept + self._looked_at(doomed, spared)
 
-    def _destroy(self, row: "firestore.DocumentSnapshot[Any]") -> None:
+    def _destroy(self, row: "firestore.DocumentSnapshot[Any]") -> bool:
+        """Unless a hold was placed since it was decided, while others of the page went. Answers whether it is gone."""
+        place = self.holds_of(row)
+        if place and self.hold(row, place.get()):
+            return False
         # What does not answer is asked again by the next sweep, and does not hold up the others meanwhile.
         uid = str(self.entry.owner(row.reference.path))
         Thing(self._platform, uid, self.entry.item, row.id).destroy(retry=None)
+        return True
 
     def _judged(self, transaction: firestore.Transaction, rows: Snapshots) -> "tuple[Snapshots, Counter[str]]":
         """Which of them go, as they are now. What is held is marked, and looked at again later."""

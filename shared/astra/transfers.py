@@ -6,7 +6,8 @@ Why nothing leaves too early, or of somebody whom it must not:
 - Everybody has been told, and then the waiting period has passed: `gate` says so for each page anew, in the transaction
   that reads the page, so that what is cancelled meanwhile stops at the next page.
 - Each person has a notice of their own that is as old as the waiting period. Who signed up after the announcement was
-  told when they did, and waits as long as everybody; who was not told, for whatever reason, is not transferred.
+  told when they did, and waits as long as everybody; who was not told, for whatever reason, or signed up once somebody
+  had passed the gate, is not transferred.
 - While a breach has exports frozen, nothing leaves. Accounts that nobody has are in no page.
 - Who is erased, or frozen, by then is not in the page: the same transaction reads profile and tombstone. A page is for
   immediate use; who asked to be erased after it was read is not safe from whoever keeps it.
@@ -139,6 +140,7 @@ def _page(
         record = {"transfer": name, "state": State.OPENED.value}
         tlog.append(transaction, db, tlog.Entry(tlog.Action.TRANSFER_OPENED, record, now))
         transaction.update(reference(db, name), {"state": State.OPENED.value, "openedAt": now})
+        campaigns.tell_newcomers(transaction, db, transfer.campaign, until=now)
     return page, found[-1].id if found else after, len(found) < _PAGE
 
 

@@ -86,6 +86,13 @@ def test_an_enrolment_begun_after_the_request_is_somebody_new() -> None:
     assert ADA.owns(entry("profile"), {"createdAt": NOW + timedelta(minutes=1)})
 
 
+@pytest.mark.parametrize("year", range(2026, 2030))
+def test_what_is_kept_for_24_months_is_kept_for_all_of_them(year: int) -> None:
+    life = entry("requests").lives
+    assert life
+    assert datetime(year, 3, 1, tzinfo=UTC) + life >= datetime(year + 2, 3, 1, tzinfo=UTC)
+
+
 def test_the_digest_speaks_of_this_map(monkeypatch: pytest.MonkeyPatch) -> None:
     before = datamap.digest()
     assert before == datamap.digest()

@@ -388,6 +388,30 @@ def test_a_letter_to_one_person_does_not_wait_for_one_that_was_put_off(
     assert office.recipients() == [f"well.{well}@example.com"]
 
 
+def test_a_task_that_comes_twice_while_a_letter_is_put_off_leaves_no_other_task(
+    crowd: Crowd, office: PostOffice, clock: Any
+) -> None:
+    class Kept:
+        def __init__(self) -> None:
+            self.hints: list[tuple[str, Any]] = []
+
+        def hint(self, job: str, at: Any = None) -> None:
+            self.hints.append((job, at))
+
+    facts = {"erasesAt": "2027-02-01T00:00:00Z", "lastActiveAt": "2025-02-01T00:00:00Z"}
+    full, well = mailboxes(crowd, "full", "well")
+    queue = Kept()
+    for who, runs in ((full, 1), (well, 2)):
+        batch = crowd.db.batch()
+        campaigns.tell(batch, crowd.platform, who, "inactivity-1", Kind.INACTIVITY, facts, clock(), [Channel.EMAIL])
+        batch.commit()
+        for _ in range(4):
+            fanout.notify(crowd.platform, queue, "letters", timedelta(minutes=1))  # type: ignore[arg-type]
+            assert queue.hints == [("letters", crowd.rows()[full]["nextRunAt"])] * runs
+    assert office.recipients() == [f"well.{well}@example.com"]
+    assert crowd.db.document("rounds/letters").get().get("fence") == 2, "it was claimed when something was due"
+
+
 def test_a_lane_does_not_wait_for_what_was_put_off_while_there_is_more_to_come(
     crowd: Crowd, office: PostOffice, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

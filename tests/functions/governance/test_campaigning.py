@@ -7,7 +7,8 @@ import pytest
 from firebase_functions.https_fn import HttpsError
 
 import campaigning
-from astra import campaigns, tlog
+import fanout
+from astra import campaigns, notices, tlog
 from astra.callables import parse
 from astra.campaigns import Channel, State
 from astra.notices import Kind
@@ -100,6 +101,83 @@ def test_one_stops_it_at_once_and_two_let_it_go_on(crowd: Crowd, pair: tuple[Per
     assert crowd.state() is (State.COMPLETE if when is State.RUNNING else State.WAITING)
     assert len(crowd.told()) == (202 if when is State.RUNNING else 3)
     refused("not stopped", first, "resume", name=crowd.name)
+
+
+def sign_up(crowd: Crowd) -> str:
+    """One more, who is told on the way in what `pending` says."""
+    now, [uid], batch = crowd.platform.clock(), crowd.come(1), crowd.db.batch()
+    for name, notice in campaigns.pending(crowd.db, now):
+        notices.write(batch, crowd.db, uid, name, notice, now, campaign=name)
+    batch.commit()
+    return uid
+
+
+def pause(crowd: Crowd, pair: tuple[Person, Person]) -> list[str]:
+    """Stop it for two hours, with some who sign up a moment before, meanwhile and afterwards. Answers those who did
+    meanwhile."""
+    clock: Any = crowd.platform.clock
+    clock.step(seconds=1)
+    sign_up(crowd)
+    clock.step(seconds=1)
+    ask(pair[0], "stop", name=crowd.name)
+    meanwhile = []
+    for _ in range(2):
+        meanwhile.append(sign_up(crowd))
+        clock.step(hours=1)
+        crowd.work()
+    assert not set(meanwhile) & set(crowd.told())
+    for person in pair:
+        ask(person, "resume", name=crowd.name)
+    clock.step(seconds=1)
+    sign_up(crowd)
+    return meanwhile
+
+
+@pytest.mark.parametrize("when", [State.CANARY, State.WAITING, State.RUNNING])
+def test_who_signs_up_while_it_is_stopped_is_told_of_nothing_until_it_goes_on(
+    crowd: Crowd, pair: tuple[Person, Person], when: State
+) -> None:
+    crowd.announce(canary=when is not State.RUNNING, newcomers_until=campaigns.UNSETTLED)
+    fanout.notify(crowd.platform, crowd.hints, f"{crowd.name}/opening", timedelta())  # type: ignore[arg-type]
+    if when is State.WAITING:
+        crowd.work()
+    assert crowd.state() is when
+    crowd.platform.clock.step(minutes=1)  # type: ignore[attr-defined]
+    meanwhile = pause(crowd, pair)
+    crowd.finish()
+    if when is not State.RUNNING:
+        assert crowd.state() is State.WAITING
+        assert not set(meanwhile) & set(crowd.told()), "they are no first members"
+        for person in pair:
+            ask(person, "send", name=crowd.name, state="waiting")
+        crowd.finish()
+    assert crowd.state() is State.COMPLETE
+    assert crowd.told() == sorted([*crowd.uids, *(person.uid for person in pair)]), "each once"
+    assert (crowd.campaign()["count"], crowd.campaign()["counts"]) == (204, {"told": 204, "gone": 0})
+
+
+def test_stopped_again_it_still_gives_each_one_notice_and_one_letter(crowd: Crowd, pair: tuple[Person, Person]) -> None:
+    crowd.announce(Channel.IN_APP, Channel.EMAIL, canary=False, newcomers_until=campaigns.UNSETTLED)
+    fanout.notify(crowd.platform, crowd.hints, f"{crowd.name}/opening", timedelta())  # type: ignore[arg-type]
+    meanwhile = pause(crowd, pair)
+    meanwhile += pause(crowd, pair)
+    crowd.leave(meanwhile[0])
+    crowd.finish()
+    assert crowd.state() is State.COMPLETE
+    assert crowd.told() == sorted({*crowd.uids, *(person.uid for person in pair)} - {meanwhile[0]})
+    counts = {"told": 205, "gone": 0, "accepted": 205}
+    assert (crowd.campaign()["count"], crowd.campaign()["counts"]) == (205, counts)
+    assert set(meanwhile[1:]) <= set(crowd.rows())
+
+
+def test_stopped_before_its_members_were_counted_it_counts_who_came_meanwhile(
+    crowd: Crowd, pair: tuple[Person, Person]
+) -> None:
+    crowd.announce(canary=False, newcomers_until=campaigns.UNSETTLED)
+    pause(crowd, pair)
+    crowd.finish()
+    assert crowd.told() == sorted([*crowd.uids, *(person.uid for person in pair)])
+    assert crowd.state() is State.COMPLETE
 
 
 def test_letters_of_the_first_members_go_out_while_it_waits(crowd: Crowd, pair: tuple[Person, Person]) -> None:

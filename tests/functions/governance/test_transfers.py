@@ -207,6 +207,22 @@ def test_who_was_not_told_is_not_transferred_and_who_signs_up_later_waits_as_lon
     assert untold.uid not in passing(platform, transfer)
 
 
+def test_who_signs_up_after_the_planned_day_is_told_until_somebody_passes_the_gate(
+    platform: Platform[Any], transfer: str, team: Team
+) -> None:
+    platform.clock.step(days=60)  # type: ignore[attr-defined]
+    opens = told(platform, transfer) + WAITING
+    platform.clock.now = at = opens - MOMENT  # type: ignore[attr-defined]
+    assert [name for name, _ in campaigns.pending(platform.db, at)] == [transfers.campaign(transfer)]
+    late = team.customer()
+    late.profile.collection("notices").document(transfers.campaign(transfer)).set({"createdAt": at})
+    platform.clock.now = opens  # type: ignore[attr-defined]
+    assert late.uid not in passing(platform, transfer)
+    assert campaigns.pending(platform.db, opens) == []
+    platform.clock.now = at + WAITING  # type: ignore[attr-defined]
+    assert late.uid in passing(platform, transfer)
+
+
 def test_pages_follow_each_other_without_gap_and_go_on_from_where_somebody_was(
     platform: Platform[Any], transfer: str, board: Board, ada: Person, grace: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,10 +16,15 @@ from google.cloud import firestore
 
 import accounts
 import cascade
+import children
+import outcomes
 from astra import cohorts, erasure, jobs, presence
 from astra.inactivity import Inactive
 from astra.platform import Platform
 from astra.policy import FIRST as POLICY
+from local.stack import Stack
+from tests.colleagues import Team
+from tests.functions.breach.desk import Desk
 from tests.functions.erasure.boundaries import Boundaries, Mishap
 from tests.functions.retention.stored import Stored
 
@@ -48,12 +53,10 @@ class Member:
         """Whether an erasure of theirs has begun."""
         return erasure.reference(self.stored.db, self.stored.platform.pseudonyms.of_uid(self.uid)).get().exists
 
-    def letters(self, **fields: Any) -> int:
-        """How many letters they were written; these fields are changed in each."""
-        rows = list(self.stored.db.collection("users", self.uid, "deliveries").stream())
-        for row in rows:
-            row.reference.update(fields or {"kind": row.get("kind")})
-        return len(rows)
+    @property
+    def letters(self) -> list[firestore.DocumentSnapshot]:
+        """The letters they were written."""
+        return list(self.stored.db.collection("users", self.uid, "deliveries").stream())
 
     def sign_in(self) -> bool:
         """Come back. Answers whether they were let in."""
@@ -95,18 +98,19 @@ def go(stored: Stored, days: float) -> None:
         stored.run("sweep-inactive")
 
 
-def send(member: Member, at: datetime | None = None) -> None:
-    """What the sender of letters notes."""
-    assert member.letters(state="accepted", acceptedAt=at or member.stored.clock())
+def send(member: Member, state: str = "accepted") -> None:
+    """What the sender of letters notes of those that wait: in the sender's own words."""
+    waiting = [letter.reference for letter in member.letters if letter.get("state") == "queued"]
+    assert [outcomes.settle(member.stored.platform, letter, state) for letter in waiting] == [True]
 
 
-def away(member: Member, warnings: int) -> None:
+def away(member: Member, warnings: int, state: str = "accepted") -> None:
     """Be away until a step is due after so many warnings, each of which was given as soon as it was due."""
     clock = member.stored.clock
     clock.step(days=700)
     for gap in (23, 7)[:warnings]:
         member.stored.run("sweep-inactive")
-        send(member)
+        send(member, state)
         clock.step(days=gap)
 
 
@@ -119,12 +123,13 @@ def test_two_warnings_and_then_the_erasure_that_people_ask_for(stored: Stored, j
     [first] = ada.warned
     day = began + 730 * DAY
     assert f"{day.day} {day:%B %Y}" in first["title"]
-    assert ada.letters(state="accepted", acceptedAt=stored.clock()) == 1
+    send(ada)
     assert bob.sign_in()
     go(stored, 23)
     assert len(ada.warned) == 2
     assert first["title"] == ada.warned[1]["title"], "the same day"
-    assert ada.letters(state="accepted", acceptedAt=stored.clock()) == 2
+    send(ada)
+    assert len(ada.letters) == 2
     go(stored, 6.9)
     assert (ada.profile["state"], ada.is_leaving) == ("active", False)
     go(stored, 0.1)
@@ -193,9 +198,8 @@ def test_a_sweep_that_was_down_shortens_nothing(stored: Stored, join: Callable[.
 
 def test_a_letter_that_waits_to_be_sent_is_no_warning_yet(stored: Stored, join: Callable[..., Member]) -> None:
     ada = join()
-    away(ada, 1)
-    ada.letters(state="queued", acceptedAt=None)
-    go(stored, 5)
+    go(stored, 700)
+    go(stored, 28)
     assert len(ada.warned) == 1
     send(ada)
     go(stored, 22)
@@ -214,10 +218,26 @@ def test_a_letter_that_can_not_be_delivered_is_the_notice_in_the_application(
     stored: Stored, join: Callable[..., Member], state: str
 ) -> None:
     ada = join()
-    away(ada, 2)
-    ada.letters(state=state)
+    away(ada, 2, state)
+    assert not ada.is_leaving
     stored.run("sweep-inactive")
     assert ada.is_leaving
+
+
+@pytest.mark.parametrize(("warnings", "gap"), [(1, 23), (2, 7)])
+def test_a_letter_that_leaves_at_the_last_moment_leaves_them_all_their_time(
+    stored: Stored, join: Callable[..., Member], warnings: int, gap: int
+) -> None:
+    ada, hour = join(), 1 / 24
+    away(ada, warnings - 1)
+    stored.run("sweep-inactive")
+    go(stored, gap - hour)
+    send(ada)
+    for days in (hour, gap - 2 * hour):
+        go(stored, days)
+        assert (len(ada.warned), ada.is_leaving) == (warnings, False)
+    go(stored, 1 + hour)
+    assert (len(ada.warned), ada.is_leaving) == (2, warnings == 2)
 
 
 WAITING = ["frozen", "disabled", "held", "staff", "untold", "no account"]
@@ -271,6 +291,55 @@ def test_who_can_not_come_back_or_must_be_kept_waits_and_is_warned_again(
     assert ada.is_leaving
 
 
+def held_by(desk: Desk, name: str, uid: str, by: str, *, undo: bool) -> None:
+    """Have somebody frozen, or let in again, as staff do it."""
+    if by == "a breach":
+        desk.contain(name, "disable-user", uid=uid, undo=undo)
+        return
+    step = children.Step.UNDO if undo else children.Step.FREEZE
+    for person in (desk.ada, desk.carol):
+        children.remove_child(desk.platform, person.call(children.RemoveChild(uid=uid, step=step, reference="CH-1")))
+
+
+@pytest.mark.parametrize("warnings", [1, 2])
+@pytest.mark.parametrize("by", ["a report", "a breach"])
+def test_who_was_frozen_between_two_steps_has_all_their_time_once_they_are_let_in(
+    stored: Stored, join: Callable[..., Member], stack: Stack, by: str, warnings: int
+) -> None:
+    ada = join()
+    away(ada, warnings - 1)
+    stored.run("sweep-inactive")
+    send(ada)
+    go(stored, 1)
+    desk = Desk(stored.platform, Team(stored.platform), stack)
+    incident = desk.report()
+    held_by(desk, incident, ada.uid, by, undo=False)
+    go(stored, 5.5)
+    held_by(desk, incident, ada.uid, by, undo=True)
+    assert (ada.profile["state"], ada.profile[presence.FIELD]["warnings"]) == ("active", 0)
+    go(stored, 29.9)
+    assert (len(ada.warned), ada.is_leaving) == (warnings, False)
+    for days, warned in ((0.2, 1), (23, 2)):
+        go(stored, days)
+        assert len(ada.warned) == warnings + warned
+        send(ada)
+    go(stored, 6.9)
+    assert not ada.is_leaving
+    go(stored, 0.2)
+    assert ada.is_leaving
+
+
+def test_whoever_is_not_due_for_long_is_not_asked_sooner_for_having_been_frozen(
+    stored: Stored, join: Callable[..., Member], stack: Stack
+) -> None:
+    ada = join()
+    before = ada.profile
+    desk = Desk(stored.platform, Team(stored.platform), stack)
+    for undo in (False, True):
+        held_by(desk, "", ada.uid, "a report", undo=undo)
+    assert ada.profile == before
+
+
 def test_who_is_being_erased_already_is_left_alone(stored: Stored, join: Callable[..., Member]) -> None:
     ada = join()
     away(ada, 2)
@@ -317,7 +386,7 @@ def test_two_sweeps_at_once_warn_once(stored: Stored, join: Callable[..., Member
     rows = [stored.db.document("users", one.uid).get() for one in people]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: Inactive(stored.platform, stored.clock).work(rows), range(4)))
-    assert [(len(one.warned), one.letters()) for one in people] == [(1, 1)] * 3
+    assert [(len(one.warned), len(one.letters)) for one in people] == [(1, 1)] * 3
 
 
 @pytest.fixture(scope="module")

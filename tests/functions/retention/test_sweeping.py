@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import sweeping
-from astra import expiry, holds, sweep
+from astra import expiry, holds, removal, sweep
 from astra.platform import Platform
 from tests.functions.retention.stored import Stored, of
 
@@ -176,6 +176,30 @@ def test_of_a_held_image_nothing_goes(stored: Stored, held: str) -> None:
     stored.sweep()
     assert len(stored.parts("ada", "ring-0001")) == 4
     assert "expiredAt" in (record.get().to_dict() or {})
+
+
+def test_a_hold_that_is_placed_while_a_page_goes_keeps_what_is_there_still(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, real = ["ring-0001", "ring-0002", "ring-0003"], removal.Thing.destroy
+    records = [stored.image("ada", name, stored.clock()) for name in names]
+    monkeypatch.setattr(sweep, "_HANDS", 1)
+    placed: list[str] = []
+
+    def destroy(thing: removal.Thing, retry: Any = None) -> None:
+        real(thing, retry)
+        if not placed:
+            placed.append(stored.hold("ada", "sealed-images"))
+
+    monkeypatch.setattr(removal.Thing, "destroy", destroy)
+    stored.sweep()
+    assert [len(stored.parts("ada", name)) for name in names] == [1, 4, 4]
+    assert all((record.get().to_dict() or {})["expiredAt"] < stored.clock() + SECOND for record in records)
+    assert stored.counted("held") == {"image-records": 3}
+    holds.release(stored.db, stored.platform.pseudonyms.of_uid("ada"), placed[0], stored.clock())
+    stored.clock.step(days=1)
+    stored.sweep()
+    assert [stored.parts("ada", name) for name in names] == [[], [], []]
 
 
 def test_the_key_of_a_held_prompt_stays_with_its_image(stored: Stored) -> None:

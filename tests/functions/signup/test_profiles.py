@@ -60,7 +60,7 @@ def test_a_change_is_made_and_that_it_was_made_is_kept(platform: Platform[Any], 
     assert (fields["name"], fields["jurisdiction"]) == ("Ada King", None)
     [request] = member.requests()
     assert request["fields"] == ["jurisdiction", "name"]
-    assert request["expireAt"] == request["createdAt"] + timedelta(days=730)
+    assert request["expireAt"] == request["createdAt"] + timedelta(days=731)
     assert "Ada" not in repr(request)
 
 
