@@ -167,6 +167,9 @@ def confirm_incident(act: Act, form: ConfirmIncident) -> Decision:
         "highRisk": form.highRisk or before.get("highRisk", False),
         "cohort": Cohort.GATHERING.value,
     }
+    if again:
+        # What was counted before says nothing of a wider time: until that is counted, nobody knows.
+        fields |= {"affected": None, "exposed": [], "numbers": {}}
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
         reference, job = incidents.reference(act.db, form.incidentId), incidents.cohort_job(act.db, form.incidentId)
@@ -239,7 +242,8 @@ def close_incident(act: Act, form: CloseIncident) -> Decision:
     still = [one.id for one in frozen if controls.is_frozen(one) and form.incidentId in one.get("incidents")]
     if confirmed:
         still += [one.clock.name for one in clocks.running(incident) if one.met is None]
-        still += ["who is affected"] if incident.get("affected") is None else []
+        is_counted = incident["cohort"] not in (Cohort.GATHERING, Cohort.SORTING)
+        still += [] if is_counted and incident.get("affected") is not None else ["who is affected"]
     if still:
         raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, f"Not yet over: {', '.join(still)}.")
 

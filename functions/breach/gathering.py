@@ -28,7 +28,7 @@ from astra import breach_words, campaigns, clocks, incidents, jobs, log, tlog, t
 from astra.cursors import cut
 from astra.datamap import DATA_MAP
 from astra.honey import is_honey
-from astra.incidents import Cohort
+from astra.incidents import Cohort, State
 from astra.jobs import Atomic
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
@@ -245,9 +245,10 @@ class Gathering:
 
     def _count(self, job: dict[str, Any]) -> Atomic:
         """Who is affected is known, and changes only if somebody has it counted again. Where the log names nobody, or
-        only who is gone, that is no evidence of nobody: it stays not known."""
+        only who is gone, that is no evidence of nobody: it stays not known. Whoever is found only now must be told,
+        though the incident was closed meanwhile: then it is open again, and staff are called."""
 
-        def write(transaction: firestore.Transaction, _: Snapshots) -> Changes:
+        def write(transaction: firestore.Transaction, read: Snapshots) -> Changes:
             now, counts = self._platform.clock(), Counter(job["counts"])
             affected, sealed = sum(job["affected"].values()), sum(job["sealed"].values())
             gone = counts["people"] - affected - sealed
@@ -258,13 +259,16 @@ class Gathering:
             is_known = affected or not (counts["unnamed"] or counts["blind"] or gone)
             who = job["affected"] if is_known else None
             found = {"affected": who, "exposed": job["exposed"], "numbers": numbers, "countedAt": now}
-            transaction.update(self._incident, {**found, "cohort": Cohort.FROZEN.value})
             record = {"incident": self._name, "affected": who, **numbers}
+            if who != {} and read[0].get("state") == State.CLOSED:
+                found |= {"state": State.CONFIRMED.value, "closedAt": None, "alertDue": True}
+                record["reopened"] = True
+            transaction.update(self._incident, {**found, "cohort": Cohort.FROZEN.value})
             tlog.append(transaction, self._db, tlog.Entry(tlog.Action.INCIDENT_COUNTED, record, now))
             return {"state": "counted", "nextRunAt": None}
 
         log.write(log.Event.INCIDENT_MOVED, incident=Pseudonym(self._name), people=job["counts"].get("people", 0))
-        return Atomic(write)
+        return Atomic(write, (self._incident,))
 
     def _enlist(self, job: dict[str, Any]) -> Changes | Atomic:
         rows = self._rows("enlisting")

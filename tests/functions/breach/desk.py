@@ -73,6 +73,12 @@ class Desk:
         }
         return deciding.confirm_incident(self.platform, (who or self.ada).call(parse(deciding.ConfirmIncident, form)))
 
+    def confirm_again(self, name: str, who: Person | None = None, **wider: Any) -> None:
+        """Have it counted again, with more."""
+        same = ("awareAt", "occurredFrom", "occurredUntil")
+        times = {field: moment.isoformat() for field, moment in self.incident(name).items() if field in same}
+        self.confirm(name, who, **(times | wider))
+
     def describe(self, name: str, **said: str) -> None:
         form = parse(deciding.DescribeIncident, {"incidentId": name, **(said or SAID)})
         deciding.describe_incident(self.platform, self.ada.call(form))

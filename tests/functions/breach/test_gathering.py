@@ -8,7 +8,7 @@ import pytest
 from google.cloud import firestore
 
 import evidence
-from astra import breach_words, clocks, holds, tlog
+from astra import breach_words, clocks, holds, incident_report, tlog
 from astra.platform import Platform
 from local import audit_log
 from signals import decode
@@ -226,12 +226,7 @@ def test_counted_again_it_is_more_and_nothing_counts_twice(
     desk.gather(name)
     assert desk.incident(name)["numbers"]["people"] == 1
     project = str(desk.platform.app.project_id)
-    desk.confirm(
-        name,
-        awareAt=desk.incident(name)["awareAt"].isoformat(),
-        occurredFrom=desk.incident(name)["occurredFrom"].isoformat(),
-        serviceAccounts=[other.replace("demo-astra", project)],
-    )
+    desk.confirm_again(name, serviceAccounts=[other.replace("demo-astra", project)])
     desk.gather(name)
     assert desk.incident(name)["affected"] == {"unknown": 2}
     assert desk.incident(name)["numbers"] | {"gone": 0} == {
@@ -245,12 +240,7 @@ def test_counted_again_it_is_more_and_nothing_counts_twice(
         first: {"profile": 2},
         second: {"profile": 1},
     }
-    desk.confirm(
-        name,
-        awareAt=desk.incident(name)["awareAt"].isoformat(),
-        occurredFrom=desk.incident(name)["occurredFrom"].isoformat(),
-        everybodys=["profile"],
-    )
+    desk.confirm_again(name, everybodys=["profile"])
     desk.gather(name)
     assert desk.incident(name)["affected"] == {"unknown": 8}, "and the three of staff"
     assert set(desk.rows(name)) > {first, second, *others}
@@ -258,6 +248,55 @@ def test_counted_again_it_is_more_and_nothing_counts_twice(
     desk.send(name, crowd)
     with refused("counted or told"):
         desk.confirm(name)
+
+
+def test_while_it_is_counted_again_nobody_knows_who_is_affected(desk: Desk, crowd: Crowd, at: datetime) -> None:
+    [sealed, found] = crowd.come(2, jurisdiction="DE")
+    other = "retention-functions@demo-astra.iam.gserviceaccount.com"
+    desk.happened(audit_log.object_read(at, SERVICE, f"images/{sealed}/ring-0001"), reading(at, found, who=other))
+    name = confirmed(desk)
+    desk.gather(name)
+    assert desk.incident(name)["affected"] == {}
+    assert clocks.running(desk.incident(name)) == []
+    desk.describe(name)
+    desk.confirm_again(name, serviceAccounts=[other.replace("demo-astra", str(desk.platform.app.project_id))])
+    again = desk.incident(name)
+    assert (again["affected"], again["exposed"], again["numbers"]) == (None, [], {})
+    assert "gdpr-authority" in {one.clock.name for one in clocks.running(again)}
+    assert "close_incident" not in incident_report.next_action(name, again, desk.job(name))
+    with refused("who is affected"):
+        desk.close(name, false_alarm=False)
+    while desk.job(name)["step"] != "count":
+        with refused("who is affected"):
+            desk.close(name, false_alarm=False)
+        one_page(desk, name)
+    desk.gather(name)
+    assert desk.incident(name)["affected"] == {"DE": 1}
+
+
+@pytest.mark.parametrize("anybody", [True, False])
+def test_whom_a_closed_one_is_found_to_concern_is_told_all_the_same(
+    desk: Desk, crowd: Crowd, at: datetime, anybody: bool
+) -> None:
+    [uid] = crowd.come(1, jurisdiction="DE")
+    touch = reading(at, uid) if anybody else audit_log.object_read(at, SERVICE, f"images/{uid}/ring-0001")
+    desk.happened(touch)
+    name = confirmed(desk)
+    closed = {"state": "closed", "closedAt": desk.clock(), "alertDue": False}
+    desk.db.document(f"incidents/{name}").update(closed)
+    desk.gather(name)
+    incident = desk.incident(name)
+    assert incident["affected"] == ({"DE": 1} if anybody else {})
+    [entry] = logged(desk.platform, tlog.Action.INCIDENT_COUNTED)
+    if anybody:
+        assert (incident["state"], incident["closedAt"], incident["alertDue"]) == ("confirmed", None, True)
+        assert entry["record"]["reopened"] is True
+        desk.describe(name)
+        desk.send(name, crowd)
+        assert desk.told(name) == [uid]
+    else:
+        assert incident | closed == incident
+        assert "reopened" not in entry["record"]
 
 
 def test_whoever_did_it_is_found_though_entries_have_nanoseconds(desk: Desk, crowd: Crowd, at: datetime) -> None:
