@@ -128,9 +128,8 @@ class Gathering:
             counts = self._note_all(transaction, job, [(uid, found.touched[uid]) for uid in page], read)
             if not whole:
                 return {"counts": dict(counts), "offset": job["offset"] + _PEOPLE}
-            counts.update(
-                unnamed=found.unnamed, unnamedKeys=found.unnamed_keys, decrypts=found.decrypts, blind=found.blind
-            )
+            counts.update(unnamed=found.unnamed, unnamedKeys=found.unnamed_keys, decrypts=found.decrypts)
+            counts.update(blind=found.blind, seen=found.seen)
             ended = {} if following else {"step": "all"}
             return {"counts": dict(counts), "offset": 0, "token": following, **ended}
 
@@ -244,21 +243,20 @@ class Gathering:
         return Atomic(write, (self._incident, *rows))
 
     def _count(self, job: dict[str, Any]) -> Atomic:
-        """Who is affected is known, and changes only if somebody has it counted again. Where the log names nobody, or
-        only who is gone, that is no evidence of nobody: it stays not known. Whoever is found only now must be told,
-        though the incident was closed meanwhile: then it is open again, and staff are called."""
+        """Who is affected is known, and changes only if somebody has it counted again. That it is nobody is known only
+        where nothing speaks for more (see `breach_words.doubts`): or else it stays not known. Whoever is found only now
+        must be told, though the incident was closed meanwhile: then it is open again, and staff are called."""
 
         def write(transaction: firestore.Transaction, read: Snapshots) -> Changes:
             now, counts = self._platform.clock(), Counter(job["counts"])
             affected, sealed = sum(job["affected"].values()), sum(job["sealed"].values())
-            gone = counts["people"] - affected - sealed
-            numbers = {"people": counts["people"], "sealed": sealed, "gone": gone, "unnamed": counts["unnamed"]}
-            numbers["records"] = counts["records"]
-            if counts["blind"] and not affected:
-                numbers["blind"] = 1
-            is_known = affected or not (counts["unnamed"] or counts["blind"] or gone)
-            who = job["affected"] if is_known else None
-            found = {"affected": who, "exposed": job["exposed"], "numbers": numbers, "countedAt": now}
+            numbers = {name: counts[name] for name in ("people", "records", "unnamed")}
+            numbers |= {"sealed": sealed, "gone": counts["people"] - affected - sealed}
+            if counts["blind"] or not counts["seen"]:
+                numbers["blind" if counts["blind"] else "unseen"] = 1
+            found = {"affected": job["affected"], "exposed": job["exposed"], "numbers": numbers, "countedAt": now}
+            doubts = breach_words.doubts((read[0].to_dict() or {}) | found)
+            who = found["affected"] = None if doubts and not affected else job["affected"]
             record = {"incident": self._name, "affected": who, **numbers}
             if who != {} and read[0].get("state") == State.CLOSED:
                 found |= {"state": State.CONFIRMED.value, "closedAt": None, "alertDue": True}

@@ -104,6 +104,8 @@ def _show(platform: Platform[Any], console: "Console", name: str) -> None:
     incident = _incident(platform, name)
     _one(console, name, incident, _job(platform, name), platform.clock())
     console.print(f"about {incident['about']}", highlight=False)
+    if incident.get("numbers"):
+        console.print(f"uncertainty: {breach_words.uncertainty(incident)}", highlight=False)
     for row in sorted(incident["signals"].values(), key=lambda row: str(row["at"])):
         many = f", {row['count']} of at most {row['threshold']}" if "count" in row else ""
         console.print(f"{iso(row['at'])}  {row['what']}{many}  {row['insertId']}", highlight=False)

@@ -101,7 +101,9 @@ def page(name: str, incident: dict[str, Any], now: datetime) -> str:
         *((label, str((incident.get("numbers") or {}).get(key, ""))) for key, label in _NUMBERS),
         ("Lawful delay", (incident.get("delay") or {}).get("basis", "")),
     ]
-    said = incident.get("said") or {}
+    said: dict[str, str] = incident.get("said") or {}
+    if incident.get("numbers"):
+        said = {"uncertainty": breach_words.uncertainty(incident), **said}
     told = [(label, said[key]) for key, label in _SAID if said.get(key)]
     context = {"reference": name, "facts": [row for row in facts if row[1]], "clocks": rows, "said": told}
     return breach_words.page("incident-report.html", {**context, "picture": svg(moments(incident))})
