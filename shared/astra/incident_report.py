@@ -36,7 +36,8 @@ def _of_people(name: str, incident: dict[str, Any]) -> str:
     if incident["cohort"] in (Cohort.GATHERING, Cohort.SORTING):
         return "wait: who is affected is being counted"
     if incident["cohort"] == Cohort.FROZEN and incident["affected"] is None:
-        return "the log does not say whose data it was: confirm_incident again, wider, or with what was everybody's"
+        wider = "wider, with what was everybody's, or with people whom you know to be affected"
+        return f"the log does not say whose data it was: confirm_incident again, {wider}"
     if incident["cohort"] == Cohort.FROZEN and sum(incident["affected"].values()):
         return _to_approve(name, incident)
     if incident["cohort"] != Cohort.FROZEN and not incident.get("peopleToldAt"):

@@ -3,7 +3,8 @@
     incidents/{id}              {state, severity, detector, about, detectedAt, firstSignalAt, lastSignalAt, closedAt,
                                  signals: {id: {at, what, insertId, severity, count?, threshold?}}, alertDue,
                                  measures: {name: {measure, at, by, undoneAt}}, alarms: {clock: [per cent]}, said: {…}}
-        once confirmed          awareAt, occurredFrom, occurredUntil, keysExposed, credentialsExposed, everybodys, …
+        once confirmed          awareAt, occurredFrom, occurredUntil, keysExposed, credentialsExposed, everybodys,
+                                peopleKnown, …
         once counted            affected {jurisdiction: people} (null: not known), exposed [entry], numbers {people, …}
         as it goes on           met {clock: {at}}, filings {clock: {n: …}}, delay, notice, peopleToldAt
     incidents/{id}/filings/{n}  what regulators were told, word for word

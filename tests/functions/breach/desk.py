@@ -13,6 +13,7 @@ from firebase_functions.https_fn import HttpsError
 import breach_notice
 import containing
 import deciding
+import declaring
 import filing
 import gathering
 from astra import breach_words, campaigns, clocks, incidents
@@ -71,7 +72,8 @@ class Desk:
             "occurredUntil": now.isoformat(),
             **changes,
         }
-        return deciding.confirm_incident(self.platform, (who or self.ada).call(parse(deciding.ConfirmIncident, form)))
+        parsed = parse(declaring.ConfirmIncident, form)
+        return declaring.confirm_incident(self.platform, (who or self.ada).call(parsed))
 
     def confirm_again(self, name: str, who: Person | None = None, **wider: Any) -> None:
         """Have it counted again, with more."""
