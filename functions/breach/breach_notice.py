@@ -1,8 +1,9 @@
 """The notice of a breach: what everybody is told of it, what each is told of their own data, and who approves it.
 
 Nobody is told anything by a detector. Two people approve the very text: the request names its hash, so that none of
-them approves what the other has not seen, and from then on it does not change. Whoever is told is told in the
-application and by letter, so that a mailbox whose password got out is never the only way.
+them approves what the other has not seen, and from then on it does not change. They approve it for the very people that
+were counted: counted again, one approval counts no more. Whoever is told is told in the application and by letter, so
+that a mailbox whose password got out is never the only way.
 
     campaigns/breach-{incident}     the campaign; see `astra.campaigns`
     incidents/{id}.notice           {sha256, text, html, approvedAt, approvers}: what was approved, word for word
@@ -70,5 +71,6 @@ def approve_notice(act: Act, form: ApproveNotice) -> Decision:
         transaction.update(stored.reference, {"notice": approved, "cohort": Cohort.ENLISTING.value})
         transaction.update(incidents.cohort_job(act.db, form.incidentId), gathering.resumed(act.now))
 
-    record = {"incident": form.incidentId, "noticeSha256": notice.sha256}
-    return Decision(write, record, two_people=True, afterwards=partial(gathering.hint, act.platform, form.incidentId))
+    record = {"incident": form.incidentId, "noticeSha256": notice.sha256, "people": sum(incident["affected"].values())}
+    told = partial(gathering.hint, act.platform, form.incidentId)
+    return Decision(write, record, two_people=True, about=incident["countedAt"].isoformat(), afterwards=told)

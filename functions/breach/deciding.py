@@ -1,8 +1,5 @@
-"""What a person decides about an incident: that it is one, that it is a breach, what is said of it, that it is over.
-
-Whoever confirms it says from when we are aware: that starts the clocks, and nothing else does. They say in which time
-it happened and whose hands did it; who is affected is then computed from the audit log (see `gathering`).
-"""
+"""What a person decides about an incident: that it is one, what is said of it, that it is over. That it is a breach is
+`declaring`'s."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -12,11 +9,9 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 from pydantic import AfterValidator, Field, StringConstraints
 
-import gathering
 from astra import breach_words, clocks, controls, incidents, tlog
 from astra.callables import Shape
 from astra.clock import iso
-from astra.datamap import DATA_MAP
 from astra.documents import fetch
 from astra.forms import Moment, Reference, Text, sha256_of
 from astra.incidents import Cohort, State
@@ -24,10 +19,7 @@ from astra.privileged import Act, Decision, privileged
 from astra.pseudonyms import Pseudonym
 from containing import IncidentId
 
-_LONGEST: Final = timedelta(days=400)
-"""As long as the audit log of what administrators do is kept."""
 _LONGEST_DELAY: Final = timedelta(days=90)
-_OF_PEOPLE: Final = frozenset(entry.name for entry in DATA_MAP if "{uid}" in entry.where)
 
 
 def _without_links(text: str) -> str:
@@ -43,13 +35,6 @@ Passage = Annotated[
     AfterValidator(_without_links),
 ]
 """Some sentences, without links. They name nobody."""
-ServiceAccount = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,63}@[a-z0-9.-]{1,80}\.gserviceaccount\.com$")]
-
-
-def _of_a_person(name: str) -> str:
-    if name not in _OF_PEOPLE:
-        raise ValueError("is no entry of the data map that a person owns")
-    return name
 
 
 class ReportIncident(Shape):
@@ -58,27 +43,6 @@ class ReportIncident(Shape):
     what: Text
     severity: Annotated[int, Field(ge=1, le=3)]
     noticedAt: Moment
-
-
-class ConfirmIncident(Shape):
-    """Since when we are aware of it, and in which time it happened. Whose hands: those of the case's signals, and these
-    `serviceAccounts`. `keysExposed`: whether whoever it was could use the key service. `credentialsExposed`: whether
-    addresses and passwords got out. `everybodys`: entries of the data map that they had of everybody, where the log
-    can't say of whom: a processor's breach, a listing, an export.
-
-    Said again, it is counted again, as long as no notice is approved: with more of all this, never with less."""
-
-    incidentId: IncidentId
-    awareAt: Moment
-    occurredFrom: Moment
-    occurredUntil: Moment
-    serviceAccounts: Annotated[list[ServiceAccount], Field(max_length=20, default_factory=list)]
-    keysExposed: bool = False
-    credentialsExposed: bool = False
-    everybodys: Annotated[
-        list[Annotated[str, AfterValidator(_of_a_person)]], Field(max_length=50, default_factory=list)
-    ]
-    highRisk: bool = True
 
 
 class DescribeIncident(Shape):
@@ -115,7 +79,7 @@ class CloseIncident(Shape):
 def report_incident(act: Act, form: ReportIncident) -> Decision:
     """Open a case by hand: a letter, a processor's call, something odd."""
     if form.noticedAt > act.now:
-        raise _wrong("noticedAt: lies in the future")
+        raise wrong("noticedAt: lies in the future")
     name = secrets.token_hex(10)
     people = incidents.called(act.platform, act.now, act.transaction)
 
@@ -137,57 +101,13 @@ def report_incident(act: Act, form: ReportIncident) -> Decision:
     return Decision(write, record, answer={"incidentId": name})
 
 
-@privileged(tlog.Action.INCIDENT_CONFIRMED)
-def confirm_incident(act: Act, form: ConfirmIncident) -> Decision:
-    """Say that it is a breach. Its clocks run from `awareAt`, and who is affected is computed; again, it is counted
-    again, wider."""
-    incident = _open_one(act, form.incidentId)
-    again = incident["state"] != State.SUSPECTED
-    if again and incident["cohort"] != Cohort.FROZEN:
-        raise HttpsError(
-            FunctionsErrorCode.FAILED_PRECONDITION, "It is confirmed already, and is being counted or told."
-        )
-    if not form.occurredFrom <= form.awareAt <= act.now:
-        # It may be before the case was opened: a letter is read on Friday, and the case opened on Monday.
-        raise _wrong("awareAt: not before it began, and not in the future")
-    if not act.now - _LONGEST <= form.occurredFrom < form.occurredUntil <= act.now:
-        raise _wrong("occurredFrom, occurredUntil: in this order, in the last 400 days")
-    if again and _is_less(form, incident):
-        raise _wrong("counted again, it is with no later awareAt, and with no less than was said before")
-    before = incident if again else {}
-    fields = {
-        "state": State.CONFIRMED.value,
-        "awareAt": form.awareAt,
-        "occurredFrom": form.occurredFrom,
-        "occurredUntil": form.occurredUntil,
-        "serviceAccounts": sorted({*form.serviceAccounts, *before.get("serviceAccounts", ())}),
-        "everybodys": sorted({*form.everybodys, *before.get("everybodys", ())}),
-        "keysExposed": form.keysExposed or before.get("keysExposed", False),
-        "credentialsExposed": form.credentialsExposed or before.get("credentialsExposed", False),
-        "highRisk": form.highRisk or before.get("highRisk", False),
-        "cohort": Cohort.GATHERING.value,
-    }
-
-    def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
-        reference, job = incidents.reference(act.db, form.incidentId), incidents.cohort_job(act.db, form.incidentId)
-        changes = {**fields, "confirmedBy": approvers[0], "confirmedAt": act.now}
-        transaction.update(reference, changes | _drafted(form.incidentId, incident | changes, act.now))
-        if again:
-            transaction.update(job, gathering.reopened(act.now))
-        else:
-            transaction.create(job, gathering.opened(act.now))
-
-    record = {"incident": form.incidentId, "awareAt": iso(form.awareAt)} | ({"again": True} if again else {})
-    return Decision(write, record, afterwards=lambda: gathering.hint(act.platform, form.incidentId))
-
-
 @privileged(tlog.Action.INCIDENT_DESCRIBED)
 def describe_incident(act: Act, form: DescribeIncident) -> Decision:
     """Write down what is said of it."""
-    incident = _open_one(act, form.incidentId)
+    incident = open_one(act, form.incidentId)
     said = form.model_dump(exclude={"incidentId"}, exclude_none=True)
     if not said:
-        raise _wrong("say at least one thing of it")
+        raise wrong("say at least one thing of it")
     if incident.get("notice"):
         told = {"whatHappened", "weAreDoing", "youCanDo", "contact"} & said.keys()
         if told:
@@ -198,7 +118,7 @@ def describe_incident(act: Act, form: DescribeIncident) -> Decision:
     def write(transaction: firestore.Transaction, _: list[Pseudonym]) -> None:
         changes: dict[str, Any] = {f"said.{name}": text for name, text in said.items()}
         now_said = incident | {"said": (incident.get("said") or {}) | said}
-        changes |= _drafted(form.incidentId, now_said, act.now)
+        changes |= drafted(form.incidentId, now_said, act.now)
         transaction.update(incidents.reference(act.db, form.incidentId), changes)
 
     record = {"incident": form.incidentId, "saidSha256": {name: sha256_of(text) for name, text in said.items()}}
@@ -211,7 +131,7 @@ def delay_notice(act: Act, form: DelayNotice) -> Decision:
     Regulators are told in time all the same."""
     confirmed_one(act, form.incidentId)
     if form.until and not act.now < form.until <= act.now + _LONGEST_DELAY:
-        raise _wrong("until: must lie in the future, at most 90 days ahead; a longer delay is renewed")
+        raise wrong("until: must lie in the future, at most 90 days ahead; a longer delay is renewed")
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
         delay = {"basis": form.basis, "until": form.until, "at": act.now, "by": approvers[0]} if form.until else None
@@ -228,7 +148,7 @@ def delay_notice(act: Act, form: DelayNotice) -> Decision:
 @privileged(tlog.Action.INCIDENT_CLOSED)
 def close_incident(act: Act, form: CloseIncident) -> Decision:
     """Say that it is over: a false alarm, or everybody was told and nothing is frozen any more."""
-    incident = _open_one(act, form.incidentId)
+    incident = open_one(act, form.incidentId)
     frozen = fetch(act.db, *(controls.reference(act.db, one) for one in controls.Control), transaction=act.transaction)
     confirmed = incident["state"] == State.CONFIRMED
     if confirmed == form.falseAlarm:
@@ -239,7 +159,8 @@ def close_incident(act: Act, form: CloseIncident) -> Decision:
     still = [one.id for one in frozen if controls.is_frozen(one) and form.incidentId in one.get("incidents")]
     if confirmed:
         still += [one.clock.name for one in clocks.running(incident) if one.met is None]
-        still += ["who is affected"] if incident.get("affected") is None else []
+        is_counted = incident["cohort"] not in (Cohort.GATHERING, Cohort.SORTING)
+        still += [] if is_counted and incident.get("affected") is not None else ["who is affected"]
     if still:
         raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, f"Not yet over: {', '.join(still)}.")
 
@@ -251,7 +172,7 @@ def close_incident(act: Act, form: CloseIncident) -> Decision:
     return Decision(write, record)
 
 
-def _open_one(act: Act, name: str) -> dict[str, Any]:
+def open_one(act: Act, name: str) -> dict[str, Any]:
     """The fields of an incident that is not closed; refuses the request if there is none."""
     fields = incidents.reference(act.db, name).get(transaction=act.transaction).to_dict()
     if fields is None:
@@ -263,23 +184,17 @@ def _open_one(act: Act, name: str) -> dict[str, Any]:
 
 def confirmed_one(act: Act, name: str) -> dict[str, Any]:
     """The fields of an incident that is confirmed and not closed; refuses the request otherwise."""
-    fields = _open_one(act, name)
+    fields = open_one(act, name)
     if fields["state"] != State.CONFIRMED:
         raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "Confirm the incident first.")
     return fields
 
 
-def _is_less(form: ConfirmIncident, incident: dict[str, Any]) -> bool:
-    """Whether this says of a confirmed incident that it began later, was shorter, or that we knew of it later."""
-    later = form.awareAt > incident["awareAt"] or form.occurredFrom > incident["occurredFrom"]
-    return bool(later or form.occurredUntil < incident["occurredUntil"])
-
-
-def _drafted(name: str, incident: dict[str, Any], now: datetime) -> dict[str, Any]:
+def drafted(name: str, incident: dict[str, Any], now: datetime) -> dict[str, Any]:
     """The change that meets our own first clock, once what regulators are owed at once is said."""
     open_ = incident["state"] == State.CONFIRMED and "own-draft" not in (incident.get("met") or {})
     return {"met.`own-draft`": {"at": now}} if open_ and breach_words.is_draftable(name, incident) else {}
 
 
-def _wrong(message: str) -> HttpsError:
+def wrong(message: str) -> HttpsError:
     return HttpsError(FunctionsErrorCode.INVALID_ARGUMENT, message)

@@ -12,7 +12,7 @@ from astra.claims import name_of
 from astra.entries import Store
 from astra.honey import is_honey
 from astra.pseudonyms import Pseudonyms
-from signals import AuditLog, Detector, LogEntry, Severity, Signal, principal_of
+from signals import KEY_CREATED, AuditLog, Detector, LogEntry, Severity, Signal, principal_of
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,6 @@ class Watch:
         return principal in self.deployers and self.is_deploying()
 
 
-_KEY_CREATED: Final = {"google.iam.admin.v1.CreateServiceAccountKey", "google.iam.admin.v1.UploadServiceAccountKey"}
 _LOGGING: Final = "google.logging.v2.ConfigServiceV2."
 _LOGGING_OFF: Final = {
     f"{_LOGGING}{verb}"
@@ -67,7 +66,7 @@ def honey(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[Signal]:
 def key_created(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[Signal]:
     """A key of a service account was made. We deploy without any: functions run as their accounts, and people
     impersonate."""
-    if audit.methodName in _KEY_CREATED and not audit.status.code:
+    if audit.methodName in KEY_CREATED and not audit.status.code:
         yield _of(Detector.KEY_CREATED, Severity.GETS_SOMEBODY_UP, audit, entry, watch)
 
 
@@ -112,7 +111,7 @@ def own(line_event: str, entry: LogEntry) -> Iterator[Signal]:
         yield Signal(Detector.PROCESSOR_MAIL, Severity.TODAY, line.processor or "a processor", at, name)
 
 
-_ACTS: Final = _KEY_CREATED | _LOGGING_OFF | _CHANGES
+_ACTS: Final = KEY_CREATED | _LOGGING_OFF | _CHANGES
 
 
 def instant(entry: LogEntry, watch: Watch) -> Iterable[Signal]:

@@ -3,6 +3,7 @@
 It is asked of Cloud Logging itself, which keeps it, and nothing of it is copied: what an entry says of a person goes
 into that person's own document. Whose hands it was the case knows by name only of service accounts; of people it has a
 pseudonym, and so asks for the entry that the signal was about, and goes on with the name in it, which is kept nowhere.
+Whoever makes a key for a service account has that one's hands too.
 """
 
 from collections import Counter
@@ -42,6 +43,8 @@ class Findings:
     unnamed_keys: int = 0
     """Those of them that may have been of everybody's keys."""
     decrypts: int = 0
+    seen: int = 0
+    """Entries of who reads what, those of what was refused too: without one, that nobody is named shows nothing."""
     blind: bool = False
     """Nobody knows whose hands it was, so that nothing could be asked."""
 
@@ -69,21 +72,24 @@ class Trail:
 
     def _named(self) -> str:
         """Whose hands it was, as the log is asked for them: as the case knows them, or as the entries of its signals
-        name them. An agent's hands are everybody's: then it is the person whom it acted for."""
-        found, people = set(self._incident["serviceAccounts"]), set[str]()
+        name them: by address or, who has none, by subject. An agent's hands are everybody's: then it is the person whom
+        it acted for."""
+        found, people, subjects = set(self._incident["serviceAccounts"]), set[str](), set[str]()
         rows = self._incident["signals"].values()
         for at, name in sorted({(row["at"], row["insertId"]) for row in rows if row["insertId"]}):
             moment = f'timestamp>="{_exact(at)}" AND timestamp<"{_exact(at + _TICK)}"'
             entries, _ = self._ask(f"insertId={_quoted(name)} AND {moment}", "", 10)
-            who = [entry.protoPayload.authenticationInfo for entry in entries if entry.protoPayload]
-            found |= {one.principalEmail for one in who if not one.person}
+            audits = [entry.protoPayload for entry in entries if entry.protoPayload]
+            who = [audit.authenticationInfo for audit in audits]
+            found |= {one.principalEmail for one in who if not one.person} | {one.account_of_key for one in audits}
             people |= {one.person for one in who}
+            subjects |= {one.principalSubject for one in who if not one.person and not one.principalEmail}
         found = {one for one in found if not is_agent(one)}
-        named = {"principalEmail": found - {""}, "thirdPartyPrincipal.payload.sub": people - {""}}
+        named = {"principalEmail": found, "principalSubject": subjects, "thirdPartyPrincipal.payload.sub": people}
         return " OR ".join(
-            f"protoPayload.authenticationInfo.{field_}=({' OR '.join(map(_quoted, sorted(these)))})"
+            f"protoPayload.authenticationInfo.{field_}=({' OR '.join(map(_quoted, sorted(these - {''})))})"
             for field_, these in named.items()
-            if these
+            if these - {""}
         )
 
     def _ask(self, asked: str, token: str, most: int) -> tuple[list[LogEntry], str]:
@@ -101,7 +107,10 @@ def findings(platform: Platform[BreachSettings], entries: Iterable[LogEntry]) ->
     found = Findings()
     for entry in entries:
         audit = entry.protoPayload
-        if audit is None or audit.status.code:
+        if audit is None:
+            continue
+        found.seen += entry.is_of_access and audit.serviceName in _OF_PEOPLE
+        if audit.status.code:
             continue
         if audit.serviceName == _KEY_SERVICE:
             found.decrypts += audit.methodName == "Decrypt"

@@ -1,10 +1,8 @@
 """Who is affected, computed from the evidence, and then given to the campaign that tells them: a job of each incident.
 
-    incidents/{id}/work/cohort          a job (see `jobs`): step, token, offset, counts
-    users/{uid}/exposures/{incident}    {incident, entries: {name: times}, jurisdiction, createdAt, opened, sealed,
-                                         round, sorting, enlisting}: the last two name the incident while that is due
-    exposed/{pseudonym}.{incident}      {incident, at, round}: of whoever is erased, that they were affected
+    incidents/{id}/work/cohort          a job (see `jobs`): step, token, offset, counts; see `noting` for the rest
 
+    known    counts whom staff have said to be affected
     gather   goes through the audit log, and notes for each person which of their data was touched
     all      if somebody said that something of everybody's was touched, notes that for everybody
     sort     tells opened from sealed, which needs all of the evidence: a key may have been taken last
@@ -24,17 +22,18 @@ from typing import Any, Final
 
 from google.cloud import firestore
 
-from astra import breach_words, campaigns, clocks, incidents, jobs, log, tlog, tombstones
+from astra import breach_words, campaigns, incidents, jobs, log, tlog, tombstones
 from astra.cursors import cut
 from astra.datamap import DATA_MAP
 from astra.honey import is_honey
-from astra.incidents import Cohort
+from astra.incidents import Cohort, State
 from astra.jobs import Atomic
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.queue import Queue
 from astra.settings import BreachSettings, Settings
 from evidence import Findings, Trail
+from noting import Notes
 
 HINT: Final = "incident"
 _PEOPLE: Final = 200
@@ -43,7 +42,6 @@ _SEALED_BY: Final = {entry.name: _KEYS & set(entry.opened_by) for entry in DATA_
 """What is noise without a key, and with which keys it is not."""
 
 _BEGINNING: Final[dict[str, Any]] = {
-    "step": "gather",
     "token": "",
     "offset": 0,
     "counts": {},
@@ -56,14 +54,18 @@ Changes = dict[str, Any]
 Snapshots = list["firestore.DocumentSnapshot[Any]"]
 
 
-def opened(now: datetime) -> dict[str, Any]:
-    """The job's fields at its beginning."""
-    return jobs.opened(now, round=1, **_BEGINNING)
+def opened(now: datetime, *, known: bool) -> dict[str, Any]:
+    """The job's fields at its beginning. `known`: whether staff know somebody to be affected."""
+    return jobs.opened(now, round=1, step=_first(known=known), **_BEGINNING)
 
 
-def reopened(now: datetime) -> dict[str, Any]:
+def reopened(now: datetime, *, known: bool) -> dict[str, Any]:
     """The changes that have it counted again."""
-    return {**_BEGINNING, **jobs.revived(now), "round": firestore.Increment(1)}
+    return {**_BEGINNING, **jobs.revived(now), "step": _first(known=known), "round": firestore.Increment(1)}
+
+
+def _first(*, known: bool) -> str:
+    return "known" if known else "gather"
 
 
 def hint(platform: Platform[Settings], name: str) -> None:
@@ -102,9 +104,11 @@ class Gathering:
     def __init__(self, platform: Platform[BreachSettings], name: str) -> None:
         self._platform, self._db, self._name = platform, platform.db, name
         self._incident = incidents.reference(platform.db, name)
+        self._notes = Notes(platform, name)
         self._trail: Trail | None = None
         self._read: tuple[str, tuple[Findings, str]] | None = None
         self._steps: dict[str, Callable[[dict[str, Any]], Changes | Atomic]] = {
+            "known": self._known,
             "gather": self._gather,
             "all": self._all,
             "sort": self._sort,
@@ -117,20 +121,30 @@ class Gathering:
         """One bounded piece of work."""
         return self._steps[job["step"]](job)
 
+    def _known(self, job: dict[str, Any]) -> Changes | Atomic:
+        """Whom staff know to be affected, though no evidence names them."""
+        people = self._notes.known(job["round"], _PEOPLE)
+        if not people:
+            return {"step": "gather"}
+
+        def write(transaction: firestore.Transaction, read: Snapshots) -> Changes:
+            return {"counts": dict(self._notes.count_known(transaction, job, people, read))}
+
+        return Atomic(write, tuple(reference for uid, _ in people for reference in self._notes.of(uid)))
+
     def _gather(self, job: dict[str, Any]) -> Atomic:
         found, following = self._evidence(job["token"])
         people = sorted(found.touched)
         page = people[job["offset"] : job["offset"] + _PEOPLE]
         whole = job["offset"] + _PEOPLE >= len(people)
-        reads = [reference for uid in page for reference in self._of(uid)]
+        reads = [reference for uid in page for reference in self._notes.of(uid)]
 
         def write(transaction: firestore.Transaction, read: Snapshots) -> Changes:
-            counts = self._note_all(transaction, job, [(uid, found.touched[uid]) for uid in page], read)
+            counts = self._notes.note(transaction, job, [(uid, found.touched[uid]) for uid in page], read)
             if not whole:
                 return {"counts": dict(counts), "offset": job["offset"] + _PEOPLE}
-            counts.update(
-                unnamed=found.unnamed, unnamedKeys=found.unnamed_keys, decrypts=found.decrypts, blind=found.blind
-            )
+            counts.update(unnamed=found.unnamed, unnamedKeys=found.unnamed_keys, decrypts=found.decrypts)
+            counts.update(blind=found.blind, seen=found.seen)
             ended = {} if following else {"step": "all"}
             return {"counts": dict(counts), "offset": 0, "token": following, **ended}
 
@@ -154,13 +168,13 @@ class Gathering:
         ]
 
         def write(transaction: firestore.Transaction, read: Snapshots) -> Changes:
-            counts = self._note_all(transaction, job, [(uid, touched) for uid in page], read)
+            counts = self._notes.note(transaction, job, [(uid, touched) for uid in page], read)
             if cursor is not None:
                 return {"counts": dict(counts), "token": cursor}
             transaction.update(self._incident, {"cohort": Cohort.SORTING.value})
             return {"counts": dict(counts), "token": "", "step": "sort"}
 
-        return Atomic(write, tuple(reference for uid in page for reference in self._of(uid)))
+        return Atomic(write, tuple(reference for uid in page for reference in self._notes.of(uid)))
 
     def _evidence(self, token: str) -> tuple[Findings, str]:
         """A page of the log, which is asked for once though its people take several pages of work."""
@@ -169,43 +183,6 @@ class Gathering:
         if self._read is None or self._read[0] != token:
             self._read = (token, self._trail.page(token))
         return self._read[1]
-
-    def _of(self, uid: str) -> tuple[firestore.DocumentReference, ...]:
-        subject = self._platform.pseudonyms.of_uid(uid)
-        profile = self._db.document("users", uid)
-        row = profile.collection(incidents.EXPOSURES).document(self._name)
-        gone = self._db.document("exposed", f"{subject}.{self._name}")
-        return profile, tombstones.reference(self._db, subject), row, gone
-
-    def _note_all(
-        self,
-        transaction: firestore.Transaction,
-        job: dict[str, Any],
-        people: "list[tuple[str, Counter[str]]]",
-        read: Snapshots,
-    ) -> "Counter[str]":
-        """Note what was touched of these people. Answers the job's counts with them."""
-        counts = Counter(job["counts"])
-        for number, (_, touched) in enumerate(people):
-            counts["records"] += touched.total()
-            counts["people"] += self._note(transaction, job["round"], touched, read[4 * number : 4 * number + 4])
-        return counts
-
-    def _note(self, transaction: firestore.Transaction, round_: int, touched: "Counter[str]", read: Snapshots) -> int:
-        """Note what was touched of somebody. Answers how many people more are known for it in this round."""
-        profile, tombstone, row, gone = read
-        now = self._platform.clock()
-        is_new = not any(one.exists and one.get("round") == round_ for one in (row, gone))
-        if tombstone.exists or not profile.exists:
-            transaction.set(gone.reference, {"incident": self._name, "at": now, "round": round_})
-            return int(is_new)
-        known: dict[str, Any] = row.to_dict() or {"createdAt": now}
-        noted: dict[str, int] = known.get("entries", {})
-        entries = {**noted, **(Counter({} if is_new else noted) + touched)}
-        place = profile.get("jurisdiction") if "jurisdiction" in (profile.to_dict() or {}) else None
-        fields = {"incident": self._name, "sorting": self._name, "entries": entries, "round": round_}
-        transaction.set(row.reference, {**known, **fields, "jurisdiction": place or clocks.UNKNOWN})
-        return int(is_new)
 
     def _rows(self, field: str) -> list[firestore.DocumentReference]:
         """Rows that have something still to be done with them."""
@@ -228,9 +205,9 @@ class Gathering:
             for row in read[1:]:
                 if not row.exists:
                     continue  # erased meanwhile
-                taken = set(row.get("entries"))
+                taken, said = set(row.get("entries")), {*((row.to_dict() or {}).get("said") or ())}
                 keys = (_KEYS if all_keys else taken) if with_keys else frozenset()
-                shut = {name for name in taken if name in _SEALED_BY and not _SEALED_BY[name] & keys}
+                shut = {name for name in taken if name in _SEALED_BY and not _SEALED_BY[name] & keys} - said
                 open_ = sorted(taken - shut - _KEYS)
                 if incident["credentialsExposed"]:
                     open_ = sorted({*open_, "account"})
@@ -244,27 +221,33 @@ class Gathering:
         return Atomic(write, (self._incident, *rows))
 
     def _count(self, job: dict[str, Any]) -> Atomic:
-        """Who is affected is known, and changes only if somebody has it counted again. Where the log names nobody, or
-        only who is gone, that is no evidence of nobody: it stays not known."""
+        """Who is affected is known, and changes only if somebody has it counted again. That it is nobody is known only
+        where nothing speaks for more (see `breach_words.doubts`): or else it stays not known. Whoever is found only now
+        must be told, though the incident was closed meanwhile: then it is open again, and staff are called."""
 
-        def write(transaction: firestore.Transaction, _: Snapshots) -> Changes:
+        known = self._notes.all_known()
+
+        def write(transaction: firestore.Transaction, read: Snapshots) -> Changes:
             now, counts = self._platform.clock(), Counter(job["counts"])
+            counts["people"] += known - counts["known"]  # who is erased since somebody knew of them
             affected, sealed = sum(job["affected"].values()), sum(job["sealed"].values())
-            gone = counts["people"] - affected - sealed
-            numbers = {"people": counts["people"], "sealed": sealed, "gone": gone, "unnamed": counts["unnamed"]}
-            numbers["records"] = counts["records"]
-            if counts["blind"] and not affected:
-                numbers["blind"] = 1
-            is_known = affected or not (counts["unnamed"] or counts["blind"] or gone)
-            who = job["affected"] if is_known else None
-            found = {"affected": who, "exposed": job["exposed"], "numbers": numbers, "countedAt": now}
-            transaction.update(self._incident, {**found, "cohort": Cohort.FROZEN.value})
+            numbers = {name: counts[name] for name in ("people", "records", "unnamed")}
+            numbers |= {"sealed": sealed, "gone": counts["people"] - affected - sealed}
+            if counts["blind"] or not counts["seen"]:
+                numbers["blind" if counts["blind"] else "unseen"] = 1
+            found = {"affected": job["affected"], "exposed": job["exposed"], "numbers": numbers, "countedAt": now}
+            doubts = breach_words.doubts((read[0].to_dict() or {}) | found)
+            who = found["affected"] = None if doubts and not affected else job["affected"]
             record = {"incident": self._name, "affected": who, **numbers}
+            if who != {} and read[0].get("state") == State.CLOSED:
+                found |= {"state": State.CONFIRMED.value, "closedAt": None, "alertDue": True}
+                record["reopened"] = True
+            transaction.update(self._incident, {**found, "cohort": Cohort.FROZEN.value})
             tlog.append(transaction, self._db, tlog.Entry(tlog.Action.INCIDENT_COUNTED, record, now))
             return {"state": "counted", "nextRunAt": None}
 
         log.write(log.Event.INCIDENT_MOVED, incident=Pseudonym(self._name), people=job["counts"].get("people", 0))
-        return Atomic(write)
+        return Atomic(write, (self._incident,))
 
     def _enlist(self, job: dict[str, Any]) -> Changes | Atomic:
         rows = self._rows("enlisting")

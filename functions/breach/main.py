@@ -12,6 +12,7 @@ from flask import Request, Response
 import breach_notice
 import containing
 import deciding
+import declaring
 import feedback
 import filing
 import page
@@ -91,9 +92,9 @@ def report_incident(call: Call[deciding.ReportIncident]) -> Answer:
     return deciding.report_incident(PLATFORM, call)
 
 
-@callables.on_call(PLATFORM, deciding.ConfirmIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
-def confirm_incident(call: Call[deciding.ConfirmIncident]) -> Answer:
-    return deciding.confirm_incident(PLATFORM, call)
+@callables.on_call(PLATFORM, declaring.ConfirmIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def confirm_incident(call: Call[declaring.ConfirmIncident]) -> Answer:
+    return declaring.confirm_incident(PLATFORM, call)
 
 
 @callables.on_call(PLATFORM, containing.ContainIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)

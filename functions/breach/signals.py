@@ -49,6 +49,9 @@ class Status(_Part):
     code: int = 0
 
 
+KEY_CREATED: Final = {"google.iam.admin.v1.CreateServiceAccountKey", "google.iam.admin.v1.UploadServiceAccountKey"}
+
+
 class AuditLog(_Part):
     """Who did what. `request` and `metadata` differ from method to method."""
 
@@ -62,6 +65,14 @@ class AuditLog(_Part):
     request: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
     serviceData: dict[str, Any] | None = None
+
+    @property
+    def account_of_key(self) -> str:
+        """The service account that it makes a key for, by its address; empty for all else. Google names it in the
+        request by its address, and as a resource mostly by its number."""
+        named = (self.resourceName, (self.request or {}).get("name")) if self.methodName in KEY_CREATED else ()
+        found = [one.partition("/serviceAccounts/")[2].partition("/")[0] for one in named if isinstance(one, str)]
+        return next((one for one in found if is_service(one)), "")
 
     @cached_property
     def places(self) -> "list[Place]":

@@ -1,7 +1,7 @@
 """`python -m astra.breach`: the open incidents, their clocks and what to do next, on a screen as narrow as a phone's.
 
 show ID                          one incident
-notice ID                        what people are told, and the hash that two people approve
+notice ID                        what people are told, its hash, which two people approve, and how many it goes to
 draft ID CLOCK PHASE [REASON]    what a regulator is told, and its hash; PHASE is initial, update or final;
                                  REASON is needed if it is late
 report ID FILE                   the post-incident report, as a page to print
@@ -64,9 +64,7 @@ def _one(
         f"  {name}  {incident['state']}, seen {duration(now - incident['detectedAt'], ago=True)}", highlight=False
     )
     if incident["state"] == State.CONFIRMED and "affected" in incident:
-        affected = incident["affected"]
-        many = "not known how many" if affected is None else sum(affected.values())
-        console.print(f"  {many} people affected", highlight=False)
+        console.print(f"  {_many(incident)} people affected", highlight=False)
     unmet = [one for one in clocks.running(incident) if one.met is None]
     for one in unmet[:most]:
         console.print(bar(one, now))
@@ -74,6 +72,11 @@ def _one(
         console.print(f"  and {len(unmet) - most} clocks more", style="dim")
     console.print(Text.assemble("  → ", (incident_report.next_action(name, incident, job), "bold")))
     console.print()
+
+
+def _many(incident: dict[str, Any]) -> str:
+    affected = incident.get("affected")
+    return "not known how many" if affected is None else str(sum(affected.values()))
 
 
 def bar(one: Running, now: datetime) -> "Text":
@@ -102,6 +105,8 @@ def _show(platform: Platform[Any], console: "Console", name: str) -> None:
     incident = _incident(platform, name)
     _one(console, name, incident, _job(platform, name), platform.clock())
     console.print(f"about {incident['about']}", highlight=False)
+    if incident.get("numbers"):
+        console.print(f"uncertainty: {breach_words.uncertainty(incident)}", highlight=False)
     for row in sorted(incident["signals"].values(), key=lambda row: str(row["at"])):
         many = f", {row['count']} of at most {row['threshold']}" if "count" in row else ""
         console.print(f"{iso(row['at'])}  {row['what']}{many}  {row['insertId']}", highlight=False)
@@ -128,7 +133,9 @@ def run(platform: Platform[Any], console: "Console", chosen: argparse.Namespace)
         case "show":
             _show(platform, console, chosen.incident)
         case "notice":
-            _told(console, breach_words.notice(chosen.incident, _incident(platform, chosen.incident)))
+            incident = _incident(platform, chosen.incident)
+            _told(console, breach_words.notice(chosen.incident, incident))
+            console.print(f"people it goes to: {_many(incident)}", highlight=False)
         case "draft":
             incident, clock, now = _incident(platform, chosen.incident), BY_NAME[chosen.clock], platform.clock()
             _told(console, breach_words.filing(chosen.incident, incident, clock, chosen.phase, chosen.reason, now))
@@ -153,7 +160,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = found.add_subparsers(dest="verb")
     for verb, what in (
         ("show", "one incident"),
-        ("notice", "what people are told, and its hash"),
+        ("notice", "what people are told, its hash, and how many it goes to"),
         ("retry", "count on"),
     ):
         verbs.add_parser(verb, help=what).add_argument("incident")

@@ -28,6 +28,14 @@ _IN_THE_END: Final = (*_AT_ONCE, "consequences", "exposed", "affected")
 _READS_KEPT: Final = timedelta(days=30)
 """How long Cloud Logging keeps who read what, unless it is told to keep it longer."""
 _OPEN: Final = "not known yet"
+_MORE: Final = "more people may be affected"
+_NO_PROOF: Final = {
+    "audit-logging-disabled": f"the audit log was cut off, and what was done meanwhile is not in it: {_MORE}",
+    "audit-logging-silent": f"the audit log was silent, and what was done meanwhile is not in it: {_MORE}",
+    "service-account-key-created": "what was done with a service account's key can't be told from the service's own "
+    "work, nor followed through all that it opens: more people, or fewer, may be affected",
+}
+"""What was seen is itself why the audit log can't show everything, by detector."""
 
 
 class Missing(ValueError):
@@ -125,7 +133,7 @@ def filing(
         ("People affected", _counted(affected)),
         ("Records, approximately", str(numbers["records"]) if "records" in numbers else _OPEN),
         ("People whose data stayed sealed", str(numbers["sealed"]) if "sealed" in numbers else _OPEN),
-        ("Uncertainty", said.get("uncertainty") or _uncertainty(incident)),
+        ("Uncertainty", said.get("uncertainty") or uncertainty(incident)),
         ("Likely consequences", said.get("consequences") or _OPEN),
         ("Measures", said["measures"]),
         ("Reasons for delay", _reasons(incident, clock, delay_reason, at)),
@@ -175,19 +183,32 @@ def _counted(affected: Mapping[str, int] | None) -> str:
     return f"{sum(affected.values())}" + (f" ({each})" if each else "")
 
 
-def _uncertainty(incident: Mapping[str, Any]) -> str:
-    numbers: Mapping[str, int] = incident.get("numbers") or {}
-    if not numbers:
+def uncertainty(incident: Mapping[str, Any]) -> str:
+    """What the numbers leave open, for whoever reads them."""
+    if not incident.get("numbers"):
         return _OPEN
+    return "; ".join(doubts(incident)) or "every read of the audit log names whose data it was"
+
+
+def doubts(incident: Mapping[str, Any]) -> list[str]:
+    """Why more people may be affected than were counted. Where none is, and nobody was, nobody is affected."""
+    numbers: Mapping[str, int] = incident["numbers"]
+    found = []
     if numbers.get("blind"):
-        return "it is not known whose hands it was, so that the audit log could not be asked whose data it was"
-    doubts = []
+        found.append("it is not known whose hands it was, so that the audit log could not be asked whose data it was")
+    if numbers.get("unseen"):
+        found.append("the audit log has nothing of those hands in that time, so that it can't show whose data it was")
     if unnamed := numbers.get("unnamed"):
-        doubts.append(f"{unnamed} reads of the audit log name nobody (listings, exports): more people may be affected")
-    kept_from = incident.get("confirmedAt", incident["awareAt"]) - _READS_KEPT
+        found.append(f"{unnamed} reads of the audit log name nobody (listings, exports): {_MORE}")
+    if (gone := numbers.get("gone")) and not incident["affected"]:
+        found.append(f"{gone} people whom the evidence names have been erased since")
+    if of_itself := _NO_PROOF.get(incident["detector"]):
+        found.append(of_itself)
+    confirmed = incident.get("confirmedAt", incident["awareAt"])
+    kept_from = max(confirmed, incident.get("countedAt", confirmed)) - _READS_KEPT
     if incident["occurredFrom"] < kept_from:
-        doubts.append(f"reads before {_iso(kept_from)} may be in no audit log any more: more people may be affected")
-    return "; ".join(doubts) or "every read of the audit log names whose data it was"
+        found.append(f"reads before {_iso(kept_from)} may be in no audit log any more: {_MORE}")
+    return found
 
 
 def _iso(moment: datetime) -> str:

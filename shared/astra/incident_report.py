@@ -36,7 +36,8 @@ def _of_people(name: str, incident: dict[str, Any]) -> str:
     if incident["cohort"] in (Cohort.GATHERING, Cohort.SORTING):
         return "wait: who is affected is being counted"
     if incident["cohort"] == Cohort.FROZEN and incident["affected"] is None:
-        return "the log does not say whose data it was: confirm_incident again, wider, or with what was everybody's"
+        wider = "wider, with what was everybody's, or with people whom you know to be affected"
+        return f"the log does not say whose data it was: confirm_incident again, {wider}"
     if incident["cohort"] == Cohort.FROZEN and sum(incident["affected"].values()):
         return _to_approve(name, incident)
     if incident["cohort"] != Cohort.FROZEN and not incident.get("peopleToldAt"):
@@ -101,7 +102,9 @@ def page(name: str, incident: dict[str, Any], now: datetime) -> str:
         *((label, str((incident.get("numbers") or {}).get(key, ""))) for key, label in _NUMBERS),
         ("Lawful delay", (incident.get("delay") or {}).get("basis", "")),
     ]
-    said = incident.get("said") or {}
+    said: dict[str, str] = incident.get("said") or {}
+    if incident.get("numbers"):
+        said = {"uncertainty": breach_words.uncertainty(incident), **said}
     told = [(label, said[key]) for key, label in _SAID if said.get(key)]
     context = {"reference": name, "facts": [row for row in facts if row[1]], "clocks": rows, "said": told}
     return breach_words.page("incident-report.html", {**context, "picture": svg(moments(incident))})

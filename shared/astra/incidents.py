@@ -5,7 +5,8 @@
                                  measures: {name: {measure, at, by, undoneAt}}, falseAlarm, reopened: how often,
                                  alarms: {clock: {due, called: [per cent]}},
                                  alertDue, alerts: [{of: case} or {of: clocks, clocks: [{clock, percent, due}]}]}
-        once confirmed          awareAt, occurredFrom, occurredUntil, keysExposed, credentialsExposed, everybodys, …
+        once confirmed          awareAt, occurredFrom, occurredUntil, keysExposed, credentialsExposed, everybodys,
+                                peopleKnown, …
         once counted            affected {jurisdiction: people} (null: not known), exposed [entry], numbers {people, …}
         as it goes on           met {clock: {at}}, filings {clock: {n: …}}, delay, notice, peopleToldAt
     incidents/{id}/filings/{n}  what regulators were told, word for word

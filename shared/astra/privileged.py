@@ -6,11 +6,12 @@ A handler reads and checks first, and answers a Decision; it writes nothing itse
 
 Two people: where a decision takes two, the first one's call proposes and answers `{"id", "state": "proposed"}`; the
 second confirms by asking for exactly the same themselves, so that nobody confirms what they have not stated. It counts
-for three days, if the first still has the very role that they had then, without a break, and is neither the second nor
-the person concerned. Nor does it, where one of the two has their role from the other alone: who can make a second
-person would need none. Only where there are no more than two staff in all it does, or the first CTO would be stuck.
+for three days, if what it is `about` is still the same, and the first still has the very role that they had then,
+without a break, and is neither the second nor the person concerned. Nor does it, where one of the two has their role
+from the other alone: who can make a second person would need none. Only where there are no more than two staff in all
+it does, or the first CTO would be stuck.
 
-    staff/{uid}/proposals/{id}   {action, role, since, createdAt, expireAt}; id: a keyed hash of what they asked for
+    staff/{uid}/proposals/{id}   {action, role, since, createdAt, expireAt}; id: a keyed hash of the request and `about`
 
 A denied attempt is an entry too, in a transaction of its own: a few an hour for each person and for all of them, so
 that nobody floods the log; beyond that it is in the logs of the functions alone.
@@ -132,6 +133,8 @@ class Decision:
     concerns: str | None = None
     """The account id of the person whom it concerns."""
     two_people: bool = False
+    about: str = ""
+    """What both people must have had before them though the request does not say it: if it changes, both begin anew."""
     answer: Answer = field(default_factory=dict)
     afterwards: Callable[[], None] = lambda: None
 
@@ -199,7 +202,8 @@ class _Attempt:
                 raise Denied(Reason.WRONG_ROLE)
             self._carry_out(transaction, decision, actor, [actor])
             return decision, {"state": "done", **decision.answer}
-        name = self.platform.pseudonyms.of_proposal(self.action.value, data.model_dump_json())
+        asked = data.model_dump_json() + decision.about
+        name = self.platform.pseudonyms.of_proposal(self.action.value, asked)
         own = stored.reference.collection("proposals").document(name)
         first = self._proposed(transaction, name, member, required)
         if first:

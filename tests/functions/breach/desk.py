@@ -13,6 +13,7 @@ from firebase_functions.https_fn import HttpsError
 import breach_notice
 import containing
 import deciding
+import declaring
 import filing
 import gathering
 from astra import breach_words, campaigns, clocks, incidents
@@ -71,7 +72,14 @@ class Desk:
             "occurredUntil": now.isoformat(),
             **changes,
         }
-        return deciding.confirm_incident(self.platform, (who or self.ada).call(parse(deciding.ConfirmIncident, form)))
+        parsed = parse(declaring.ConfirmIncident, form)
+        return declaring.confirm_incident(self.platform, (who or self.ada).call(parsed))
+
+    def confirm_again(self, name: str, who: Person | None = None, **wider: Any) -> None:
+        """Have it counted again, with more."""
+        same = ("awareAt", "occurredFrom", "occurredUntil")
+        times = {field: moment.isoformat() for field, moment in self.incident(name).items() if field in same}
+        self.confirm(name, who, **(times | wider))
 
     def describe(self, name: str, **said: str) -> None:
         form = parse(deciding.DescribeIncident, {"incidentId": name, **(said or SAID)})

@@ -113,6 +113,27 @@ def test_two_people_approve_the_very_text_and_nobody_is_told_before(desk: Desk, 
     assert sorted(entry["record"]["approvers"]) == sorted([desk.ada.subject, desk.bob.subject])
 
 
+def test_two_people_approve_to_whom_it_goes(desk: Desk, crowd: Crowd, counted: str) -> None:
+    """Who has it counted again after the other's approval tells the more on their own word otherwise."""
+    assert desk.approve(counted, desk.ada)["state"] == "proposed"
+    before = breach_words.notice(counted, desk.incident(counted)).sha256
+    others = crowd.come(2, createdAt=desk.clock() - timedelta(days=1))
+    desk.clock.step(minutes=1)
+    desk.confirm_again(counted, desk.bob, everybodys=["profile"])
+    desk.gather(counted)
+    assert breach_words.notice(counted, desk.incident(counted)).sha256 == before, "the text is the same"
+    assert desk.approve(counted, desk.bob)["state"] == "proposed"
+    desk.gather(counted)
+    crowd.work()
+    assert desk.told(counted) == []
+    assert desk.approve(counted, desk.ada)["state"] == "done"
+    desk.gather(counted)
+    desk.fan_out(counted, crowd)
+    assert set(desk.told(counted)) > {*others}
+    done = logged(desk.platform, tlog.Action.NOTICE_APPROVED)[-1]["record"]
+    assert done["people"] == len(desk.told(counted))
+
+
 def test_what_nobody_has_said_yet_is_named(desk: Desk, crowd: Crowd) -> None:
     name = desk.report()
     with refused("confirmed"):

@@ -63,7 +63,12 @@ def test_it_shows_what_is_sent_and_its_hash(desk: Desk, tmp_path: Path) -> None:
     assert f"Nature: {SAID['nature']}" in draft
     assert "sha256 " in draft
     assert "Reasons for delay: none: it is in time" in draft
-    assert "Notice of Data Breach" in command(desk, "notice", name)
+    notice = command(desk, "notice", name)
+    assert "Notice of Data Breach" in notice
+    assert "people it goes to: not known how many" in notice
+    desk.db.document(f"incidents/{name}").update({"affected": {"DE": 3, "unknown": 2}})
+    assert "people it goes to: 5\n" in command(desk, "notice", name)
+    desk.db.document(f"incidents/{name}").update({"affected": None})
     desk.contain(name, "freeze-exports")
     command(desk, "report", name, str(tmp_path / "report.html"))
     page = (tmp_path / "report.html").read_text(encoding="utf-8")

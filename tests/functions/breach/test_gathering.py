@@ -2,16 +2,17 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
 from google.cloud import firestore
 
 import evidence
-from astra import breach_words, clocks, holds, tlog
+from astra import breach_words, clocks, holds, incident_report, tlog
 from astra.platform import Platform
 from local import audit_log
-from signals import decode
+from signals import Detector, decode
 from tests.colleagues import logged
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.desk import SAID, THIEF, Desk, refused
@@ -29,6 +30,14 @@ def confirmed(desk: Desk, who: str = SERVICE, **more: Any) -> str:
 
 def reading(at: datetime, uid: str, who: str = SERVICE) -> dict[str, Any]:
     return audit_log.read(at, who, f"users/{uid}")
+
+
+def signalled(desk: Desk, entry: dict[str, Any], at: datetime, **fields: Any) -> str:
+    """A case that was opened by this entry."""
+    name = desk.report()
+    signal = {"at": at, "insertId": entry["insertId"], "what": "profile", "severity": 1}
+    desk.db.document(f"incidents/{name}").update({"signals": {"s1": signal}, **fields})
+    return name
 
 
 @pytest.fixture
@@ -123,9 +132,7 @@ def test_whoever_did_it_is_found_by_the_signal_and_kept_nowhere(desk: Desk, crow
     first, second = crowd.come(2)
     touch = reading(at, first, who=THIEF)
     desk.happened(touch, reading(at + timedelta(minutes=1), second, who=THIEF), reading(at, second, who=SERVICE))
-    name = desk.report()
-    signal = {"at": at, "insertId": touch["insertId"], "what": "profile", "severity": 1}
-    desk.db.document(f"incidents/{name}").update({"signals": {"s1": signal}})
+    name = signalled(desk, touch, at)
     desk.confirm(name)
     desk.gather(name)
     assert desk.incident(name)["affected"] == {"unknown": 2}
@@ -140,13 +147,95 @@ def test_of_who_uses_the_application_only_their_own_doing_is_asked_for(desk: Des
         audit_log.listened(at, thief, f"users/{second}"),
         audit_log.listened(at, other, f"users/{other}"),
     )
-    name = desk.report()
-    signal = {"at": at, "insertId": touch["insertId"], "what": "profile", "severity": 1}
-    desk.db.document(f"incidents/{name}").update({"signals": {"s1": signal}})
+    name = signalled(desk, touch, at)
     desk.confirm(name, serviceAccounts=[audit_log.AGENT])
     desk.gather(name)
     assert set(desk.rows(name)) == {first, second}
     assert thief not in str(desk.incident(name)) + str(desk.job(name))
+
+
+def test_of_whoever_has_no_address_the_subject_is_asked_for(desk: Desk, crowd: Crowd, at: datetime) -> None:
+    first, second, other = crowd.come(3)
+    pool = "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/ci/subject"
+    touches = [reading(at, uid, who="") for uid in (first, second, other)]
+    for touch, who in zip(touches, ("thief", "thief", "another"), strict=True):
+        touch["protoPayload"]["authenticationInfo"] = {"principalSubject": f"{pool}/{who}"}
+    desk.happened(*touches)
+    name = signalled(desk, touches[0], at)
+    desk.confirm(name)
+    desk.gather(name)
+    assert set(desk.rows(name)) == {first, second}
+    assert "thief" not in str(desk.incident(name)) + str(desk.job(name))
+
+
+@pytest.mark.parametrize("by_number", [False, True])
+def test_who_makes_a_key_for_an_account_has_its_hands(desk: Desk, crowd: Crowd, at: datetime, by_number: bool) -> None:
+    [uid] = crowd.come(1)
+    made = audit_log.key_created(at, "ci@demo-astra.iam.gserviceaccount.com")
+    if by_number:
+        payload = made["protoPayload"]
+        payload["request"] = {"name": payload["resourceName"].replace("/-/", "/demo-astra/")}
+        payload["resourceName"] = "projects/-/serviceAccounts/102030405060708090100"
+    desk.happened(made, reading(at + timedelta(minutes=1), uid))
+    name = signalled(desk, made, at, detector="service-account-key-created")
+    desk.confirm(name)
+    desk.gather(name)
+    assert set(desk.rows(name)) == {uid}
+    assert desk.incident(name)["affected"] == {"unknown": 1}
+
+
+INDEX = "google.firestore.admin.v1.FirestoreAdmin.CreateIndex"
+
+
+@pytest.mark.parametrize(
+    ("happened", "fields", "days", "words"),
+    [
+        ("sealed", {}, 0, ""),
+        ("refused", {}, 0, ""),
+        ("nothing", {}, 0, "nothing of those hands"),
+        ("another's", {}, 0, "nothing of those hands"),
+        ("an administrator's", {}, 0, "nothing of those hands"),
+        ("sealed", {"detector": "audit-logging-disabled"}, 0, "was cut off"),
+        ("sealed", {"detector": "audit-logging-silent"}, 0, "was silent"),
+        ("sealed", {"detector": "service-account-key-created"}, 0, "a service account's key"),
+        ("sealed", {}, 31, "in no audit log any more"),
+    ],
+)
+def test_nobody_is_affected_only_where_the_evidence_would_show_somebody(
+    desk: Desk, crowd: Crowd, at: datetime, happened: str, fields: dict[str, Any], days: int, words: str
+) -> None:
+    [uid] = crowd.come(1, jurisdiction="DE")
+    entries = {
+        "sealed": [audit_log.object_read(at, SERVICE, f"images/{uid}/ring-0001")],
+        "refused": [audit_log.read(at, SERVICE, f"users/{uid}", code=7)],
+        "nothing": [],
+        "another's": [reading(at, uid, who=THIEF)],
+        "an administrator's": [audit_log.activity(at, SERVICE, "firestore.googleapis.com", INDEX)],
+    }
+    desk.happened(*entries[happened])
+    name = desk.report()
+    desk.db.document(f"incidents/{name}").update({"detector": "reported", **fields})
+    since = (desk.clock() - timedelta(days=days, hours=2)).isoformat()
+    desk.confirm(
+        name, serviceAccounts=[SERVICE.replace("demo-astra", str(desk.platform.app.project_id))], occurredFrom=since
+    )
+    desk.gather(name)
+    desk.describe(name)
+    incident = desk.incident(name)
+    said = breach_words.filing(name, incident, breach_words.BY_NAME["gdpr-authority"], "initial").text
+    assert (incident["affected"], incident["cohort"]) == (None if words else {}, "frozen")
+    if words:
+        assert words in said
+        assert words in unescape(incident_report.page(name, incident, desk.clock()))
+        with refused("who is affected"):
+            desk.close(name, false_alarm=False)
+    else:
+        assert "every read of the audit log names whose data it was" in said
+        desk.close(name, false_alarm=False)
+
+
+def test_what_can_not_be_proved_is_said_of_detectors_that_there_are() -> None:
+    assert set(breach_words._NO_PROOF) < set(Detector)
 
 
 def test_listings_make_it_uncertain_and_honey_is_nobody(desk: Desk, crowd: Crowd, at: datetime) -> None:
@@ -226,12 +315,7 @@ def test_counted_again_it_is_more_and_nothing_counts_twice(
     desk.gather(name)
     assert desk.incident(name)["numbers"]["people"] == 1
     project = str(desk.platform.app.project_id)
-    desk.confirm(
-        name,
-        awareAt=desk.incident(name)["awareAt"].isoformat(),
-        occurredFrom=desk.incident(name)["occurredFrom"].isoformat(),
-        serviceAccounts=[other.replace("demo-astra", project)],
-    )
+    desk.confirm_again(name, serviceAccounts=[other.replace("demo-astra", project)])
     desk.gather(name)
     assert desk.incident(name)["affected"] == {"unknown": 2}
     assert desk.incident(name)["numbers"] | {"gone": 0} == {
@@ -245,12 +329,7 @@ def test_counted_again_it_is_more_and_nothing_counts_twice(
         first: {"profile": 2},
         second: {"profile": 1},
     }
-    desk.confirm(
-        name,
-        awareAt=desk.incident(name)["awareAt"].isoformat(),
-        occurredFrom=desk.incident(name)["occurredFrom"].isoformat(),
-        everybodys=["profile"],
-    )
+    desk.confirm_again(name, everybodys=["profile"])
     desk.gather(name)
     assert desk.incident(name)["affected"] == {"unknown": 8}, "and the three of staff"
     assert set(desk.rows(name)) > {first, second, *others}
@@ -260,13 +339,60 @@ def test_counted_again_it_is_more_and_nothing_counts_twice(
         desk.confirm(name)
 
 
+def test_while_it_is_counted_again_nobody_knows_who_is_affected(desk: Desk, crowd: Crowd, at: datetime) -> None:
+    [sealed, found] = crowd.come(2, jurisdiction="DE")
+    other = "retention-functions@demo-astra.iam.gserviceaccount.com"
+    desk.happened(audit_log.object_read(at, SERVICE, f"images/{sealed}/ring-0001"), reading(at, found, who=other))
+    name = confirmed(desk)
+    desk.gather(name)
+    assert desk.incident(name)["affected"] == {}
+    assert clocks.running(desk.incident(name)) == []
+    desk.describe(name)
+    desk.confirm_again(name, serviceAccounts=[other.replace("demo-astra", str(desk.platform.app.project_id))])
+    again = desk.incident(name)
+    assert (again["affected"], again["exposed"], again["numbers"]) == (None, [], {})
+    assert "gdpr-authority" in {one.clock.name for one in clocks.running(again)}
+    assert "close_incident" not in incident_report.next_action(name, again, desk.job(name))
+    with refused("who is affected"):
+        desk.close(name, false_alarm=False)
+    while desk.job(name)["step"] != "count":
+        with refused("who is affected"):
+            desk.close(name, false_alarm=False)
+        one_page(desk, name)
+    desk.gather(name)
+    assert desk.incident(name)["affected"] == {"DE": 1}
+
+
+@pytest.mark.parametrize("anybody", [True, False])
+def test_whom_a_closed_one_is_found_to_concern_is_told_all_the_same(
+    desk: Desk, crowd: Crowd, at: datetime, anybody: bool
+) -> None:
+    [uid] = crowd.come(1, jurisdiction="DE")
+    touch = reading(at, uid) if anybody else audit_log.object_read(at, SERVICE, f"images/{uid}/ring-0001")
+    desk.happened(touch)
+    name = confirmed(desk)
+    closed = {"state": "closed", "closedAt": desk.clock(), "alertDue": False}
+    desk.db.document(f"incidents/{name}").update(closed)
+    desk.gather(name)
+    incident = desk.incident(name)
+    assert incident["affected"] == ({"DE": 1} if anybody else {})
+    [entry] = logged(desk.platform, tlog.Action.INCIDENT_COUNTED)
+    if anybody:
+        assert (incident["state"], incident["closedAt"], incident["alertDue"]) == ("confirmed", None, True)
+        assert entry["record"]["reopened"] is True
+        desk.describe(name)
+        desk.send(name, crowd)
+        assert desk.told(name) == [uid]
+    else:
+        assert incident | closed == incident
+        assert "reopened" not in entry["record"]
+
+
 def test_whoever_did_it_is_found_though_entries_have_nanoseconds(desk: Desk, crowd: Crowd, at: datetime) -> None:
     [uid] = crowd.come(1)
     touch = reading(at, uid, who=THIEF)
     desk.happened({**touch, "timestamp": f"{at:%Y-%m-%dT%H:%M:%S}.{at:%f}789Z"})
-    name = desk.report()
-    signal = {"at": at, "insertId": touch["insertId"], "what": "profile", "severity": 1}
-    desk.db.document(f"incidents/{name}").update({"signals": {"s1": signal}})
+    name = signalled(desk, touch, at)
     desk.confirm(name)
     desk.gather(name)
     assert desk.incident(name)["affected"] == {"unknown": 1}

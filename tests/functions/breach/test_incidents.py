@@ -312,6 +312,10 @@ def test_it_is_over_when_everybody_was_told_and_nothing_is_frozen(desk: Desk) ->
         assert owed in refusal.value.message
     desk.contain(name, "freeze-exports", undo=True)
     desk.db.document(f"incidents/{name}").update({"affected": {}})
+    with refused("who is affected"):
+        desk.close(name, false_alarm=False)
+    desk.gather(name)
+    desk.db.document(f"incidents/{name}").update({"affected": {}})
     desk.close(name, false_alarm=False)
     with refused("closed"):
         desk.describe(name)
