@@ -209,7 +209,7 @@ def _of_case(name: str, fields: dict[str, Any]) -> tuple[str, str, str]:
     level, again = fields["severity"], fields.get("reopened")
     subject = f"Severity {level}: {fields['detector'].replace('-', ' ')}"
     text = f"Case {name}, opened at {iso(fields['detectedAt'])}."
-    text += " It was closed as a false alarm, and was seen again since." if again else ""
+    text += " It was closed, and is open again." if again else ""
     return f"{name}{level}" + (f" again {again}" if again else ""), subject, f"{text}\n\n{_HINT}\n"
 
 

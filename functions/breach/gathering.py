@@ -228,19 +228,21 @@ class Gathering:
         known = self._notes.all_known()
 
         def write(transaction: firestore.Transaction, read: Snapshots) -> Changes:
+            incident: dict[str, Any] = read[0].to_dict() or {}
             now, counts = self._platform.clock(), Counter(job["counts"])
-            counts["people"] += known - counts["known"]  # who is erased since somebody knew of them
+            counts["people"] += known - counts["known"]  # whom staff knew of, and who is erased since
             affected, sealed = sum(job["affected"].values()), sum(job["sealed"].values())
             numbers = {name: counts[name] for name in ("people", "records", "unnamed")}
             numbers |= {"sealed": sealed, "gone": counts["people"] - affected - sealed}
             if counts["blind"] or not counts["seen"]:
                 numbers["blind" if counts["blind"] else "unseen"] = 1
             found = {"affected": job["affected"], "exposed": job["exposed"], "numbers": numbers, "countedAt": now}
-            doubts = breach_words.doubts((read[0].to_dict() or {}) | found)
+            doubts = breach_words.doubts(incident | found)
             who = found["affected"] = None if doubts and not affected else job["affected"]
             record = {"incident": self._name, "affected": who, **numbers}
-            if who != {} and read[0].get("state") == State.CLOSED:
-                found |= {"state": State.CONFIRMED.value, "closedAt": None, "alertDue": True}
+            if who != {} and incident["state"] == State.CLOSED:
+                found |= {"state": State.CONFIRMED.value, "closedAt": None, "reopened": incident.get("reopened", 0) + 1}
+                found |= incidents.alerted(incident, {"of": "case"})
                 record["reopened"] = True
             transaction.update(self._incident, {**found, "cohort": Cohort.FROZEN.value})
             tlog.append(transaction, self._db, tlog.Entry(tlog.Action.INCIDENT_COUNTED, record, now))

@@ -379,7 +379,7 @@ def test_whom_a_closed_one_is_found_to_concern_is_told_all_the_same(
     [entry] = logged(desk.platform, tlog.Action.INCIDENT_COUNTED)
     if anybody:
         assert (incident["state"], incident["closedAt"], incident["alertDue"]) == ("confirmed", None, True)
-        assert entry["record"]["reopened"] is True
+        assert (incident["alerts"], entry["record"]["reopened"]) == ([{"of": "case"}], True)
         desk.describe(name)
         desk.send(name, crowd)
         assert desk.told(name) == [uid]
