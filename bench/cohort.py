@@ -73,7 +73,7 @@ def measure() -> Iterator[str]:
         name, now = f"{users:020x}", platform.clock()
         fields = {"state": "confirmed", "occurredFrom": now - timedelta(days=1), "occurredUntil": now, "awareAt": now}
         fields |= {"serviceAccounts": [_WHO], "keysExposed": False, "credentialsExposed": False, "cohort": "gathering"}
-        incidents.reference(db, name).set(incidents.opened(**fields, signals={}))
+        incidents.reference(db, name).set(incidents.opened(**fields, detector="reported", signals={}))
         incidents.cohort_job(db, name).set(opened(now, known=False))
         worker = jobs.Worker(db, platform.clock, platform.settings.retry_delay)
         before, began = (meter.reads, meter.writes), time.perf_counter()
