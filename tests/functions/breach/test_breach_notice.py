@@ -26,7 +26,7 @@ from tests.functions.breach.desk import SAID, THIEF, Desk, refused
 from watching import watch
 
 SERVICE = "uploads-functions@demo-astra.iam.gserviceaccount.com"
-#: How many people the whole path is gone for. BREACH_PEOPLE=50000 takes half an hour: for each page of letters the
+#: How many people the whole path is gone for. BREACH_PEOPLE=50000 takes hours: for each page of letters the
 #: emulator looks through all rows.
 PEOPLE = int(os.environ.get("BREACH_PEOPLE", "60"))
 
