@@ -11,7 +11,7 @@ from google.cloud import firestore
 from pydantic import AfterValidator, StringConstraints, ValidationError
 
 import outcomes
-from astra import cohorts, log, network, notices, tombstones, webhooks
+from astra import cohorts, log, notices, tombstones, webhooks
 from astra.callables import UID, Answer, Call, Shape
 from astra.cohorts import DELIVERIES
 from astra.documents import fetch
@@ -74,10 +74,10 @@ def bounced(platform: Platform[BreachSettings], request: Request) -> Response:
     shall not, know which. Repeated, it changes nothing; see `outcomes`.
     """
     try:
-        platform.limits.admit(f"network {network.of(request)}", "bounced", _MOST)
+        platform.limits.admit_network(request, "bounced", _MOST)
         return Response(status=_taken(platform, request))
     except TooMany as many:
-        return Response(status=HTTPStatus.TOO_MANY_REQUESTS, headers={"Retry-After": str(many.seconds)})
+        return Response(status=HTTPStatus.TOO_MANY_REQUESTS, headers=many.headers)
     except Exception as error:  # noqa: BLE001  (the boundary of the function: no message may get out)
         log.failure(log.Event.FAILED, error)
         return Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)

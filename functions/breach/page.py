@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from flask import Request, Response
 
-from astra import incidents, log, network
+from astra import incidents, log
 from astra.headers import HARDENED
 from astra.limits import Limit, TooMany
 from astra.platform import Platform
@@ -36,9 +36,9 @@ def _answer(platform: Platform[BreachSettings], request: Request) -> Response:
     if request.method not in ("GET", "HEAD"):
         return Response("Use GET.", 405, {"Allow": "GET, HEAD"})
     try:
-        platform.limits.admit(f"network {network.of(request)}", "notice_page", _MOST)
+        platform.limits.admit_network(request, "notice_page", _MOST)
     except TooMany as many:
-        return Response(str(many), 429, {"Retry-After": str(many.seconds)})
+        return Response(str(many), 429, many.headers)
     name = request.args.get("id", "")
     incident: dict[str, Any] = {}
     if _ID.fullmatch(name):

@@ -15,7 +15,7 @@ from typing import Any, Final
 import jinja2
 from flask import Request, Response
 
-from astra import log, network, policy
+from astra import log, policy
 from astra.headers import HARDENED
 from astra.limits import Limit, TooMany
 from astra.platform import Platform
@@ -63,10 +63,9 @@ def _answer(platform: Platform[RedisSettings], request: Request) -> Response:
     if request.path == _PROBE:  # each new instance is asked for this
         return _said("", HTTPStatus.NOT_FOUND)
     try:
-        platform.limits.admit(f"network {network.of(request)}", "policy_page", _MOST)
+        platform.limits.admit_network(request, "policy_page", _MOST)
     except TooMany as many:
-        wait = {"Retry-After": str(many.seconds)}
-        return _said(str(many), HTTPStatus.TOO_MANY_REQUESTS, **wait)
+        return _said(str(many), HTTPStatus.TOO_MANY_REQUESTS, **many.headers)
     now, as_text = platform.clock(), _wants_text(request)
     in_force = policy.current(platform.db, now)
     name = request.args.get("version") or request.path.strip("/") or in_force.version

@@ -18,7 +18,7 @@ from google.api_core.exceptions import NotFound, RequestRangeNotSatisfiable
 from google.cloud.storage import Bucket
 from jwt import PyJWTError
 
-from astra import cobblestone, log, network
+from astra import cobblestone, log
 from astra.callables import caller_of
 from astra.cobblestone import Unopenable
 from astra.documents import fetch
@@ -85,7 +85,7 @@ def open_image(platform: Platform[SealingSettings], request: Request) -> Respons
 def _answer(platform: Platform[SealingSettings], request: Request, begun: ExitStack) -> Response:
     """The answer to an allowed request; raises _Refused. What was `begun` for it must be closed if it is not sent."""
     with _limited():  # whoever asks and for whatever
-        platform.limits.admit(f"network {network.of(request)}", "open_image", Limit(_MOST_OF_A_NETWORK))
+        platform.limits.admit_network(request, "open_image", Limit(_MOST_OF_A_NETWORK))
     _attest(platform, request)
     if request.method not in ("GET", "HEAD"):
         raise _Refused(405, "INVALID_ARGUMENT", "Use GET.", Allow="GET, HEAD")

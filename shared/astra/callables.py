@@ -130,7 +130,7 @@ def on_call(
 def _counted(platform: "Platform[RedisSettings]", request: Request, refusal: Response) -> Response:
     """`refusal`, of what could be anybody's, counted as its network's: once they are too many, they wait."""
     try:
-        platform.limits.admit(f"network {network.of(request)}", "refused", _REFUSALS)
+        platform.limits.admit_network(request, "refused", _REFUSALS)
     except TooMany as many:
         return _error(429, "RESOURCE_EXHAUSTED", str(many), details=_details(many))
     return refusal

@@ -13,12 +13,15 @@ The braces are part of the names: they keep one user's keys together in a cluste
 import math
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import redis
 
-from astra import log
+from astra import log, network
 from astra.pseudonyms import Pseudonyms
+
+if TYPE_CHECKING:
+    from flask import Request
 
 # One round trip, and no moment at which a counter lives without its expiry or its index entry.
 _COUNT: Final = """
@@ -56,6 +59,8 @@ class TooMany(Exception):
         self.retry_after = retry_after
         self.seconds = max(1, math.ceil(retry_after.total_seconds()))
         """`retry_after` in whole seconds, at least one."""
+        self.headers = {"Retry-After": str(self.seconds)}
+        """Of an answer that says so."""
         super().__init__(f"Too many requests: try again in {self.seconds} s.")
 
 
@@ -84,6 +89,10 @@ class Limits:
         """Count one request of `who`, a user or a network, of whom no more than a hash is kept, and no longer than the
         window; raises TooMany, or Unknown."""
         self._count([f"rate:{self._pseudonyms.of_request(action, who)}"], limit)
+
+    def admit_network(self, request: "Request", action: str, limit: Limit) -> None:
+        """`admit` the network that a request comes from."""
+        self.admit(f"network {network.of(request)}", action, limit)
 
     def _count(self, keys: list[str], limit: Limit) -> None:
         try:
