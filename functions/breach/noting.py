@@ -20,6 +20,9 @@ from astra.honey import is_honey
 from astra.platform import Platform
 
 Snapshots = list["firestore.DocumentSnapshot[Any]"]
+People = list[tuple[str, Counter[str]]]
+"""Account ids, and how often which of their entries were touched."""
+Job = dict[str, Any]
 _GONE: Final = "exposed"
 
 
@@ -37,18 +40,12 @@ class Notes:
         gone = self._db.document(_GONE, f"{subject}.{self._name}")
         return profile, tombstones.reference(self._db, subject), row, gone
 
-    def note(
-        self,
-        transaction: firestore.Transaction,
-        job: dict[str, Any],
-        people: "list[tuple[str, Counter[str]]]",
-        read: Snapshots,
-    ) -> "Counter[str]":
-        """Note what was touched of these people. Answers the job's counts with them."""
-        counts = Counter(job["counts"])
-        for number, (_, touched) in enumerate(people):
+    def note(self, transaction: firestore.Transaction, job: Job, people: People, read: Snapshots) -> "Counter[str]":
+        """Note what was touched of these people; `read` is what `of` names of each. Answers the job's counts then."""
+        counts: Counter[str] = Counter(job["counts"])
+        for (_, touched), theirs in zip(people, _each(read, 4), strict=True):
             counts["records"] += touched.total()
-            counts["people"] += self._note(transaction, job["round"], touched, read[4 * number : 4 * number + 4])
+            counts["people"] += self._note(transaction, job["round"], touched, theirs)
         return counts
 
     def _note(self, transaction: firestore.Transaction, round_: int, touched: "Counter[str]", read: Snapshots) -> int:
@@ -78,7 +75,7 @@ class Notes:
         names = self._platform.pseudonyms
         nobody = [
             profile.id
-            for profile, tombstone in zip(read[::3], read[1::3], strict=True)
+            for profile, tombstone, _ in _each(read, 3)
             if is_honey(names, profile.id) or not (profile.exists or tombstone.exists)
         ]
         return read, len(nobody)
@@ -86,7 +83,7 @@ class Notes:
     def note_known(self, transaction: firestore.Transaction, read: Snapshots, entries: Collection[str]) -> None:
         """Note that staff know these entries of these people to be exposed; the next round counts them."""
         now = self._platform.clock()
-        for profile, tombstone, row in zip(read[::3], read[1::3], read[2::3], strict=True):
+        for profile, tombstone, row in _each(read, 3):
             gone = self.of(profile.id)[3]
             transaction.set(gone, {"incident": self._name, "at": now, "known": self._name}, merge=True)
             if profile.exists and not tombstone.exists:
@@ -94,7 +91,7 @@ class Notes:
                 said = sorted({*noted.get("said", ()), *entries})
                 transaction.set(row.reference, {**noted, **self._about(profile), "said": said, "known": self._round(0)})
 
-    def known(self, round_: int, most: int) -> "list[tuple[str, Counter[str]]]":
+    def known(self, round_: int, most: int) -> People:
         """People whom staff know and this round has not counted yet, with what was exposed of each."""
         mine = firestore.FieldFilter("known", ">=", self._round(0))
         due = firestore.FieldFilter("known", "<", self._round(round_))
@@ -103,17 +100,14 @@ class Notes:
         return [(row.reference.path.split("/")[1], Counter(row.get("said"))) for row in found]
 
     def count_known(
-        self,
-        transaction: firestore.Transaction,
-        job: dict[str, Any],
-        people: "list[tuple[str, Counter[str]]]",
-        read: Snapshots,
+        self, transaction: firestore.Transaction, job: Job, people: People, read: Snapshots
     ) -> "Counter[str]":
         """`note` of people whom staff know, of whom each is counted once in a round."""
-        there = [number for number in range(len(people)) if read[4 * number + 2].exists]  # others were erased meanwhile
-        kept = [one for number in there for one in read[4 * number : 4 * number + 4]]
-        counts = self.note(transaction, job, [people[number] for number in there], kept)
-        for profile, tombstone, row, _ in zip(kept[::4], kept[1::4], kept[2::4], kept[3::4], strict=True):
+        both = zip(people, _each(read, 4), strict=True)
+        there = [(one, theirs) for one, theirs in both if theirs[2].exists]  # others were erased meanwhile
+        kept = [stored for _, theirs in there for stored in theirs]
+        counts = self.note(transaction, job, [one for one, _ in there], kept)
+        for _, (profile, tombstone, row, _) in there:
             counts["known"] += profile.exists and not tombstone.exists
             transaction.update(row.reference, {"known": self._round(job["round"])})
         return counts
@@ -125,3 +119,8 @@ class Notes:
 
     def _round(self, number: int) -> str:
         return f"{self._name}.{number:06}"
+
+
+def _each(read: Snapshots, many: int) -> list[Snapshots]:
+    """What was read of each of several people, so many documents of everybody."""
+    return [read[first : first + many] for first in range(0, len(read), many)]
