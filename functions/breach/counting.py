@@ -88,14 +88,10 @@ def _of_audit(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[tuple[
         detector, elements = _COUNTED[audit.methodName]
         if detector is not Detector.DELETIONS and watch.is_announced(audit.authenticationInfo.principalEmail):
             return  # to wrap all keys anew reads and opens each; a copy is made before a migration
-        rolled = audit.methodName == _ACCOUNTS and who in watch.thorough
-        if rolled or (audit.methodName in READS and not audit.places):
-            # Of whom, the log does not say. Each element has the entry's name: delivered twice, it adds nothing.
-            many = _ACCOUNTS_A_PAGE if rolled else min(audit.numResponseItems, _MOST_LISTED)
-            for number in range(many):
-                yield Detector.LISTINGS, who, f"{entry.insertId} {number}"
-        if rolled:
-            return
+        if audit.methodName == _ACCOUNTS and who in watch.thorough:
+            detector, elements = Detector.LISTINGS, _account_page
+        elif audit.methodName in READS and not audit.places:
+            detector, elements = Detector.LISTINGS, _answered
         for element in elements(audit, entry.insertId):
             yield detector, who, element
 
@@ -104,6 +100,16 @@ def _people(audit: AuditLog, _name: str) -> Iterator[str]:
     for place in audit.places:
         if owned := owner(*place):
             yield owned[1]
+
+
+def _answered(audit: AuditLog, name: str) -> Iterator[str]:
+    """Of whom, the log does not say. Each has the entry's name: delivered twice, it adds nothing."""
+    return (f"{name} {number}" for number in range(min(audit.numResponseItems, _MOST_LISTED)))
+
+
+def _account_page(_audit: AuditLog, name: str) -> Iterator[str]:
+    """The same, where the log does not say how many either."""
+    return (f"{name} {number}" for number in range(_ACCOUNTS_A_PAGE))
 
 
 def _things(audit: AuditLog, name: str) -> Iterator[str]:

@@ -86,10 +86,11 @@ class Trail:
             subjects |= {one.principalSubject for one in who if not one.person and not one.principalEmail}
         found = {one for one in found if not is_agent(one)}
         named = {"principalEmail": found, "principalSubject": subjects, "thirdPartyPrincipal.payload.sub": people}
+        known = {field_: sorted(these - {""}) for field_, these in named.items()}
         return " OR ".join(
-            f"protoPayload.authenticationInfo.{field_}=({' OR '.join(map(_quoted, sorted(these - {''})))})"
-            for field_, these in named.items()
-            if these - {""}
+            f"protoPayload.authenticationInfo.{field_}=({' OR '.join(map(_quoted, these))})"
+            for field_, these in known.items()
+            if these
         )
 
     def _ask(self, asked: str, token: str, most: int) -> tuple[list[LogEntry], str]:

@@ -80,9 +80,9 @@ def notice(name: str, incident: Mapping[str, Any]) -> Text:
     said = _said(incident, _PEOPLE_NEED)
     facts = {
         "reference": name,
-        "since": _iso(incident["occurredFrom"]),
-        "until": _iso(incident["occurredUntil"]),
-        "discovered": _iso(incident["awareAt"]),
+        "since": iso(incident["occurredFrom"]),
+        "until": iso(incident["occurredUntil"]),
+        "discovered": iso(incident["awareAt"]),
         "whatHappened": said["whatHappened"],
         "weAreDoing": said["weAreDoing"],
         "youCanDo": said["youCanDo"],
@@ -126,9 +126,9 @@ def filing(
         ("Phase", phase),
         ("To", f"{clock.recipient} ({clock.regime}; {clock.source})"),
         ("Nature", said["nature"]),
-        ("Occurred", f"{_iso(incident['occurredFrom'])} to {_iso(incident['occurredUntil'])}"),
-        ("Discovered", _iso(clocks.discovered(incident))),
-        ("Aware since", _iso(incident["awareAt"])),
+        ("Occurred", f"{iso(incident['occurredFrom'])} to {iso(incident['occurredUntil'])}"),
+        ("Discovered", iso(clocks.discovered(incident))),
+        ("Aware since", iso(incident["awareAt"])),
         ("Categories of data", "; ".join(_CATEGORY[one] for one in incident.get("exposed") or []) or _OPEN),
         ("People affected", _counted(affected)),
         ("Records, approximately", str(numbers["records"]) if "records" in numbers else _OPEN),
@@ -207,12 +207,8 @@ def doubts(incident: Mapping[str, Any]) -> list[str]:
     confirmed = incident.get("confirmedAt", incident["awareAt"])
     kept_from = max(confirmed, incident.get("countedAt", confirmed)) - _READS_KEPT
     if incident["occurredFrom"] < kept_from:
-        found.append(f"reads before {_iso(kept_from)} may be in no audit log any more: {_MORE}")
+        found.append(f"reads before {iso(kept_from)} may be in no audit log any more: {_MORE}")
     return found
-
-
-def _iso(moment: datetime) -> str:
-    return iso(moment)
 
 
 def page(name: str, facts: Mapping[str, Any]) -> str:

@@ -33,8 +33,10 @@ class Start(enum.StrEnum):
     """From when it runs."""
 
     AWARE = "awareAt"
+    """Where the law says determination or confirmation."""
     DISCOVERED = "detectedAt"
-    """From the first that anybody of us saw of it, though it runs only once we know what it is."""
+    """From the first that anybody of us saw of it, though it runs only once we know what it is: where the law says
+    discovery or learning of it, or that a reason to believe it is enough."""
     TOLD = "peopleToldAt"
     """When people were told."""
 
@@ -68,11 +70,6 @@ _EEA: Final = (
 )
 
 
-_FOUND: Final = Start.DISCOVERED
-"""Where the law says discovery or learning of it, or that a reason to believe it is enough. Where it says determination
-or confirmation, a clock runs from awareness."""
-
-
 def _state(code: str, days: int, source: str, start: Start = Start.AWARE) -> Clock:
     name, within = f"{code.lower()}-people", timedelta(days=days)
     return Clock(name, f"US-{code}", Who.PEOPLE, within, "residents", source, (f"US-{code}",), start=start)
@@ -103,7 +100,7 @@ CLOCKS: Final[tuple[Clock, ...]] = (
         jurisdictions=("GB",),
         high_risk=True,
     ),
-    _state("NY", 30, "N.Y. Gen. Bus. Law § 899-aa(2), as amended in December 2024: from discovery", _FOUND),
+    _state("NY", 30, "N.Y. Gen. Bus. Law § 899-aa(2), as amended in December 2024: from discovery", Start.DISCOVERED),
     Clock(
         *("ny-authorities", "US-NY", Who.REGULATOR, timedelta(days=30)),
         recipient="the Attorney General, the Department of State and the State Police",
@@ -118,7 +115,7 @@ CLOCKS: Final[tuple[Clock, ...]] = (
         at_least=5001,
         start=Start.DISCOVERED,
     ),
-    _state("CA", 30, "Cal. Civ. Code § 1798.82(a), as amended by SB 446 from 2026: from discovery", _FOUND),
+    _state("CA", 30, "Cal. Civ. Code § 1798.82(a), as amended by SB 446 from 2026: from discovery", Start.DISCOVERED),
     Clock(
         *("ca-attorney-general", "US-CA", Who.REGULATOR, timedelta(days=15), "the Attorney General: a sample notice"),
         source="Cal. Civ. Code § 1798.82(f), as amended by SB 446: more than 500 residents",
@@ -127,22 +124,22 @@ CLOCKS: Final[tuple[Clock, ...]] = (
         start=Start.TOLD,
     ),
     _state("CO", 30, "Colo. Rev. Stat. § 6-1-716"),
-    _state("FL", 30, "Fla. Stat. § 501.171(4)(a): from determination, or reason to believe", _FOUND),
-    _state("WA", 30, "Wash. Rev. Code § 19.255.010", _FOUND),
+    _state("FL", 30, "Fla. Stat. § 501.171(4)(a): from determination, or reason to believe", Start.DISCOVERED),
+    _state("WA", 30, "Wash. Rev. Code § 19.255.010", Start.DISCOVERED),
     _state("AL", 45, "Ala. Code § 8-38-5"),
     _state("AZ", 45, "Ariz. Rev. Stat. § 18-552"),
-    _state("IN", 45, "Ind. Code § 24-4.9-3-3", _FOUND),
-    _state("NM", 45, "N.M. Stat. § 57-12C-6", _FOUND),
-    _state("OH", 45, "Ohio Rev. Code § 1349.19", _FOUND),
-    _state("OR", 45, "Or. Rev. Stat. § 646A.604", _FOUND),
+    _state("IN", 45, "Ind. Code § 24-4.9-3-3", Start.DISCOVERED),
+    _state("NM", 45, "N.M. Stat. § 57-12C-6", Start.DISCOVERED),
+    _state("OH", 45, "Ohio Rev. Code § 1349.19", Start.DISCOVERED),
+    _state("OR", 45, "Or. Rev. Stat. § 646A.604", Start.DISCOVERED),
     _state("RI", 45, "R.I. Gen. Laws § 11-49.3-4"),
-    _state("TN", 45, "Tenn. Code § 47-18-2107", _FOUND),
-    _state("VT", 45, "Vt. Stat. tit. 9, § 2435", _FOUND),
-    _state("WI", 45, "Wis. Stat. § 134.98", _FOUND),
-    _state("CT", 60, "Conn. Gen. Stat. § 36a-701b", _FOUND),
+    _state("TN", 45, "Tenn. Code § 47-18-2107", Start.DISCOVERED),
+    _state("VT", 45, "Vt. Stat. tit. 9, § 2435", Start.DISCOVERED),
+    _state("WI", 45, "Wis. Stat. § 134.98", Start.DISCOVERED),
+    _state("CT", 60, "Conn. Gen. Stat. § 36a-701b", Start.DISCOVERED),
     _state("DE", 60, "Del. Code tit. 6, § 12B-102"),
-    _state("LA", 60, "La. Rev. Stat. § 51:3074", _FOUND),
-    _state("SD", 60, "S.D. Codified Laws § 22-40-20", _FOUND),
+    _state("LA", 60, "La. Rev. Stat. § 51:3074", Start.DISCOVERED),
+    _state("SD", 60, "S.D. Codified Laws § 22-40-20", Start.DISCOVERED),
     _state("TX", 60, "Tex. Bus. & Com. Code § 521.053"),
 )
 

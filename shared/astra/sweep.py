@@ -5,8 +5,8 @@ Why it can't delete what must stay:
   one that was renewed meanwhile survives.
 - A page asserts in its own commit that nobody of those whose rows it deletes has a legal hold. Where that fails, or
   anything else, the rows and the holds are read in the transaction that deletes them; what is held gets the mark
-  `expiredAt`, which hides it, and is looked at again in a day, or when the hold ends. For
-  each thing such as an image, they are read again just before it is destroyed.
+  `expiredAt`, which hides it, and is looked at again in a day, or when the hold ends. For each thing
+  such as an image they are read again just before it is destroyed.
 - The log's entry is written in that commit too: no row goes without it, and none is counted that did not go.
 Why it costs what is due and not what is stored: a page is one ordered and limited query, which begins where the last
 page ended, and asserting reads nothing.
