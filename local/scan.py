@@ -5,8 +5,9 @@ It knows nothing of the data map: it takes each store from end to end, as somebo
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,6 +18,7 @@ import redis
 from google.cloud import firestore, storage
 from google.cloud.firestore_v1._helpers import decode_dict
 from google.cloud.firestore_v1.types import RunQueryRequest, StructuredQuery
+from redis.client import Pipeline
 
 from local.ports import WITNESS_BUCKET
 from local.witness import CREDENTIALS
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from local.replicate import ReplicateStandIn
 
 DATABASES = ("(default)", "vault")
+_KEYS = 1000
+"""As many of Redis at once."""
 
 
 class Stores(Protocol):
@@ -129,15 +133,21 @@ def _objects(stack: Stores) -> Iterator[tuple[str, str, bytes]]:
 
 
 def _keys(stack: Stores) -> Iterator[tuple[str, str, bytes]]:
-    client = redis.Redis.from_url(stack.redis_url)
-    readers: dict[bytes, Any] = {
-        b"string": client.get,
-        b"set": client.smembers,
-        b"hash": client.hgetall,
-        b"list": lambda key: client.lrange(key, 0, -1),
-        b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
+    readers: dict[bytes, Callable[[Pipeline, bytes], object]] = {
+        b"string": lambda pipe, key: pipe.get(key),
+        b"set": lambda pipe, key: pipe.smembers(key),
+        b"hash": lambda pipe, key: pipe.hgetall(key),
+        b"list": lambda pipe, key: pipe.lrange(key, 0, -1),
+        b"zset": lambda pipe, key: pipe.zrange(key, 0, -1, withscores=True),
+        b"stream": lambda pipe, key: pipe.xrange(key),
     }
-    for key in client.scan_iter(count=1000):
-        kind = client.type(key)
-        value = readers[kind](key) if kind in readers else b""
-        yield "redis", key.decode(errors="replace"), value if isinstance(value, bytes) else repr(value).encode()
+    client = redis.Redis.from_url(stack.redis_url)
+    every = client.scan_iter(count=_KEYS)
+    while keys := list(islice(every, _KEYS)):
+        with client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.type(key)
+            for key, kind in zip(keys, pipe.execute(), strict=True):
+                readers.get(kind, Pipeline.type)(pipe, key)  # of what has gone since, that it has
+            for key, value in zip(keys, pipe.execute(), strict=True):
+                yield "redis", key.decode(errors="replace"), value if isinstance(value, bytes) else repr(value).encode()
