@@ -11,7 +11,7 @@ from google.cloud import firestore
 import fanout
 from astra import campaigns, erasure
 from astra.campaigns import Campaign, Channel, State
-from astra.cohorts import SHARDS
+from astra.cohorts import LANE, SHARDS
 from astra.notices import Kind
 from astra.platform import Platform
 
@@ -74,10 +74,13 @@ class Crowd:
         shards = campaigns.reference(self.db, self.name).collection(SHARDS).stream()
         return {shard.id: shard.to_dict() or {} for shard in shards}
 
-    def work(self) -> None:
+    def work(self, *, letters: bool = True) -> None:
         """What tasks do, one after another, until nothing is due; what waits for its time goes on waiting."""
         while fanout.tick(self.platform, self.hints):  # type: ignore[arg-type]
-            due, self.hints.jobs = dict.fromkeys(self.hints.jobs), []
+            due = [job for job in dict.fromkeys(self.hints.jobs) if letters or f"/{LANE}" not in job]
+            self.hints.jobs = []
+            if not due:
+                return
             for job in due:
                 fanout.notify(self.platform, self.hints, job, BUDGET)  # type: ignore[arg-type]
 
