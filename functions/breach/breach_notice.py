@@ -16,7 +16,6 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 from pydantic import StringConstraints
 
-import gathering
 from astra import breach_words, campaigns, incidents, tlog
 from astra.callables import Shape
 from astra.campaigns import Campaign, Channel
@@ -25,6 +24,8 @@ from astra.incidents import Cohort, State
 from astra.notices import Kind
 from astra.privileged import Act, Decision, privileged
 from astra.pseudonyms import Pseudonym
+
+import gathering
 from containing import IncidentId
 
 

@@ -21,6 +21,7 @@ from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.settings import BreachSettings
 from astra.transactions import transact
+
 from signals import Detector, Severity, Signal
 
 Rows = dict[str, dict[str, Any]]

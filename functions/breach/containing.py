@@ -32,6 +32,7 @@ from astra.platform import Platform
 from astra.privileged import Act, Decision, privileged
 from astra.pseudonyms import Pseudonym
 from astra.settings import BreachSettings
+
 from google_api import session
 
 _TIMEOUT: Final = 10

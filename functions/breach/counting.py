@@ -16,6 +16,7 @@ from typing import Final
 from astra import log
 from astra.claims import owner
 from astra.thresholds import Thresholds
+
 from detectors import Watch
 from signals import AuditLog, Detector, LogEntry, Mark, Severity, Signal, hour_of, is_service, principal_of
 

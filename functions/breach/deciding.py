@@ -17,6 +17,7 @@ from astra.forms import Moment, Reference, Text, sha256_of
 from astra.incidents import Cohort, State
 from astra.privileged import Act, Decision, privileged
 from astra.pseudonyms import Pseudonym
+
 from containing import IncidentId
 
 _LONGEST_DELAY: Final = timedelta(days=90)

@@ -12,7 +12,6 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 from pydantic import AfterValidator, Field, StringConstraints
 
-import gathering
 from astra import incidents, tlog
 from astra.callables import Shape
 from astra.clock import iso
@@ -21,6 +20,8 @@ from astra.forms import Moment, Uid
 from astra.incidents import Cohort, State
 from astra.privileged import Act, Decision, privileged
 from astra.pseudonyms import Pseudonym
+
+import gathering
 from containing import IncidentId
 from deciding import drafted, open_one, wrong
 from noting import Notes
@@ -40,9 +41,7 @@ def _of_a_person(name: str) -> str:
     return name
 
 
-EntriesOfPeople = Annotated[
-    list[Annotated[str, AfterValidator(_of_a_person)]], Field(max_length=50, default_factory=list)
-]
+EntriesOfPeople = Annotated[list[Annotated[str, AfterValidator(_of_a_person)]], Field(max_length=50, default=[])]
 
 
 class ConfirmIncident(Shape):
@@ -59,11 +58,11 @@ class ConfirmIncident(Shape):
     awareAt: Moment
     occurredFrom: Moment
     occurredUntil: Moment
-    serviceAccounts: Annotated[list[ServiceAccount], Field(max_length=20, default_factory=list)]
+    serviceAccounts: Annotated[list[ServiceAccount], Field(max_length=20, default=[])]
     keysExposed: bool = False
     credentialsExposed: bool = False
     everybodys: EntriesOfPeople
-    people: Annotated[list[Uid], Field(max_length=_MOST_KNOWN, default_factory=list)]
+    people: Annotated[list[Uid], Field(max_length=_MOST_KNOWN, default=[])]
     peoplesEntries: EntriesOfPeople
     highRisk: bool = True
 

@@ -12,6 +12,7 @@ from astra.claims import name_of
 from astra.entries import Store
 from astra.honey import is_honey
 from astra.pseudonyms import Pseudonyms
+
 from signals import KEY_CREATED, AuditLog, Detector, LogEntry, Severity, Signal, principal_of
 
 

@@ -20,6 +20,7 @@ from astra.entries import ACCOUNT_ID, Store
 from astra.honey import is_honey
 from astra.platform import Platform
 from astra.settings import BreachSettings
+
 from google_api import session
 from signals import AuditLog, LogEntry, is_agent
 

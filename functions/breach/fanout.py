@@ -13,6 +13,7 @@ from astra.platform import Platform
 from astra.queue import Queue
 from astra.settings import BreachSettings
 from astra.transactions import transact
+
 from mailing import Mailing
 from telling import Telling
 

@@ -10,7 +10,6 @@ from flask import Request, Response
 from google.cloud import firestore
 from pydantic import AfterValidator, StringConstraints, ValidationError
 
-import outcomes
 from astra import cohorts, log, notices, tombstones, webhooks
 from astra.callables import UID, Answer, Call, Shape
 from astra.cohorts import DELIVERIES
@@ -19,6 +18,8 @@ from astra.limits import Limit, TooMany
 from astra.platform import Platform
 from astra.settings import BreachSettings
 from astra.transactions import transact
+
+import outcomes
 
 _KEY: Final = re.compile(r"<?([0-9a-f]{64})(@[^@\s<>]{1,255})?>?")
 _BY_CLASS: Final = {"2": "delivered", "5": "bounced"}

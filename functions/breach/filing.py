@@ -13,6 +13,7 @@ from astra.clocks import BY_NAME, Who
 from astra.forms import Moment, Reference, Text, sha256_of
 from astra.privileged import Act, Decision, privileged
 from astra.pseudonyms import Pseudonym
+
 from containing import IncidentId
 from deciding import confirmed_one
 

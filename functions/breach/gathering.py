@@ -32,6 +32,7 @@ from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.queue import Queue
 from astra.settings import BreachSettings, Settings
+
 from evidence import Findings, Trail
 from noting import Notes
 

@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from google.cloud import firestore
 
-import outcomes
 from astra import log, mail, notices
 from astra.campaigns import State
 from astra.cohorts import DELIVERIES, LANE, LETTER_STATES, SHARDS
@@ -28,6 +27,8 @@ from astra.notices import Kind
 from astra.platform import Platform
 from astra.settings import BreachSettings
 from astra.transactions import transact
+
+import outcomes
 from telling import ENDED, PARKED, complete
 
 _PAGE: Final = 100

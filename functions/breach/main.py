@@ -9,6 +9,13 @@ from firebase_functions import https_fn, options, pubsub_fn, scheduler_fn, tasks
 from firebase_functions.core import CloudEvent
 from flask import Request, Response
 
+from astra import callables
+from astra.callables import Answer, Call
+from astra.limits import Limit
+from astra.platform import Platform
+from astra.queue import Queue
+from astra.settings import BreachSettings
+
 import breach_notice
 import containing
 import deciding
@@ -18,12 +25,6 @@ import filing
 import page
 import ticking
 import watching
-from astra import callables
-from astra.callables import Answer, Call
-from astra.limits import Limit
-from astra.platform import Platform
-from astra.queue import Queue
-from astra.settings import BreachSettings
 
 PLATFORM = Platform.at_start(BreachSettings)
 REGION = options.SupportedRegion.US_CENTRAL1

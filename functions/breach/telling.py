@@ -20,6 +20,7 @@ from astra.jobs import Atomic
 from astra.notices import Kind
 from astra.platform import Platform
 from astra.settings import Settings
+
 from members import Everybody, Listed, Member, Members, Newcomers
 
 _PAGE: Final = 4_000

@@ -5,16 +5,17 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
+from astra import log
+from astra.platform import Platform
+from astra.queue import Queue
+from astra.settings import BreachSettings
+
 import alarms
 import cases
 import containing
 import fanout
 import gathering
 import watching
-from astra import log
-from astra.platform import Platform
-from astra.queue import Queue
-from astra.settings import BreachSettings
 
 
 def tick(platform: Platform[BreachSettings], queue: Queue) -> None:

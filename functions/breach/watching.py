@@ -16,12 +16,13 @@ from typing import Final
 
 import redis
 
-import cases
-import counting
 from astra import log
 from astra.breach import DEPLOYING
 from astra.platform import Platform
 from astra.settings import BreachSettings
+
+import cases
+import counting
 from detectors import Watch, instant
 from signals import Detector, LogEntry, Mark, Severity, Signal, Unreadable, decode, hour_of
 

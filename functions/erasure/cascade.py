@@ -15,11 +15,6 @@ from typing import Any, Final
 from firebase_admin import auth
 from google.cloud import firestore
 
-import certificates
-import copies
-import objects
-import verifier
-from artefacts import Artefacts, Prediction
 from astra import holds, limits, log, policy, tlog, tombstones
 from astra.claims import claimant, lives, name_of
 from astra.datamap import DATA_MAP
@@ -30,6 +25,12 @@ from astra.jobs import Atomic, Pause
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.settings import ErasureSettings
+
+import certificates
+import copies
+import objects
+import verifier
+from artefacts import Artefacts, Prediction
 from trees import Trees
 
 _PREDICTIONS: Final = 20

@@ -18,6 +18,7 @@ from astra.datamap import DATA_MAP
 from astra.entries import Disposition, Entry, Store
 from astra.pseudonyms import Pseudonym
 from astra.settings import ErasureSettings
+
 from copies import Copy
 
 _FORMAT: Final = "astra-erasure-certificate/1"

@@ -9,9 +9,6 @@ from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from pydantic import Field
 
-import cascade
-import confirming
-import orphans
 from astra import erasure, jobs, log, proofs, tombstones
 from astra.callables import Agreed, Answer, Call, Caller, Shape
 from astra.cohorts import LETTERS
@@ -21,6 +18,10 @@ from astra.pseudonyms import Pseudonym
 from astra.queue import Queue
 from astra.settings import ErasureSettings
 from astra.tiles import Tampered
+
+import cascade
+import confirming
+import orphans
 
 _FRESH: Final = timedelta(minutes=5)
 

@@ -6,14 +6,15 @@ from typing import Any
 
 from firebase_functions import https_fn, options, scheduler_fn, tasks_fn
 
-import erasing
-import items
 from astra import callables
 from astra.callables import Answer, Call
 from astra.limits import Limit
 from astra.platform import Platform
 from astra.queue import Queue
 from astra.settings import ErasureSettings
+
+import erasing
+import items
 
 PLATFORM = Platform.at_start(ErasureSettings)
 REGION = options.SupportedRegion.US_CENTRAL1

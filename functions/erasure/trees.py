@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from google.cloud import firestore
 
-import descendants
 from astra.claims import claimant, name_of
 from astra.datamap import DATA_MAP
 from astra.entries import Disposition, Store, Subject
+
+import descendants
 
 _PAGE: Final = 490
 """A commit takes 500 writes: the roots and the checkpoint are among them."""

@@ -12,12 +12,13 @@ from typing import Final
 from firebase_admin import auth
 from google.cloud import firestore
 
-from artefacts import Artefacts
 from astra.claims import name_of
 from astra.datamap import DATA_MAP
 from astra.entries import Entry, Store, Subject
 from astra.platform import Platform
 from astra.settings import ErasureSettings
+
+from artefacts import Artefacts
 
 _PAGE: Final = 300
 

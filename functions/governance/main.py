@@ -5,6 +5,12 @@ from datetime import timedelta
 from firebase_functions import https_fn, options, scheduler_fn
 from flask import Request, Response
 
+from astra import callables
+from astra.callables import Answer, Call
+from astra.limits import Limit
+from astra.platform import Platform
+from astra.settings import GovernanceSettings
+
 import campaigning
 import children
 import disclosing
@@ -17,11 +23,6 @@ import reviews
 import roles
 import sequencing
 import transferring
-from astra import callables
-from astra.callables import Answer, Call
-from astra.limits import Limit
-from astra.platform import Platform
-from astra.settings import GovernanceSettings
 
 PLATFORM = Platform.at_start(GovernanceSettings)
 REGION = options.SupportedRegion.US_CENTRAL1

@@ -26,6 +26,7 @@ from astra.pseudonyms import Pseudonym
 from astra.settings import Settings
 from astra.staff import Role
 from astra.transactions import transact
+
 from reviews import REVIEWS, UNSIGNED
 
 FINDINGS: Final = "findings"

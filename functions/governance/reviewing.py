@@ -8,16 +8,17 @@ from typing import Any, Final
 
 from google.cloud import firestore
 
-import children
-import disclosing
-import processing
-import publishing
 from astra import doors, log, notices, staff, tlog
 from astra.documents import fetch
 from astra.platform import Platform
 from astra.settings import Settings
 from astra.staff import Member, Role
 from astra.transactions import transact
+
+import children
+import disclosing
+import processing
+import publishing
 from reviews import ESCALATED, OPEN, OVERDUE, REVIEWS, UNSIGNED, material, of_change, of_july, stage, weeks
 
 _MARKED: Final = {ESCALATED: tlog.Action.REVIEW_ESCALATED, OVERDUE: tlog.Action.REVIEW_OVERDUE}

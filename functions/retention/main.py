@@ -4,10 +4,11 @@ from datetime import timedelta
 
 from firebase_functions import options, scheduler_fn
 
-import sweeping
 from astra import callables
 from astra.platform import Platform
 from astra.settings import RetentionSettings, emulated
+
+import sweeping
 
 PLATFORM = Platform.at_start(RetentionSettings)
 REGION = options.SupportedRegion.US_CENTRAL1

@@ -10,7 +10,6 @@ from typing import Any, Final, Protocol
 
 from google.cloud import firestore
 
-import restamping
 from astra import expiry, leftovers, log, retention
 from astra.clock import Clock
 from astra.documents import fetch
@@ -20,6 +19,8 @@ from astra.platform import Platform
 from astra.settings import RetentionSettings
 from astra.sweep import Rows
 from astra.transactions import transact
+
+import restamping
 
 _TURN: Final = timedelta(minutes=1)
 _LATEST: Final = timedelta(hours=2)

@@ -9,8 +9,6 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.api_core.exceptions import FailedPrecondition, NotFound
 from google.cloud import firestore
 
-import receipts
-import revisions
 from astra import campaigns, log, network, notices, policy, presence, tlog, tombstones
 from astra.documents import fetch
 from astra.honey import is_honey
@@ -18,6 +16,9 @@ from astra.platform import Platform
 from astra.policy import Policy
 from astra.settings import SignupSettings
 from astra.transactions import transact
+
+import receipts
+import revisions
 from enrolment import ENROLMENTS
 from revisions import lock
 

@@ -5,16 +5,17 @@ from typing import Any
 
 from firebase_functions import https_fn, identity_fn, options, tasks_fn
 
-import accounts
-import enrolment
-import profiles
-import unlocking
 from astra import callables
 from astra.callables import Answer, Call
 from astra.limits import Limit
 from astra.platform import Platform
 from astra.queue import Queue
 from astra.settings import SignupSettings
+
+import accounts
+import enrolment
+import profiles
+import unlocking
 
 PLATFORM = Platform.at_start(SignupSettings)
 REGION = options.SupportedRegion.US_CENTRAL1

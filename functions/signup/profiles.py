@@ -6,12 +6,13 @@ from typing import Self
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from pydantic import model_validator
 
-import receipts
 from astra import log, policy
 from astra.callables import Answer, Call, Shape
 from astra.platform import Platform
 from astra.policy import Policy
 from astra.settings import SignupSettings
+
+import receipts
 from enrolment import Jurisdiction, Name, Version
 from revisions import Revision, revise
 

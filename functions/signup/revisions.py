@@ -15,7 +15,6 @@ from typing import Any, Final
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 
-import receipts
 from astra import policy, tlog, tombstones
 from astra.claims import lives
 from astra.documents import fetch
@@ -23,6 +22,8 @@ from astra.platform import Platform
 from astra.policy import Policy
 from astra.settings import SignupSettings
 from astra.transactions import transact
+
+import receipts
 
 _REQUESTS: Final = "requests"
 _OPEN: Final = timedelta(minutes=10)

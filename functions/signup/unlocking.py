@@ -26,6 +26,7 @@ from astra.pseudonyms import Pseudonym
 from astra.queue import Queue
 from astra.settings import SignupSettings
 from astra.transactions import transact
+
 from enrolment import Email, Version
 from profiles import acceptable
 from revisions import Inactive, Revision

@@ -6,11 +6,12 @@ from firebase_functions import https_fn, options, scheduler_fn, storage_fn
 from firebase_functions.core import CloudEvent
 from flask import Request, Response
 
-import opening
-import sealing
 from astra import callables, rotation
 from astra.platform import Platform
 from astra.settings import SealingSettings
+
+import opening
+import sealing
 
 PLATFORM = Platform.at_start(SealingSettings)
 REGION = options.SupportedRegion.US_CENTRAL1

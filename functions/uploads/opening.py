@@ -28,6 +28,7 @@ from astra.limits import Limit, TooMany
 from astra.platform import Platform
 from astra.settings import SealingSettings, emulated
 from astra.vault import ObjectKey
+
 from sealing import FOLDERS
 
 # Names like `__this__` Firestore keeps for itself.

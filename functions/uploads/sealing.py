@@ -18,13 +18,14 @@ from google.api_core.exceptions import AlreadyExists, NotFound, PreconditionFail
 from google.cloud import firestore
 from google.cloud.storage import Blob
 
-import intake
 from astra import holds, log, tombstones, vault
 from astra.documents import fetch
 from astra.platform import Platform
 from astra.settings import SealingSettings
 from astra.tombstones import Erased
 from astra.vault import ObjectKey
+
+import intake
 
 INCOMING: Final = "incoming/"
 FOLDERS: Final = {"full": "images", "thumb": "thumbs"}

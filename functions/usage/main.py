@@ -3,13 +3,14 @@
 from firebase_functions import options
 from gunicorn.config import LimitRequestFieldSize
 
-import events
-import recording
 from astra import callables
 from astra.callables import Answer, Call
 from astra.limits import Limit
 from astra.platform import Platform
 from astra.settings import RedisSettings
+
+import events
+import recording
 
 PLATFORM = Platform.at_start(RedisSettings)
 REGION = options.SupportedRegion.US_CENTRAL1

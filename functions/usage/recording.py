@@ -10,12 +10,13 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.api_core.exceptions import AlreadyExists
 from google.cloud import firestore
 
-import devices
 from astra import tombstones
 from astra.callables import Answer, Call
 from astra.claims import lives
 from astra.platform import Platform
 from astra.settings import RedisSettings
+
+import devices
 from events import Batch, Event, LogEvent
 
 EVENTS: Final = "events"

@@ -39,7 +39,8 @@ _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 class Shape(BaseModel):
     """The base of every request: exact types, no unknown fields."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+    # Each function runs in processes of its own, so that the requests of its neighbours are never made into validators.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 def _agreed(value: bool) -> bool:

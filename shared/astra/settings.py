@@ -45,13 +45,28 @@ Key = Annotated[Secret[bytes], BeforeValidator(_key)]
 class Settings(BaseSettings):
     """What every codebase needs."""
 
-    model_config = SettingsConfigDict(env_prefix="ASTRA_", extra="ignore", frozen=True, hide_input_in_errors=True)
+    # A codebase uses one of these classes, so that the others are never made into validators.
+    model_config = SettingsConfigDict(
+        env_prefix="ASTRA_", extra="ignore", frozen=True, hide_input_in_errors=True, defer_build=True
+    )
 
     pseudonym_key: Key
     """Turns an account id or an e-mail address into the pseudonym under which its tombstone stays."""
 
 
 S = TypeVar("S", bound=Settings)
+
+
+class RetrySettings(Settings):
+    """What codebases need whose jobs are tried again."""
+
+    retry_delay_seconds: int = 30
+    """The first delay after a failure; it doubles from there."""
+
+    @property
+    def retry_delay(self) -> timedelta:
+        """`retry_delay_seconds` as a duration."""
+        return timedelta(seconds=self.retry_delay_seconds)
 
 
 class RedisSettings(Settings):
@@ -107,19 +122,11 @@ class SignupSettings(MailSettings, InactivitySettings):
     """How long after a policy has come into force somebody may sign in who has not accepted it."""
 
 
-class RetentionSettings(RedisSettings, InactivitySettings):
+class RetentionSettings(RedisSettings, InactivitySettings, RetrySettings):
     """What the retention sweep needs."""
 
-    retry_delay_seconds: int = 30
-    """The first delay after a failure; it doubles from there."""
 
-    @property
-    def retry_delay(self) -> timedelta:
-        """`retry_delay_seconds` as a duration."""
-        return timedelta(seconds=self.retry_delay_seconds)
-
-
-class BreachSettings(MailSettings):
+class BreachSettings(MailSettings, RetrySettings):
     """What breach alerts, and the notices of all campaigns, need."""
 
     thresholds: Thresholds = Thresholds()
@@ -133,8 +140,6 @@ class BreachSettings(MailSettings):
     """Where the audit log is asked for evidence; https outside the emulators."""
     iam_url: HttpUrl = HttpUrl("https://iam.googleapis.com")
     """Where keys of service accounts are turned off."""
-    retry_delay_seconds: int = 30
-    """The first delay after a failure; it doubles from there."""
     letters_a_minute: int = 600
     """To the mailboxes of one domain: more are taken for spam there."""
     bounce_secret: Secret[str]
@@ -154,11 +159,6 @@ class BreachSettings(MailSettings):
             if not emulated() and getattr(self, name).scheme != "https":
                 raise ValueError(f"ASTRA_{name.upper()} must start with https:// outside the emulators")
         return self
-
-    @property
-    def retry_delay(self) -> timedelta:
-        """`retry_delay_seconds` as a duration."""
-        return timedelta(seconds=self.retry_delay_seconds)
 
 
 class SealingSettings(RedisSettings):
@@ -189,7 +189,7 @@ class SealingSettings(RedisSettings):
         return timedelta(seconds=self.unsealed_after_seconds)
 
 
-class ErasureSettings(RedisSettings, ReceiptSettings):
+class ErasureSettings(RedisSettings, ReceiptSettings, RetrySettings):
     """What erasure and its certificates need."""
 
     certificate_key: Key
@@ -197,8 +197,6 @@ class ErasureSettings(RedisSettings, ReceiptSettings):
     quiet_period_seconds: int = 3600 + 1800
     """From the last deletion to the verification: the longest life of an ID token and the longest timeout of a
     function, after which no write begun before the erasure can still arrive."""
-    retry_delay_seconds: int = 30
-    """The first delay after a failure; it doubles from there."""
     confirmation_wait_seconds: int = 600
     """For this long at most the deletion waits for the letter that says that it was asked for."""
     roll_call_hours: float = 24
@@ -234,13 +232,8 @@ class ErasureSettings(RedisSettings, ReceiptSettings):
         """`quiet_period_seconds` as a duration."""
         return timedelta(seconds=self.quiet_period_seconds)
 
-    @property
-    def retry_delay(self) -> timedelta:
-        """`retry_delay_seconds` as a duration."""
-        return timedelta(seconds=self.retry_delay_seconds)
 
-
-class LogSettings(Settings):
+class LogSettings(RetrySettings):
     """What the transparency log and its witness need."""
 
     log_key: Key
@@ -261,8 +254,6 @@ class LogSettings(Settings):
     """How long the witness can't forget a checkpoint."""
     checkpoint_seconds: int = 50
     """From one checkpoint to the next, at least: a little less than the schedule's minute."""
-    retry_delay_seconds: int = 30
-    """The first delay after a failure; it doubles from there."""
 
     @model_validator(mode="after")
     def _witness_over_tls(self) -> Self:
@@ -271,11 +262,6 @@ class LogSettings(Settings):
         if not re.fullmatch(r"[^\s+]+", self.log_origin):
             raise ValueError("ASTRA_LOG_ORIGIN must be a name without blanks and plus signs")
         return self
-
-    @property
-    def retry_delay(self) -> timedelta:
-        """`retry_delay_seconds` as a duration."""
-        return timedelta(seconds=self.retry_delay_seconds)
 
 
 class GovernanceSettings(RedisSettings, ReceiptSettings, LogSettings):

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from html import escape
 from typing import Final
-from xml.sax.saxutils import escape
 
 _ROW: Final = 58
 _TOP: Final = 34
