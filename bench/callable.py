@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ _EACH = 60
 _ROUNDS = 8
 _EVENTS = 1_000
 _BATCH = 20
+_PEOPLE, _THEIRS = 1_000, 10
 _AGENTS = tuple(
     f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{n}.0.0.0 Safari/537.36"
     for n in range(100, 130)
@@ -103,8 +105,8 @@ def _round(served: Served, tokens: list[str]) -> list[float]:
 
 def cost() -> Iterator[str]:
     """What leaves for Firestore for a thousand events; the baseline reads the tombstone in a transaction."""
-    sent = [_counted(way) for way in (_in_transactions, _singly, _together)]
-    (calls, reads, _, _), single, batch = sent
+    sent = [_counted(way) for way in (_in_transactions, _singly, _together, _gathered)]
+    (calls, reads, _, _), single, batch, gathered = sent
     kinds = f"{single[2] - single[3]} creates, {single[3]} assertions, {single[1]} reads"
     yield (
         f"log-event-calls: {single[0]} requests for {_EVENTS} events: {kinds}"
@@ -113,6 +115,40 @@ def cost() -> Iterator[str]:
     yield (
         f"log-event-writes-by-{_BATCH}: {batch[2]} writes for {_EVENTS} events, {batch[3]} of them assertions"
         f" (baseline {single[2]} singly, ratio {batch[2] / single[2]:.2f})"
+    )
+    yield (
+        f"log-event-writes-{_BATCH}-a-minute: {gathered[2]} writes for {_EVENTS} events, {gathered[3]} of them"
+        f" assertions, {gathered[1]} reads (baseline {single[2]} singly, ratio {gathered[2] / single[2]:.2f})"
+    )
+
+
+def flushing() -> Iterator[str]:
+    """How fast `flush` writes what many have done in a minute, against as many bare documents by as many threads."""
+    import gathered  # noqa: PLC0415
+    import recording  # noqa: PLC0415
+    from astra.limits import Limit  # noqa: PLC0415
+    from astra.platform import Platform  # noqa: PLC0415
+    from astra.settings import RedisSettings  # noqa: PLC0415
+
+    platform, people = Platform(RedisSettings), [secrets.token_hex(14) for _ in range(_PEOPLE)]
+    record = {"event": "page_viewed", "props": {}, "at": 1.8e9, "device": ["desktop", "Chrome", 124]}
+    ours, bare = [], []
+    for _ in range(3):
+        for uid in people:
+            gathered.open_for(platform.redis, uid, 1)
+            for _ in range(_THEIRS):
+                gathered.keep(platform.redis, uid, 1, {"id": secrets.token_hex(10), **record}, Limit(_THEIRS))
+            platform.redis.delete(f"user:{{{uid}}}:rate:log_event")
+        began = time.perf_counter()
+        recording.flush(platform, timedelta(minutes=10))
+        ours.append(_PEOPLE / (time.perf_counter() - began))
+        began = time.perf_counter()
+        with ThreadPoolExecutor(recording.HANDS) as hands:
+            list(hands.map(lambda uid: platform.db.collection("users", uid, "events").add({"at": 1}), people))
+        bare.append(_PEOPLE / (time.perf_counter() - began))
+    yield (
+        f"log-event-flush: {max(ours):.0f} users of {_THEIRS} events a second"
+        f" (baseline {max(bare):.0f} bare documents, ratio {max(ours) / max(bare):.2f})"
     )
 
 
@@ -137,6 +173,22 @@ def _together(platform: Any, caller: Any) -> None:
     _log(platform, caller, [{"events": [_EVENT] * _BATCH}] * (_EVENTS // _BATCH))
 
 
+def _gathered(platform: Any, caller: Any) -> None:
+    import events  # noqa: PLC0415
+    import recording  # noqa: PLC0415
+    from astra.callables import Call, parse  # noqa: PLC0415
+    from astra.limits import Limit  # noqa: PLC0415
+
+    call, began = Call(parse(events.LogEvent, _EVENT), caller, user_agent=_AGENTS[0]), platform.clock()
+    platform.redis.flushdb()  # what others logged before
+    for minute in range(_EVENTS // _BATCH):
+        platform.clock = lambda: began + timedelta(minutes=minute)
+        for _ in range(_BATCH):
+            if recording.gather(platform, Limit(_EVENTS), call) is None:
+                recording.log_event(platform, call)
+        recording.flush(platform, timedelta(minutes=1))
+
+
 def _log(platform: Any, caller: Any, requests: list[Any]) -> None:
     import events  # noqa: PLC0415
     import recording  # noqa: PLC0415
@@ -159,5 +211,5 @@ def _in_transactions(platform: Any, caller: Any) -> None:
 
 
 if __name__ == "__main__":
-    for line in cost():
+    for line in (*cost(), *flushing()):
         print(line, flush=True)

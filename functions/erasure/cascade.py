@@ -119,6 +119,7 @@ class Cascade:
         keys = self._platform.vault_db.batch()
         tombstones.bury(keys, self._platform.vault_db, self._subject, now)
         keys.commit()
+        limits.close(self._platform.redis, uid)
         found_by = self._platform.pseudonyms.of_email(email) if email else job.get("email")
         return {
             "step": _STEPS[1],

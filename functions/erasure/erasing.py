@@ -9,7 +9,7 @@ from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from pydantic import Field
 
-from astra import erasure, jobs, log, proofs, tombstones
+from astra import erasure, jobs, limits, log, proofs, tombstones
 from astra.callables import Agreed, Answer, Call, Caller, Shape
 from astra.cohorts import LETTERS
 from astra.notes import BadNote
@@ -53,6 +53,7 @@ def delete_account(
         _refuse_revoked(platform, caller)
     letter = partial(erasure.confirm, platform=platform, uid=caller.uid, now=now)
     if erasure.begin(platform, caller.uid, now, letter):
+        limits.close(platform.redis, caller.uid)
         letters.hint(LETTERS)
         log.write(log.Event.ERASURE_REQUESTED, job=subject)
     queue.hint(subject)

@@ -1,6 +1,9 @@
 """Usage: what somebody did in the application, with which kind of device and browser, and nothing that tells who."""
 
-from firebase_functions import options
+from datetime import timedelta
+from functools import partial
+
+from firebase_functions import options, scheduler_fn
 from gunicorn.config import LimitRequestFieldSize
 
 from astra import callables
@@ -21,6 +24,30 @@ LimitRequestFieldSize.default = 16 * 1024
 
 
 # Who has more to tell than two events a second sends them together.
-@callables.on_call(PLATFORM, events.LogEvent, Limit(120), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+LIMIT = Limit(120)
+FLUSH_TIMEOUT = 300
+
+
+@callables.on_call(
+    PLATFORM,
+    events.LogEvent,
+    LIMIT,
+    partial(recording.gather, PLATFORM, LIMIT),
+    region=REGION,
+    secrets=SECRETS,
+    service_account=ACCOUNT,
+)
 def log_event(call: Call[events.LogEvent]) -> Answer:
     return recording.log_event(PLATFORM, call)
+
+
+@scheduler_fn.on_schedule(
+    schedule="every 1 minutes",
+    region=REGION,
+    secrets=SECRETS,
+    service_account=ACCOUNT,
+    timeout_sec=FLUSH_TIMEOUT,
+)
+@callables.guarded
+def flush(_event: scheduler_fn.ScheduledEvent) -> None:
+    recording.flush(PLATFORM, budget=timedelta(seconds=FLUSH_TIMEOUT * 0.7))

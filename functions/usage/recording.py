@@ -1,59 +1,136 @@
-"""The usage log of a signed-in user: one document for each request, written without reading anything."""
+"""The usage log of a signed-in user: what they do in one minute is one document.
 
+Whoever has logged nothing in this minute has their event committed, with the assertion that nobody erases them; that
+opens the minute for them, and what else they log in it is gathered in Redis, for `flush` to write. What has an `id` of
+the client's, or comes as a batch, is a document of its own, committed at once. Nothing here reads but the profile.
+"""
+
+import contextlib
+import json
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from threading import Lock
 from typing import Any, Final
+from zlib import crc32
 
+import redis
 from cachetools import LRUCache, cached
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.api_core.exceptions import AlreadyExists
 from google.cloud import firestore
 
-from astra import tombstones
+from astra import limits, log, tombstones
 from astra.callables import Answer, Call
 from astra.claims import lives
+from astra.limits import Limit
 from astra.platform import Platform
 from astra.settings import RedisSettings
 
 import devices
+import gathered
+from devices import Device
 from events import Batch, Event, LogEvent
 
 EVENTS: Final = "events"
 _LATEST: Final = timedelta(days=7)
 _LIFE: Final = lives(EVENTS)
 _REMEMBERED: Final = 10_000
+HANDS: Final = 8
+"""How many users' events are written side by side."""
+_ERASED: Final = "This account is being deleted."
+
+
+def gather(platform: Platform[RedisSettings], limit: Limit, call: Call[LogEvent]) -> Answer | None:
+    """Keep an event in Redis, if its minute is open, counted towards `limit`; raises TooMany. None if it is not kept:
+    it has to be committed. What was answered is not lost."""
+    uid, asked, now = call.caller.uid, call.data.root, platform.clock()
+    if isinstance(asked, Batch) or asked.id:
+        return None
+    device = devices.reduced(call.user_agent)
+    record = _record(asked, now)
+    event = {**record, "at": record["at"].timestamp(), "device": [device.kind, device.browser, device.major]}
+    try:
+        kept = gathered.keep(platform.redis, uid, _minute(uid, now), {"id": _new_id(), **event}, limit)
+    except redis.RedisError as error:
+        log.failure(log.Event.LIMITER_DOWN, error, closed=False)
+        return None
+    return {} if kept else None
 
 
 def log_event(platform: Platform[RedisSettings], call: Call[LogEvent]) -> Answer:
-    """Keep what was sent, reduced. The answer follows the commit: what was answered is not lost.
+    """Commit what was sent, reduced, and let what follows be gathered. What was answered is not lost.
 
     A request with an `id` that is there already is success and changes nothing: its first answer got lost.
     """
     uid, asked, now = call.caller.uid, call.data.root, platform.clock()
-    _see_active(platform.db, uid, now.replace(second=0, microsecond=0))
-    if isinstance(asked, Batch):
-        records = [_record(event, now) for event in asked.events]
-        told: dict[str, Any] = {"events": records}
-    else:
-        records = [told := _record(asked, now)]
-    device = devices.reduced(call.user_agent)
-    fields = told | {
+    _see_active(platform.db, uid, _minute(uid, now))
+    events = asked.events if isinstance(asked, Batch) else [asked]
+    records = [_record(event, now) for event in events]
+    fields = _fields(records, devices.reduced(call.user_agent), now, together=isinstance(asked, Batch))
+    _open(platform, uid, now)
+    batch = platform.db.batch()
+    batch.create(_reference(platform.db, uid, asked.id or _new_id()), fields)
+    try:
+        tombstones.commit_unless_erased(batch, platform.db, platform.pseudonyms.of_uid(uid))
+    except AlreadyExists:
+        pass
+    except tombstones.Erased:
+        limits.close(platform.redis, uid)
+        raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, _ERASED) from None
+    return {}
+
+
+def flush(platform: Platform[RedisSettings], budget: timedelta) -> None:
+    """Write what was gathered, of each user as one document for each device, with one assertion that nobody erases
+    them. What can't be written, or not within `budget`, stays for the next time and delays nobody else's."""
+    until = platform.clock() + budget
+
+    def write(uid: str) -> None:
+        if platform.clock() > until:
+            return
+        try:
+            _write(platform, uid)
+        except Exception as error:  # noqa: BLE001  (whatever is wrong with one: the others are written)
+            log.failure(log.Event.EVENTS_LEFT, error)
+
+    with ThreadPoolExecutor(HANDS) as hands:
+        for _ in hands.map(write, gathered.waiting(platform.redis)):
+            pass
+
+
+def _write(platform: Platform[RedisSettings], uid: str) -> None:
+    taken = gathered.take(platform.redis, uid)
+    if not taken:
+        return
+    events = [json.loads(event) for event in taken]
+    batch, now = platform.db.batch(), platform.clock()
+    for device, group in groupby(sorted(events, key=lambda event: str(event["device"])), lambda event: event["device"]):
+        ours = list(group)
+        records = [{**_kept(event), "at": datetime.fromtimestamp(event["at"], UTC)} for event in ours]
+        fields = _fields(records, Device(*device), now, together=len(ours) > 1)
+        # Taken again after a crash it is the same document, which is there then.
+        batch.create(_reference(platform.db, uid, ours[0]["id"]), fields)
+    with contextlib.suppress(AlreadyExists, tombstones.Erased):
+        tombstones.commit_unless_erased(batch, platform.db, platform.pseudonyms.of_uid(uid))
+    gathered.done(platform.redis, uid, taken)
+
+
+def _kept(event: dict[str, Any]) -> dict[str, Any]:
+    return {name: event[name] for name in ("event", "props")}
+
+
+def _fields(records: list[dict[str, Any]], device: Device, now: datetime, *, together: bool) -> dict[str, Any]:
+    """A document of one event or, `together`, of several."""
+    return {
+        **({"events": records} if together else records[0]),
         "device": device.kind,
         "browser": device.browser,
         "browserMajor": device.major,
         "createdAt": now,
         "expireAt": min(record["at"] for record in records) + _LIFE,
     }
-    batch = platform.db.batch()
-    batch.create(platform.db.document("users", uid, EVENTS, asked.id or secrets.token_hex(10)), fields)
-    try:
-        tombstones.commit_unless_erased(batch, platform.db, platform.pseudonyms.of_uid(uid))
-    except AlreadyExists:
-        pass
-    except tombstones.Erased:
-        raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is being deleted.") from None
-    return {}
 
 
 def _record(event: Event, now: datetime) -> dict[str, Any]:
@@ -66,10 +143,32 @@ def _record(event: Event, now: datetime) -> dict[str, Any]:
     return {"event": event.event, "props": event.props.model_dump(exclude_none=True), "at": at}
 
 
+def _reference(db: firestore.Client, uid: str, name: str) -> firestore.DocumentReference:
+    return db.document("users", uid, EVENTS, name)
+
+
+def _new_id() -> str:
+    return secrets.token_hex(10)
+
+
+def _minute(uid: str, now: datetime) -> int:
+    # Everybody's begins at a second of their own: else all of them were asked for at once.
+    return int((now.timestamp() + crc32(uid.encode()) % 60) // 60)
+
+
+def _open(platform: Platform[RedisSettings], uid: str, now: datetime) -> None:
+    try:
+        gathered.open_for(platform.redis, uid, _minute(uid, now))
+    except redis.RedisError as error:
+        log.failure(log.Event.LIMITER_DOWN, error, closed=False)
+
+
 @cached(LRUCache(_REMEMBERED), key=lambda _db, uid, minute: (uid, minute), lock=Lock())
-def _see_active(db: firestore.Client, uid: str, _minute: datetime) -> None:
+def _see_active(db: firestore.Client, uid: str, _minute: int) -> None:
     """Refuse who has no profile, or one that is frozen. Asked once a minute: whoever sends many events pays one read,
     and a freeze counts within that minute. An erasure counts at once: the commit itself asserts that there is none."""
-    profile = db.document("users", uid).get(["state"]).to_dict() or {}
-    if profile.get("state") not in ("active", "erasing"):
+    state = (db.document("users", uid).get(["state"]).to_dict() or {}).get("state")
+    if state == "erasing":
+        raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, _ERASED)
+    if state != "active":
         raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is not active.")

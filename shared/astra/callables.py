@@ -88,18 +88,29 @@ class Call(Generic[M]):
 
 
 def on_call(
-    platform: "Platform[RedisSettings]", shape: type[M], limit: Limit, **options: Any
+    platform: "Platform[RedisSettings]",
+    shape: type[M],
+    limit: Limit,
+    shortcut: Callable[[Call[M]], Answer | None] | None = None,
+    **options: Any,
 ) -> Callable[[Callable[[Call[M]], Answer]], Callable[[Request], Response]]:
     """`https_fn.on_call` for a handler of `Call[shape]`, at most `limit` times for each user, or for each network of
-    those who have not signed in. App Check is enforced outside the emulators."""
+    those who have not signed in. App Check is enforced outside the emulators.
+
+    `shortcut` is asked first, for whoever has signed in. It counts itself what it answers, raising TooMany; None leaves
+    the request to be counted, and to the handler."""
 
     def decorate(handler: Callable[[Call[M]], Answer]) -> Callable[[Request], Response]:
         def parsed(request: https_fn.CallableRequest[Any]) -> Answer:
             caller = _caller(request, platform.clock)
+            user_agent = request.raw_request.headers.get("User-Agent", "")
+            if shortcut and caller:
+                answer = _ahead(shortcut, lambda: Call(parse(shape, request.data), caller, None, user_agent))
+                if answer is not None:
+                    return answer
             came_from = network.of(request.raw_request)
             who = f"user {caller.uid}" if caller else f"network {came_from}"
             admit(platform, who, handler.__name__, limit)
-            user_agent = request.raw_request.headers.get("User-Agent", "")
             return handler(Call(parse(shape, request.data), caller, came_from, user_agent))
 
         parsed.__name__ = handler.__name__
@@ -113,7 +124,7 @@ def on_call(
             except RecursionError:
                 body = None
             readable = request.method != "POST" or (
-                isinstance(body, dict) and set(body) == {"data"} and not _is_deep(body)
+                isinstance(body, dict) and set(body) == {"data"} and not _is_deep(request.get_data(), body)
             )
             # What else stands in it the SDK would log.
             response = inner(request) if readable else _error(400, "INVALID_ARGUMENT", _UNREADABLE)
@@ -126,6 +137,15 @@ def on_call(
         return outer
 
     return decorate
+
+
+def _ahead(shortcut: Callable[[Call[M]], Answer | None], call: Callable[[], Call[M]]) -> Answer | None:
+    try:
+        return shortcut(call())
+    except TooMany as many:
+        raise _exhausted(many) from None
+    except HttpsError:
+        return None  # it is refused again, once it is counted
 
 
 def _counted(platform: "Platform[RedisSettings]", request: Request, refusal: Response) -> Response:
@@ -141,12 +161,18 @@ def _error(code: int, status: str, message: str, **more: Any) -> Response:
     return make_response(jsonify(error={"status": status, "message": message, **more}), code)
 
 
+def _exhausted(many: TooMany) -> HttpsError:
+    return HttpsError(FunctionsErrorCode.RESOURCE_EXHAUSTED, str(many), _details(many))
+
+
 def _details(many: TooMany) -> dict[str, int]:
     return {"retryAfterSeconds": many.seconds}
 
 
-def _is_deep(body: Any) -> bool:
-    """Whether `body` is nested so deep that whoever looks at it next may run out of stack."""
+def _is_deep(text: bytes, body: Any) -> bool:
+    """Whether `body`, as parsed of `text`, is nested so deep that whoever looks at it next may run out of stack."""
+    if text.count(b"{") + text.count(b"[") <= _DEEPEST:
+        return False  # each level takes a bracket
     level = [body]
     for _ in range(_DEEPEST):
         level = [
@@ -165,7 +191,7 @@ def admit(platform: "Platform[RedisSettings]", who: str, action: str, limit: Lim
     try:
         platform.limits.admit(who, action, limit)
     except TooMany as many:
-        raise HttpsError(FunctionsErrorCode.RESOURCE_EXHAUSTED, str(many), _details(many)) from None
+        raise _exhausted(many) from None
     except Unknown:
         raise HttpsError(FunctionsErrorCode.UNAVAILABLE, "This is not possible just now: try again later.") from None
 

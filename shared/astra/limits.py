@@ -6,6 +6,7 @@ every key has a time to live, so that a forgotten one goes by itself.
     rate:<hash>                  requests of a user or a network in the current window, with which the hash goes
     user:{<uid>}:keys            set of the user's keys
     user:{<uid>}:rate:<action>   requests in the current window
+    user:{<uid>}:active          the minute in which their usage events are gathered in Redis (`usage`)
 
 The braces are part of the names: they keep one user's keys together in a cluster.
 """
@@ -67,6 +68,23 @@ class TooMany(Exception):
 def index_of(uid: str) -> str:
     """The key of the set that names every key of `uid`."""
     return f"user:{{{uid}}}:keys"
+
+
+def active_of(uid: str) -> str:
+    """The key that lets usage events of `uid` be gathered."""
+    return f"user:{{{uid}}}:active"
+
+
+def close(client: redis.Redis, uid: str) -> None:
+    """Let nothing more of `uid` be gathered: they are being erased. Where Redis is down nothing can be, and the key's
+    minute ends by itself."""
+    with client.pipeline() as both:
+        both.delete(active_of(uid))
+        both.srem(index_of(uid), active_of(uid))
+        try:
+            both.execute()
+        except redis.RedisError as error:
+            log.failure(log.Event.LIMITER_DOWN, error, closed=False)
 
 
 def connect(url: str) -> redis.Redis:

@@ -27,6 +27,8 @@ class Event(enum.StrEnum):
     """A handler ended in an exception that it did not expect."""
     LIMITER_DOWN = "limiter.down"
     """Redis did not answer: the request was let through uncounted or, where the limit is `closed`, refused."""
+    EVENTS_LEFT = "usage.left"
+    """What somebody did could not be written down: the next `flush` tries again."""
     ENROLLED = "enrolment.begun"
     SIGNED_UP = "account.created"
     SIGN_UP_REFUSED = "account.refused"

@@ -60,7 +60,7 @@ PROCESSORS: Final[tuple[Processor, ...]] = (
     ),
     Processor(
         name="Redis Cloud",
-        service="counters that live a minute",
+        service="counters that live a minute, and usage events on their way into the database",
         hosts=("*.redis-cloud.com", "*.redislabs.com"),
         settings=("redis_url",),
         libraries=("redis",),

@@ -68,7 +68,7 @@ def test_redis_is_down(stack: Stack, ada: Somebody) -> None:
     ada.ask()
     outlast(ada, stack, "redis")
     ada.platform.__dict__["redis"] = alive
-    assert deleted(assert_erased(ada, stack), "request-counters") == 1
+    assert deleted(assert_erased(ada, stack), "short-lived-keys") == 1
 
 
 def test_redis_is_down_when_the_verifier_looks(stack: Stack, ada: Somebody) -> None:
@@ -82,7 +82,7 @@ def test_redis_is_down_when_the_verifier_looks(stack: Stack, ada: Somebody) -> N
     ada.platform.__dict__["redis"] = limits.connect("redis://127.0.0.1:9/0")
     outlast(ada, stack, "verify")
     ada.platform.__dict__["redis"] = alive
-    assert deleted(assert_erased(ada, stack), "request-counters") == 2
+    assert deleted(assert_erased(ada, stack), "short-lived-keys") == 2
 
 
 @pytest.mark.parametrize("verb", ["cancel", "file"])

@@ -56,7 +56,7 @@ def test_owners_may_do_what_rules_have_a_word_for_with_what_is_found_by_their_ac
         (Store.VAULT, "keys/ada", "user-key"),
         (Store.STORAGE, "images/ada/ring-0001", "sealed-images"),
         (Store.STORAGE, "images/ada", None),
-        (Store.REDIS, "user:{ada}:rate:open_image", "request-counters"),
+        (Store.REDIS, "user:{ada}:rate:open_image", "short-lived-keys"),
         (Store.REDIS, "user:ada:rate:open_image", None),
     ],
 )
@@ -68,7 +68,7 @@ def test_a_path_is_claimed_by_the_right_entry_or_by_none(store: Store, path: str
 def test_a_prefix_ends_with_a_slash_so_that_it_meets_nobody_else() -> None:
     assert ADA.place(entry("sealed-images")) == "images/ada/"
     assert ADA.place(entry("uploads")) == "incoming/ada/"
-    assert ADA.place(entry("request-counters")) == "user:{ada}:"
+    assert ADA.place(entry("short-lived-keys")) == "user:{ada}:"
 
 
 def test_a_persons_entries_of_the_log_are_found_by_the_beginning_of_their_names() -> None:

@@ -45,7 +45,7 @@ def test_the_certificate_counts_what_was_confirmed_and_nothing_personal_stays(ad
         "uploads": 1,
         "sealed-images": 1,
         "sealed-thumbnails": 0,
-        "request-counters": 1,
+        "short-lived-keys": 1,
         "enrolments": 1,
         "consents": 1,
         "image-records": 1,
@@ -101,6 +101,13 @@ def test_what_appears_after_the_cascade_reopens_it(ada: Somebody) -> None:
     assert ada.fields()["state"] == "running"
     assert ada.erase()["state"] == "verified"
     assert not late.exists()
+
+
+def test_the_first_step_ends_the_gathering_of_usage_events(ada: Somebody) -> None:
+    erasure.begin(ada.platform, ada.uid, ada.platform.clock())
+    ada.platform.redis.set(limits.active_of(ada.uid), 1, ex=60)
+    ada.work()
+    assert not ada.platform.redis.exists(limits.active_of(ada.uid))
 
 
 def test_what_comes_back_every_time_ends_stuck_and_visible(ada: Somebody, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +217,7 @@ def test_the_verifier_sees_each_store_by_itself(ada: Somebody, store: str) -> No
     whole = set(verifier.found(ada.platform, person, []))
     names = {
         "auth": {"account"},
-        "redis": {"request-counters"},
+        "redis": {"short-lived-keys"},
         "storage": {"sealed-images", "uploads"},
         "firestore": {"profile", "consents", "image-records"},
         "vault": {"user-key", "object-keys"},

@@ -59,7 +59,7 @@ def test_keys_that_would_stay_for_good_go_and_no_others(stored: Stored, redis: A
     redis.set("somebody-elses", 1)
     stored.sweep()
     assert sorted(redis.keys()) == ["somebody-elses", "user:{ada}:keys", "user:{ada}:rate:open_image"]
-    assert stored.counted() == {"request-counters": 3}
+    assert stored.counted() == {"short-lived-keys": 3}
 
 
 def test_many_keys_are_looked_at_in_few_requests(stored: Stored, redis: Any) -> None:
