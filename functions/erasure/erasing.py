@@ -52,8 +52,9 @@ def delete_account(
     if not tombstones.reference(platform.db, subject).get().exists:
         _refuse_revoked(platform, caller)
     letter = partial(erasure.confirm, platform=platform, uid=caller.uid, now=now)
-    if erasure.begin(platform, caller.uid, now, letter):
-        limits.close(platform.redis, caller.uid)
+    begun = erasure.begin(platform, caller.uid, now, letter)
+    limits.close(platform.redis, caller.uid)
+    if begun:
         letters.hint(LETTERS)
         log.write(log.Event.ERASURE_REQUESTED, job=subject)
     queue.hint(subject)

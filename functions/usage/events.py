@@ -7,7 +7,7 @@ between bounds, or one word of a list: there is no place to put a name, an addre
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
-from pydantic import Discriminator, Field, RootModel, StringConstraints, Tag, field_validator
+from pydantic import ConfigDict, Discriminator, Field, RootModel, StringConstraints, Tag, field_validator
 
 from astra.callables import Shape
 
@@ -177,3 +177,5 @@ class LogEvent(
     ]
 ):
     """`{event, props?, at?, id?}`, or `{events: [{event, props?, at?}, …], id?}`."""
+
+    model_config = ConfigDict(defer_build=True)  # as every `Shape`

@@ -2,13 +2,15 @@
 
 Under the keys of their user, in one slot of a cluster, each with a time to live and in the user's index (`limits`):
 
-    user:{<uid>}:active         the minute in which events are gathered; goes when their erasure begins
+    user:{<uid>}:active         the minute in which events are gathered, or with a minus before it the one in which they
+                                will be, once a commit has shown that nobody erases them; goes when somebody does
     user:{<uid>}:events         list: what was gathered, as JSON
     user:{<uid>}:events:taken   list: what is being written, which changes no more until it is there
 """
 
 import functools
 import json
+import os
 import re
 import threading
 from datetime import timedelta
@@ -37,9 +39,14 @@ local function indexed(index, key, life)
   if redis.call('PTTL', index) < life then redis.call('PEXPIRE', index, life) end
 end
 """
-_OPEN: Final = f"""{_INDEXED}
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-indexed(KEYS[2], KEYS[1], tonumber(ARGV[2]))
+_PREPARE: Final = f"""{_INDEXED}
+if redis.call('GET', KEYS[1]) == ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], '-' .. ARGV[1], 'PX', {_MINUTE})
+indexed(KEYS[2], KEYS[1], {_MINUTE})
+return 1
+"""
+_OPEN: Final = f"""
+if redis.call('GET', KEYS[1]) == '-' .. ARGV[1] then redis.call('SET', KEYS[1], ARGV[1], 'PX', {_MINUTE}) end
 """
 # One round trip: is it open, is there room in the window, keep.
 _KEEP: Final = f"""{_INDEXED}
@@ -64,15 +71,18 @@ if redis.call('EXISTS', KEYS[1]) == 0 and redis.call('EXISTS', KEYS[2]) == 1 the
 end
 return redis.call('LRANGE', KEYS[1], 0, -1)
 """
-# Only what its worker has written: another may have been faster, and have taken more.
+# Only what its worker has written: another may have been faster, and have taken more. The index then lives as long as
+# what it still names.
 _DONE: Final = """
 if redis.call('LINDEX', KEYS[1], 0) ~= ARGV[1] then return end
 redis.call('DEL', KEYS[1])
-redis.call('SREM', KEYS[3], KEYS[1])
-if redis.call('EXISTS', KEYS[2]) == 0 then
-  redis.call('SREM', KEYS[3], KEYS[2])
-  redis.call('PEXPIRE', KEYS[3], ARGV[2])
+local longest = 0
+for _, key in ipairs(redis.call('SMEMBERS', KEYS[2])) do
+  local left = redis.call('PTTL', key)
+  if left == -2 then redis.call('SREM', KEYS[2], key) end
+  longest = math.max(longest, left)
 end
+redis.call('PEXPIRE', KEYS[2], longest)
 """
 
 
@@ -89,27 +99,38 @@ def _script(client: redis.Redis, code: str) -> Script:
     return client.register_script(code)
 
 
-class _Own(threading.local):
-    """A connection of this thread's own: to take one from the pool and to give it back is a third of a call."""
+class _OwnConnections(threading.local):
+    """This thread's own connection to each Redis: to take one from the pool and to give it back is a fifth of a call.
+    One that Redis has cut fails once, and is made anew."""
 
     def __init__(self) -> None:
-        self.keep = functools.cache(lambda client: client.client().register_script(_KEEP))
+        # Not those of the process that this one was forked from.
+        self._scripts = functools.cache(lambda client, _process: client.client().register_script(_KEEP))
+
+    def script(self, client: redis.Redis) -> Script:
+        return self._scripts(client, os.getpid())  # type: ignore[no-any-return]
 
 
-_OWN: Final = _Own()
+_OWN: Final = _OwnConnections()
 
 
-def open_for(client: redis.Redis, uid: str, minute: int) -> None:
-    """Let what `uid` logs in `minute` be gathered. Before it is asserted that nobody erases them: an erasure takes the
-    key away once its tombstone is written, so that after either one it is gone."""
-    _script(client, _OPEN)(keys=[active_of(uid), index_of(uid)], args=[minute, _MINUTE])
+def prepare(client: redis.Redis, uid: str, minute: int) -> bool:
+    """Have `minute` wait for `open_prepared`; answers whether it has to. An erasure takes the key away (`limits.close`)
+    once its tombstone is written. So whoever prepares, then asserts that there is no tombstone, and then opens, opens
+    nothing to anybody who is being erased, in whatever order these come."""
+    return bool(_script(client, _PREPARE)(keys=[active_of(uid), index_of(uid)], args=[minute]))
+
+
+def open_prepared(client: redis.Redis, uid: str, minute: int) -> None:
+    """Let what `uid` logs in `minute` be gathered, if that is prepared."""
+    _script(client, _OPEN)(keys=[active_of(uid)], args=[minute])
 
 
 def keep(client: redis.Redis, uid: str, minute: int, event: dict[str, Any], limit: Limit) -> bool:
     """Count and keep an event, if `minute` is open; raises TooMany. Answers whether it is kept."""
     keys = [active_of(uid), _events_of(uid), f"user:{{{uid}}}:rate:log_event", index_of(uid)]
-    args = [minute, json.dumps(event), limit.most, _milliseconds(limit.window)]
-    kept: int = _OWN.keep(client)(keys=keys, args=args)
+    args: list[str | int | float] = [minute, json.dumps(event), limit.most, _milliseconds(limit.window)]
+    kept: int = _OWN.script(client)(keys=keys, args=args)
     if kept < 0:
         raise TooMany(timedelta(milliseconds=-kept))
     return kept > 0
@@ -128,5 +149,4 @@ def take(client: redis.Redis, uid: str) -> list[str]:
 
 def done(client: redis.Redis, uid: str, taken: list[str]) -> None:
     """Forget what was `taken`: it is written."""
-    keys = [_taken_of(uid), _events_of(uid), index_of(uid)]
-    _script(client, _DONE)(keys=keys, args=[taken[0], _MINUTE])
+    _script(client, _DONE)(keys=[_taken_of(uid), index_of(uid)], args=[taken[0]])

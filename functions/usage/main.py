@@ -23,7 +23,8 @@ SECRETS = ["ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL"]
 LimitRequestFieldSize.default = 16 * 1024
 
 
-# Who has more to tell than two events a second sends them together.
+# Who has more to tell than two events a second sends them together. What is gathered and what is committed are counted
+# apart, so much of each.
 LIMIT = Limit(120)
 FLUSH_TIMEOUT = 300
 
@@ -47,6 +48,8 @@ def log_event(call: Call[events.LogEvent]) -> Answer:
     secrets=SECRETS,
     service_account=ACCOUNT,
     timeout_sec=FLUSH_TIMEOUT,
+    max_instances=1,
+    concurrency=1,
 )
 @callables.guarded
 def flush(_event: scheduler_fn.ScheduledEvent) -> None:

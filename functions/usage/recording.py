@@ -1,16 +1,18 @@
-"""The usage log of a signed-in user: what they do in one minute is one document.
+"""The usage log of a signed-in user: what they do in one minute is written together.
 
 Whoever has logged nothing in this minute has their event committed, with the assertion that nobody erases them; that
 opens the minute for them, and what else they log in it is gathered in Redis, for `flush` to write. What has an `id` of
-the client's, or comes as a batch, is a document of its own, committed at once. Nothing here reads but the profile.
+the client's, or comes as a batch, is a document of its own, committed at once.
 """
 
 import contextlib
 import json
 import secrets
+from collections import defaultdict
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import islice
 from threading import Lock
 from typing import Any, Final
 from zlib import crc32
@@ -39,6 +41,8 @@ _LIFE: Final = lives(EVENTS)
 _REMEMBERED: Final = 10_000
 HANDS: Final = 8
 """How many users' events are written side by side."""
+#: Of one user in one commit, which has a limit.
+_DEVICES: Final = 100
 _ERASED: Final = "This account is being deleted."
 
 
@@ -54,7 +58,7 @@ def gather(platform: Platform[RedisSettings], limit: Limit, call: Call[LogEvent]
     try:
         kept = gathered.keep(platform.redis, uid, _minute(uid, now), {"id": _new_id(), **event}, limit)
     except redis.RedisError as error:
-        log.failure(log.Event.LIMITER_DOWN, error, closed=False)
+        log.failure(log.Event.GATHERING_DOWN, error)
         return None
     return {} if kept else None
 
@@ -69,7 +73,7 @@ def log_event(platform: Platform[RedisSettings], call: Call[LogEvent]) -> Answer
     events = asked.events if isinstance(asked, Batch) else [asked]
     records = [_record(event, now) for event in events]
     fields = _fields(records, devices.reduced(call.user_agent), now, together=isinstance(asked, Batch))
-    _open(platform, uid, now)
+    minute = _prepared(platform, uid, now)
     batch = platform.db.batch()
     batch.create(_reference(platform.db, uid, asked.id or _new_id()), fields)
     try:
@@ -79,6 +83,9 @@ def log_event(platform: Platform[RedisSettings], call: Call[LogEvent]) -> Answer
     except tombstones.Erased:
         limits.close(platform.redis, uid)
         raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, _ERASED) from None
+    if minute:
+        with _reaching_redis():
+            gathered.open_prepared(platform.redis, uid, minute)
     return {}
 
 
@@ -87,38 +94,42 @@ def flush(platform: Platform[RedisSettings], budget: timedelta) -> None:
     them. What can't be written, or not within `budget`, stays for the next time and delays nobody else's."""
     until = platform.clock() + budget
 
-    def write(uid: str) -> None:
+    def write(uid: str) -> bool:
         if platform.clock() > until:
-            return
+            return False
         try:
             _write(platform, uid)
         except Exception as error:  # noqa: BLE001  (whatever is wrong with one: the others are written)
-            log.failure(log.Event.EVENTS_LEFT, error)
+            log.failure(log.Event.EVENTS_LEFT, error, subject=platform.pseudonyms.of_uid(uid))
+        return True
 
     with ThreadPoolExecutor(HANDS) as hands:
-        for _ in hands.map(write, gathered.waiting(platform.redis)):
-            pass
+        late = sum(not in_time for in_time in hands.map(write, gathered.waiting(platform.redis)))
+    if late:
+        log.write(log.Event.FLUSH_LATE, people=late)
 
 
 def _write(platform: Platform[RedisSettings], uid: str) -> None:
     taken = gathered.take(platform.redis, uid)
     if not taken:
         return
-    events = [json.loads(event) for event in taken]
-    batch, now = platform.db.batch(), platform.clock()
-    for device, group in groupby(sorted(events, key=lambda event: str(event["device"])), lambda event: event["device"]):
-        ours = list(group)
-        records = [{**_kept(event), "at": datetime.fromtimestamp(event["at"], UTC)} for event in ours]
-        fields = _fields(records, Device(*device), now, together=len(ours) > 1)
-        # Taken again after a crash it is the same document, which is there then.
-        batch.create(_reference(platform.db, uid, ours[0]["id"]), fields)
-    with contextlib.suppress(AlreadyExists, tombstones.Erased):
-        tombstones.commit_unless_erased(batch, platform.db, platform.pseudonyms.of_uid(uid))
+    now, by_device = platform.clock(), defaultdict(list)
+    for event in map(json.loads, taken):
+        by_device[tuple(event["device"])].append(event)
+    waiting = iter(by_device.items())
+    while some := list(islice(waiting, _DEVICES)):
+        batch = platform.db.batch()
+        for device, events in some:
+            records = [
+                {"event": event["event"], "props": event["props"], "at": datetime.fromtimestamp(event["at"], UTC)}
+                for event in events
+            ]
+            fields = _fields(records, Device(*device), now, together=len(events) > 1)
+            # Taken again after a crash it is the same document, which is there then.
+            batch.create(_reference(platform.db, uid, events[0]["id"]), fields)
+        with contextlib.suppress(AlreadyExists, tombstones.Erased):
+            tombstones.commit_unless_erased(batch, platform.db, platform.pseudonyms.of_uid(uid))
     gathered.done(platform.redis, uid, taken)
-
-
-def _kept(event: dict[str, Any]) -> dict[str, Any]:
-    return {name: event[name] for name in ("event", "props")}
 
 
 def _fields(records: list[dict[str, Any]], device: Device, now: datetime, *, together: bool) -> dict[str, Any]:
@@ -156,11 +167,20 @@ def _minute(uid: str, now: datetime) -> int:
     return int((now.timestamp() + crc32(uid.encode()) % 60) // 60)
 
 
-def _open(platform: Platform[RedisSettings], uid: str, now: datetime) -> None:
+def _prepared(platform: Platform[RedisSettings], uid: str, now: datetime) -> int | None:
+    """The minute to open once what is sent is committed; None if there is none."""
+    minute = _minute(uid, now)
+    with _reaching_redis():
+        return minute if gathered.prepare(platform.redis, uid, minute) else None
+    return None
+
+
+@contextlib.contextmanager
+def _reaching_redis() -> Iterator[None]:
     try:
-        gathered.open_for(platform.redis, uid, _minute(uid, now))
+        yield
     except redis.RedisError as error:
-        log.failure(log.Event.LIMITER_DOWN, error, closed=False)
+        log.failure(log.Event.GATHERING_DOWN, error)
 
 
 @cached(LRUCache(_REMEMBERED), key=lambda _db, uid, minute: (uid, minute), lock=Lock())

@@ -89,7 +89,6 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         export_note="gone before an export is made",
         recipients=("Redis Cloud",),
         passing=True,
-        residual="append-only file",
     ),
     Entry(
         name="enrolments",

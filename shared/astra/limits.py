@@ -84,7 +84,7 @@ def close(client: redis.Redis, uid: str) -> None:
         try:
             both.execute()
         except redis.RedisError as error:
-            log.failure(log.Event.LIMITER_DOWN, error, closed=False)
+            log.failure(log.Event.GATHERING_DOWN, error)
 
 
 def connect(url: str) -> redis.Redis:

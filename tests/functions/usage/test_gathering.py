@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import redis
-from firebase_functions.https_fn import FunctionsErrorCode
+from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.api_core.exceptions import ServiceUnavailable
 from google.api_core.gapic_v1.method import _GapicCallable
 from redis.client import Pipeline
@@ -26,7 +26,8 @@ from astra.platform import Platform
 from local import commands, readiness
 from local.stack import Stack
 from local.telling import wait_for
-from tests.functions.usage.users import LIMIT, MINUTE, User
+from recording import _minute
+from tests.functions.usage.users import CHROME, LIMIT, MINUTE, User
 
 SAFARI = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 Version/17.4 Mobile Safari/604.1"
 
@@ -120,7 +121,7 @@ def test_who_logs_too_much_in_a_minute_is_told_when_to_come_back(ada: User) -> N
 
 def test_what_flush_does_not_come_for_is_committed_one_by_one(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathered, "_KEEP", gathered._KEEP.replace(f">= {gathered._MOST}", ">= 3"))
-    monkeypatch.setattr(gathered, "_OWN", gathered._Own())
+    monkeypatch.setattr(gathered, "_OWN", gathered._OwnConnections())
     for seconds in range(6):
         ada.view(seconds)
     assert ada.seconds() == [0, 4, 5]
@@ -131,7 +132,7 @@ def test_without_redis_every_event_is_committed(ada: User, capsys: pytest.Captur
     ada.view(0)
     ada.view(1)
     assert ada.seconds() == [0, 1]
-    assert '"limiter.down"' in capsys.readouterr().out
+    assert '"gathering.down"' in capsys.readouterr().out
 
 
 def test_one_whose_events_can_not_be_written_delays_nobody(
@@ -160,12 +161,13 @@ def test_one_whose_events_can_not_be_written_delays_nobody(
     assert ada.seconds() == [0, 1, 2]
 
 
-def test_what_there_is_no_time_for_waits_for_the_next_flush(ada: User) -> None:
+def test_what_there_is_no_time_for_waits_for_the_next_flush(ada: User, capsys: pytest.CaptureFixture[str]) -> None:
     ada.view(0)
     ada.view(1)
     late = ada.platform.clock
     ada.platform.clock = map(late().__add__, [timedelta(0), *itertools.repeat(2 * MINUTE, 9)]).__next__  # type: ignore[method-assign]
     ada.flush()
+    assert '"usage.late"' in capsys.readouterr().out
     ada.platform.clock = late
     assert ada.seconds() == [0]
     ada.flush()
@@ -304,9 +306,81 @@ def test_an_erasure_that_begins_as_an_event_is_committed_closes_what_that_has_op
     ada.refused(event="app_opened")
 
 
+@pytest.mark.parametrize("ending", ["refused", "unknown"])
+def test_an_instance_that_does_not_know_of_the_erasure_yet_opens_nothing(
+    ada: User, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    ada.view(0)  # it remembers her for this minute
+    erasure.begin(ada.platform, ada.uid, ada.platform.clock())
+    limits.close(ada.platform.redis, ada.uid)
+    real = tombstones.commit_unless_erased
+
+    def commit(*args: Any) -> None:
+        # What others of hers ask meanwhile.
+        assert not gathered.keep(ada.platform.redis, ada.uid, _minute(ada.uid, ada.platform.clock()), {}, LIMIT)
+        if ending == "unknown":
+            raise ServiceUnavailable("")
+        real(*args)
+
+    monkeypatch.setattr(tombstones, "commit_unless_erased", commit)
+    monkeypatch.setattr("recording._see_active", lambda *_: None)
+    with pytest.raises((HttpsError, ServiceUnavailable)):
+        ada.view(1)
+    monkeypatch.undo()
+    assert not gathered.keep(ada.platform.redis, ada.uid, _minute(ada.uid, ada.platform.clock()), {}, LIMIT)
+    ada.flush()
+    assert ada.seconds() == [0]
+
+
+def test_a_connection_that_redis_has_cut_costs_one_commit(ada: User) -> None:
+    for seconds in range(3):
+        ada.view(seconds)
+    assert ada.seconds() == [0]
+    for other in ada.platform.redis.client_list():
+        if other["id"] != str(ada.platform.redis.client_id()):
+            ada.platform.redis.client_kill_filter(_id=other["id"])
+    ada.view(3)
+    ada.view(4)
+    assert ada.seconds() == [0, 3]
+    ada.flush()
+    assert ada.seconds() == [0, 1, 2, 3, 4]
+
+
+def test_the_index_outlives_whatever_else_it_names(ada: User) -> None:
+    ada.view(0)
+    ada.view(1)
+    ada.platform.limits.count(ada.uid, "something", 9, timedelta(hours=1))
+    ada.flush()
+    index, redis_ = limits.index_of(ada.uid), ada.platform.redis
+    assert {*redis_.smembers(index)} == {f"user:{{{ada.uid}}}:{name}" for name in ada.in_redis() - {"keys"}}
+    assert 3500 < redis_.ttl(f"user:{{{ada.uid}}}:rate:something") <= redis_.ttl(index) + 1 <= 3601
+
+
+def test_more_devices_than_one_commit_takes_are_written_in_several(
+    ada: User, dying: Callable[[int | None], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recording._DEVICES", 3)
+    for seconds in range(10):
+        ada.log(CHROME.replace("124", str(100 + seconds)), event="page_viewed", props={"seconds": seconds})
+    passed = dying(None)
+    ada.flush()
+    commits = len(passed)
+    assert ada.seconds() == list(range(10))
+    assert len(ada.stored()) == 10
+    ada.platform.clock.step(minutes=1)  # type: ignore[attr-defined]
+    for seconds in range(10, 20):
+        ada.log(CHROME.replace("124", str(100 + seconds)), event="page_viewed", props={"seconds": seconds})
+    dying(commits // 2)
+    with pytest.raises(Death):
+        ada.flush()
+    dying(None)
+    ada.flush()
+    assert ada.seconds() == list(range(20))
+
+
 def test_nobody_who_is_being_erased_gets_as_far_as_redis(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     erasure.begin(ada.platform, ada.uid, ada.platform.clock())
-    monkeypatch.setattr(gathered, "open_for", lambda *_: pytest.fail("a verifier that looks now would find her"))
+    monkeypatch.setattr(gathered, "prepare", lambda *_: pytest.fail("a verifier that looks now would find her"))
     assert ada.refused(event="app_opened").message == "This account is being deleted."
     assert ada.in_redis() == set()
 
