@@ -16,14 +16,14 @@ from astra import incidents, tlog
 from astra.callables import Shape
 from astra.clock import iso
 from astra.datamap import DATA_MAP
-from astra.forms import Moment, Uid
+from astra.forms import Moment, Uid, sha256_of
 from astra.incidents import Cohort, State
 from astra.privileged import Act, Decision, privileged
 from astra.pseudonyms import Pseudonym
 
 import gathering
 from containing import IncidentId
-from deciding import drafted, open_one, wrong
+from deciding import Passage, confirmed_one, drafted, open_one, wrong
 from noting import Notes
 
 _LONGEST: Final = timedelta(days=400)
@@ -107,7 +107,7 @@ def confirm_incident(act: Act, form: ConfirmIncident) -> Decision:
     }
     if again:
         # What was counted before says nothing of a wider time: until that is counted, nobody knows.
-        fields |= {"affected": None, "exposed": [], "numbers": {}}
+        fields |= {"affected": None, "exposed": [], "numbers": {}, "ruledOut": None}
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
         reference, job = incidents.reference(act.db, form.incidentId), incidents.cohort_job(act.db, form.incidentId)
@@ -122,6 +122,32 @@ def confirm_incident(act: Act, form: ConfirmIncident) -> Decision:
     record: dict[str, Any] = {"incident": form.incidentId, "awareAt": iso(form.awareAt)}
     record |= ({"again": True} if again else {}) | ({"people": len({*form.people})} if form.people else {})
     return Decision(write, record, afterwards=lambda: gathering.hint(act.platform, form.incidentId))
+
+
+class RuleOutPeople(Shape):
+    """Why two people are sure that nobody is affected."""
+
+    incidentId: IncidentId
+    reason: Passage
+
+
+@privileged(tlog.Action.PEOPLE_RULED_OUT)
+def rule_out_people(act: Act, form: RuleOutPeople) -> Decision:
+    """Say that nobody is affected, where the audit log names nobody and can't show that there is nobody. Takes two
+    people, who go by the same count; regulators are told why. Confirmed again, wider, it is open again."""
+    incident = confirmed_one(act, form.incidentId)
+    if incident["cohort"] != Cohort.FROZEN or incident["affected"] is not None:
+        raise HttpsError(
+            FunctionsErrorCode.FAILED_PRECONDITION, "Only where it was counted, and is not known who is affected."
+        )
+
+    def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
+        changes = {"affected": {}, "ruledOut": {"reason": form.reason, "at": act.now, "by": approvers}}
+        changes |= drafted(form.incidentId, incident | changes, act.now)
+        transaction.update(incidents.reference(act.db, form.incidentId), changes)
+
+    record = {"incident": form.incidentId, "reasonSha256": sha256_of(form.reason)}
+    return Decision(write, record, two_people=True, about=incident["countedAt"].isoformat())
 
 
 def _is_less(form: ConfirmIncident, incident: dict[str, Any]) -> bool:

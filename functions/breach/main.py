@@ -125,6 +125,11 @@ def approve_notice(call: Call[breach_notice.ApproveNotice]) -> Answer:
     return breach_notice.approve_notice(PLATFORM, call)
 
 
+@callables.on_call(PLATFORM, declaring.RuleOutPeople, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+def rule_out_people(call: Call[declaring.RuleOutPeople]) -> Answer:
+    return declaring.rule_out_people(PLATFORM, call)
+
+
 @callables.on_call(PLATFORM, deciding.CloseIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
 def close_incident(call: Call[deciding.CloseIncident]) -> Answer:
     return deciding.close_incident(PLATFORM, call)

@@ -187,7 +187,9 @@ def uncertainty(incident: Mapping[str, Any]) -> str:
     """What the numbers leave open, for whoever reads them."""
     if not incident.get("numbers"):
         return _OPEN
-    return "; ".join(doubts(incident)) or "every read of the audit log names whose data it was"
+    ruled_out = incident.get("ruledOut")
+    why = [f"two people are sure that nobody is affected: {ruled_out['reason']}"] if ruled_out else []
+    return "; ".join([*why, *doubts(incident)]) or "every read of the audit log names whose data it was"
 
 
 def doubts(incident: Mapping[str, Any]) -> list[str]:

@@ -37,7 +37,7 @@ def _of_people(name: str, incident: dict[str, Any]) -> str:
         return "wait: who is affected is being counted"
     if incident["cohort"] == Cohort.FROZEN and incident["affected"] is None:
         wider = "wider, with what was everybody's, or with people whom you know to be affected"
-        return f"the log does not say whose data it was: confirm_incident again, {wider}"
+        return f"the log does not say whose data it was: confirm_incident again, {wider}; or rule_out_people, by two"
     if incident["cohort"] == Cohort.FROZEN and sum(incident["affected"].values()):
         return _to_approve(name, incident)
     if incident["cohort"] != Cohort.FROZEN and not incident.get("peopleToldAt"):
@@ -65,6 +65,8 @@ def moments(incident: dict[str, Any]) -> list[Moment]:
         ("closedAt", "Closed", "end"),
     )
     found += [Moment(incident[name], text, kind) for name, text, kind in fields if incident.get(name)]
+    if ruled_out := incident.get("ruledOut"):
+        found.append(Moment(ruled_out["at"], "Two people ruled out that anybody is affected", "done"))
     if approved := incident.get("notice"):
         found.append(Moment(approved["approvedAt"], "Two people approved the notice", "done"))
     for row in incident["measures"].values():

@@ -8,6 +8,7 @@
         once confirmed          awareAt, occurredFrom, occurredUntil, keysExposed, credentialsExposed, everybodys,
                                 peopleKnown, …
         once counted            affected {jurisdiction: people} (null: not known), exposed [entry], numbers {people, …}
+                                ruledOut {reason, at, by} if two people are sure that nobody is
         as it goes on           met {clock: {at}}, filings {clock: {n: …}}, delay, notice, peopleToldAt
     incidents/{id}/filings/{n}  what regulators were told, word for word
 

@@ -39,6 +39,7 @@ PERMISSIONS: Final[Mapping[Action, Permission]] = MappingProxyType(
         Action.REGULATOR_TOLD: Permission(_CARE),
         Action.NOTICE_DELAYED: Permission(_LEAD),
         Action.NOTICE_APPROVED: Permission(_LEAD, confirm=frozenset({Role.PRIVACY})),
+        Action.PEOPLE_RULED_OUT: Permission(_LEAD, confirm=frozenset({Role.PRIVACY})),
         Action.INCIDENT_CLOSED: Permission(_LEAD),
         Action.POLICY_ANNOUNCED: Permission(_DATA),
         Action.POLICY_WITHDRAWN: Permission(_DATA),

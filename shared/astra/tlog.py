@@ -86,6 +86,8 @@ class Action(enum.StrEnum):
     """What regulators and people are to be told of it was written down."""
     INCIDENT_COUNTED = "breach:incident:count"
     """Who is affected was computed from the evidence; null: the evidence can't say."""
+    PEOPLE_RULED_OUT = "breach:people:rule-out"
+    """Two people are sure that nobody is affected, though the evidence can't say."""
     INCIDENT_CLOSED = "breach:incident:close"
     REGULATOR_TOLD = "breach:regulator:tell"
     """A regulator, or others who must know, were told: which, when, and the hash of what they were told."""

@@ -67,7 +67,7 @@ def test_from_the_first_cto_to_a_revoked_token(stack: Stack, client: Client) -> 
         *("grant_role", "revoke_role", "accept_security_policy", "sign_review", "place_hold", "release_hold"),
         *("record_disclosure", "register_processor", "remove_child"),
         *("report_incident", "confirm_incident", "contain_incident", "describe_incident", "tell_regulator"),
-        *("delay_notice", "approve_notice", "close_incident"),
+        *("delay_notice", "approve_notice", "close_incident", "rule_out_people"),
         *("publish_policy", "withdraw_policy", "plan_transfer", "cancel_transfer"),
     ],
 )
@@ -134,4 +134,5 @@ VALID: dict[str, dict[str, Any]] = {
     "delay_notice": {"incidentId": "0" * 20, "basis": "a law", "until": SOON},
     "approve_notice": {"incidentId": "0" * 20, "sha256": "0" * 64},
     "close_incident": {"incidentId": "0" * 20, "falseAlarm": True, "reference": "SEC-1"},
+    "rule_out_people": {"incidentId": "0" * 20, "reason": "The key never left the vault"},
 }

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from google.cloud import firestore
 
+import declaring
 import evidence
 from astra import breach_words, clocks, holds, incident_report, tlog
+from astra.callables import parse
+from astra.incident_report import next_action
 from astra.platform import Platform
 from local import audit_log
 from signals import Detector, decode
-from tests.colleagues import logged
+from tests.colleagues import Person, logged
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.desk import SAID, THIEF, Desk, refused
 
@@ -497,3 +500,64 @@ def test_reads_follow_the_evidence_and_not_the_people(platform: Platform[Any], d
         patched.setattr(firestore.Client, "get_all", counting)
         desk.gather(name)
     assert sum(asked) <= 5 * 8 + 20
+
+
+def test_two_people_may_rule_out_that_anybody_is_affected_where_the_log_can_not(desk: Desk) -> None:
+    name = desk.report()
+
+    def rule_out(who: Person) -> dict[str, Any]:
+        reason = "The key was made and revoked within the minute, unused."
+        form = parse(declaring.RuleOutPeople, {"incidentId": name, "reason": reason})
+        return declaring.rule_out_people(desk.platform, who.call(form))
+
+    with refused("Confirm the incident first"):
+        rule_out(desk.ada)
+    desk.confirm(name)
+    with refused("Only where it was counted"):
+        rule_out(desk.ada)
+    desk.gather(name)
+    desk.describe(name)
+    assert rule_out(desk.ada)["state"] == "proposed"
+    assert desk.incident(name)["affected"] is None
+    with refused("role does not allow"):
+        rule_out(desk.carol)
+    # Counted again in between, the first of them has said nothing of it.
+    desk.clock.step(hours=1)
+    desk.confirm_again(name, keysExposed=True)
+    desk.gather(name)
+    assert rule_out(desk.bob)["state"] == "proposed"
+    assert rule_out(desk.ada)["state"] == "done"
+    incident = desk.incident(name)
+    assert incident["affected"] == {}
+    assert "two people are sure that nobody is affected: The key was made" in breach_words.uncertainty(incident)
+    assert "not known whose hands" in breach_words.uncertainty(incident)
+    assert "Two people ruled out" in {moment.text[:20] for moment in incident_report.moments(incident)}
+    entries = logged(desk.platform, tlog.Action.PEOPLE_RULED_OUT)
+    assert [entry["record"]["state"] for entry in entries].count("done") == 1
+    assert "revoked" not in str(entries), "the reason itself may name somebody"
+    with refused("Only where it was counted"):
+        rule_out(desk.ada)
+    # Somebody finds more after all.
+    desk.clock.step(hours=1)
+    desk.confirm_again(name, everybodys=["account"])
+    assert (desk.incident(name)["affected"], desk.incident(name)["ruledOut"]) == (None, None)
+    desk.gather(name)
+    assert sum(desk.incident(name)["affected"].values()) == 3
+    with refused("Only where it was counted"):
+        rule_out(desk.ada)
+
+
+def test_what_was_ruled_out_can_be_closed(desk: Desk) -> None:
+    name = desk.report()
+    desk.confirm(name)
+    desk.gather(name)
+    desk.describe(name)
+    while "tell_regulator" in (told := next_action(name, desk.incident(name))):
+        desk.tell(name, told.split()[1].rstrip(":"), "initial")
+    assert "rule_out_people" in told
+    form = parse(declaring.RuleOutPeople, {"incidentId": name, "reason": "Nobody used it."})
+    for who in (desk.ada, desk.bob):
+        declaring.rule_out_people(desk.platform, who.call(form))
+    assert next_action(name, desk.incident(name)) == "close_incident"
+    desk.close(name, false_alarm=False)
+    assert desk.incident(name)["state"] == "closed"
