@@ -100,15 +100,23 @@ def _script(client: redis.Redis, code: str) -> Script:
 
 
 class _OwnConnections(threading.local):
-    """This thread's own connection to each Redis: to take one from the pool and to give it back is a fifth of a call.
-    One that Redis has cut fails once, and is made anew."""
+    """This thread's own connection to each Redis: a client's pool and bookkeeping are half of what a call takes. One
+    that Redis has cut fails once, and is made anew."""
 
     def __init__(self) -> None:
         # Not those of the process that this one was forked from.
-        self._scripts = functools.cache(lambda client, _process: client.client().register_script(_KEEP))
+        self._to = functools.cache(lambda client, _process: client.client())
 
-    def script(self, client: redis.Redis) -> Script:
-        return self._scripts(client, os.getpid())  # type: ignore[no-any-return]
+    def evaluate(self, client: redis.Redis, code: str, keys: list[str], args: list[Any]) -> Any:
+        """What `code` answers. Raises RedisError."""
+        own: redis.Redis = self._to(client, os.getpid())
+        assert own.connection  # noqa: S101  (a client of one connection has it)
+        script = _script(own, code)
+        try:
+            own.connection.send_command("EVALSHA", script.sha, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
+            return own.connection.read_response()
+        except redis.exceptions.NoScriptError:
+            return script(keys=keys, args=args)
 
 
 _OWN: Final = _OwnConnections()
@@ -130,7 +138,7 @@ def keep(client: redis.Redis, uid: str, minute: int, event: dict[str, Any], limi
     """Count and keep an event, if `minute` is open; raises TooMany. Answers whether it is kept."""
     keys = [active_of(uid), _events_of(uid), f"user:{{{uid}}}:rate:log_event", index_of(uid)]
     args: list[str | int | float] = [minute, json.dumps(event), limit.most, _milliseconds(limit.window)]
-    kept: int = _OWN.script(client)(keys=keys, args=args)
+    kept: int = _OWN.evaluate(client, _KEEP, keys, args)
     if kept < 0:
         raise TooMany(timedelta(milliseconds=-kept))
     return kept > 0

@@ -204,7 +204,9 @@ def dying(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int | None], li
         if left[0] is not None and len(passed) > left[0]:
             raise Death
 
-    for owner, name in ((redis.Redis, "execute_command"), (Pipeline, "execute"), (_GapicCallable, "__call__")):
+    doors: list[tuple[Any, str]] = [(redis.Redis, "execute_command"), (Pipeline, "execute")]
+    doors += [(gathered._OwnConnections, "evaluate"), (_GapicCallable, "__call__")]
+    for owner, name in doors:
         real = getattr(owner, name)
 
         def door(*args: Any, real: Any = real, **kwargs: Any) -> Any:
