@@ -132,25 +132,24 @@ def flushing() -> Iterator[str]:
 
     platform, people = Platform(RedisSettings), [secrets.token_hex(14) for _ in range(_PEOPLE)]
     record = {"event": "page_viewed", "props": {}, "at": 1.8e9, "device": ["desktop", "Chrome", 124]}
-    ours, bare = [], []
+    rates: tuple[list[float], list[float]] = ([], [])
     for _ in range(3):
         for uid in people:
             gathered.prepare(platform.redis, uid, 1)
             gathered.open_prepared(platform.redis, uid, 1)
             for _ in range(_THEIRS):
-                gathered.keep(platform.redis, uid, 1, {"id": secrets.token_hex(10), **record}, Limit(_THEIRS))
-            platform.redis.delete(f"user:{{{uid}}}:rate:log_event")
+                gathered.keep(platform.redis, uid, 1, {"id": secrets.token_hex(10), **record}, Limit(3 * _THEIRS))
         began = time.perf_counter()
         recording.flush(platform, timedelta(minutes=10))
-        ours.append(_PEOPLE / (time.perf_counter() - began))
+        rates[0].append(_PEOPLE / (time.perf_counter() - began))
         began = time.perf_counter()
         with ThreadPoolExecutor(recording.HANDS) as hands:
             list(hands.map(lambda uid: platform.db.collection("users", uid, "events").add({"at": 1}), people))
-        bare.append(_PEOPLE / (time.perf_counter() - began))
+        rates[1].append(_PEOPLE / (time.perf_counter() - began))
+    ours, bare = map(statistics.median, rates)
     yield (
-        f"log-event-flush: {statistics.median(ours):.0f} users of {_THEIRS} events a second"
-        f" (baseline {statistics.median(bare):.0f} bare documents,"
-        f" ratio {statistics.median(ours) / statistics.median(bare):.2f})"
+        f"log-event-flush: {ours:.0f} users of {_THEIRS} events a second"
+        f" (baseline {bare:.0f} bare documents, ratio {ours / bare:.2f})"
     )
 
 

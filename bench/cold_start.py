@@ -36,9 +36,9 @@ _BARE = {
 
 def run() -> Iterator[str]:
     """Two lines a codebase."""
+    compileall.compile_dir(ROOT / "shared/astra", quiet=1)
     for codebase, source in firebase_json.codebases().items():
         compileall.compile_dir(ROOT / source, maxlevels=0, quiet=1)
-        compileall.compile_dir(ROOT / "shared/astra", quiet=1)
         bare, whole = zip(
             *((_import(source, _BARE[codebase]), _import(source, "import main")) for _ in range(_ROUNDS)), strict=True
         )

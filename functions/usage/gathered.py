@@ -105,16 +105,15 @@ class _OwnConnections(threading.local):
 
     def __init__(self) -> None:
         # Not those of the process that this one was forked from.
-        self._to = functools.cache(lambda client, _process: client.client())
+        self._script = functools.cache(lambda client, code, _process: client.client().register_script(code))
 
     def evaluate(self, client: redis.Redis, code: str, keys: list[str], args: list[Any]) -> Any:
         """What `code` answers. Raises RedisError."""
-        own: redis.Redis = self._to(client, os.getpid())
-        assert own.connection  # noqa: S101  (a client of one connection has it)
-        script = _script(own, code)
+        script: Script = self._script(client, code, os.getpid())
+        connection: Any = script.registered_client.connection  # type: ignore[union-attr]
         try:
-            own.connection.send_command("EVALSHA", script.sha, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
-            return own.connection.read_response()
+            connection.send_command("EVALSHA", script.sha, len(keys), *keys, *args)
+            return connection.read_response()
         except redis.exceptions.NoScriptError:
             return script(keys=keys, args=args)
 

@@ -9,7 +9,6 @@ import contextlib
 import json
 import secrets
 from collections import defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -17,7 +16,6 @@ from threading import Lock
 from typing import Any, Final
 from zlib import crc32
 
-import redis
 from cachetools import LRUCache, cached
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.api_core.exceptions import AlreadyExists
@@ -55,12 +53,10 @@ def gather(platform: Platform[RedisSettings], limit: Limit, call: Call[LogEvent]
     device = devices.reduced(call.user_agent)
     record = _record(asked, now)
     event = {**record, "at": record["at"].timestamp(), "device": [device.kind, device.browser, device.major]}
-    try:
+    with limits.if_redis_answers():
         kept = gathered.keep(platform.redis, uid, _minute(uid, now), {"id": _new_id(), **event}, limit)
-    except redis.RedisError as error:
-        log.failure(log.Event.GATHERING_DOWN, error)
-        return None
-    return {} if kept else None
+        return {} if kept else None
+    return None
 
 
 def log_event(platform: Platform[RedisSettings], call: Call[LogEvent]) -> Answer:
@@ -69,11 +65,12 @@ def log_event(platform: Platform[RedisSettings], call: Call[LogEvent]) -> Answer
     A request with an `id` that is there already is success and changes nothing: its first answer got lost.
     """
     uid, asked, now = call.caller.uid, call.data.root, platform.clock()
-    _see_active(platform.db, uid, _minute(uid, now))
+    minute = _minute(uid, now)
+    _see_active(platform.db, uid, minute)
     events = asked.events if isinstance(asked, Batch) else [asked]
     records = [_record(event, now) for event in events]
     fields = _fields(records, devices.reduced(call.user_agent), now, together=isinstance(asked, Batch))
-    minute = _prepared(platform, uid, now)
+    is_prepared = _prepared(platform, uid, minute)
     batch = platform.db.batch()
     batch.create(_reference(platform.db, uid, asked.id or _new_id()), fields)
     try:
@@ -83,8 +80,8 @@ def log_event(platform: Platform[RedisSettings], call: Call[LogEvent]) -> Answer
     except tombstones.Erased:
         limits.close(platform.redis, uid)
         raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, _ERASED) from None
-    if minute:
-        with _reaching_redis():
+    if is_prepared:
+        with limits.if_redis_answers():
             gathered.open_prepared(platform.redis, uid, minute)
     return {}
 
@@ -167,20 +164,11 @@ def _minute(uid: str, now: datetime) -> int:
     return int((now.timestamp() + crc32(uid.encode()) % 60) // 60)
 
 
-def _prepared(platform: Platform[RedisSettings], uid: str, now: datetime) -> int | None:
-    """The minute to open once what is sent is committed; None if there is none."""
-    minute = _minute(uid, now)
-    with _reaching_redis():
-        return minute if gathered.prepare(platform.redis, uid, minute) else None
-    return None
-
-
-@contextlib.contextmanager
-def _reaching_redis() -> Iterator[None]:
-    try:
-        yield
-    except redis.RedisError as error:
-        log.failure(log.Event.GATHERING_DOWN, error)
+def _prepared(platform: Platform[RedisSettings], uid: str, minute: int) -> bool:
+    """Whether `minute` is to be opened once what is sent is committed."""
+    with limits.if_redis_answers():
+        return gathered.prepare(platform.redis, uid, minute)
+    return False
 
 
 @cached(LRUCache(_REMEMBERED), key=lambda _db, uid, minute: (uid, minute), lock=Lock())

@@ -104,14 +104,15 @@ def on_call(
         def parsed(request: https_fn.CallableRequest[Any]) -> Answer:
             caller = _caller(request, platform.clock)
             user_agent = request.raw_request.headers.get("User-Agent", "")
+            checked = functools.cache(lambda: parse(shape, request.data))
             if shortcut and caller:
-                answer = _ahead(shortcut, lambda: Call(parse(shape, request.data), caller, None, user_agent))
+                answer = _ahead(shortcut, lambda: Call(checked(), caller, None, user_agent))
                 if answer is not None:
                     return answer
             came_from = network.of(request.raw_request)
             who = f"user {caller.uid}" if caller else f"network {came_from}"
             admit(platform, who, handler.__name__, limit)
-            return handler(Call(parse(shape, request.data), caller, came_from, user_agent))
+            return handler(Call(checked(), caller, came_from, user_agent))
 
         parsed.__name__ = handler.__name__
         wrap: Any = https_fn.on_call(enforce_app_check=not emulated(), **options)

@@ -11,7 +11,9 @@ every key has a time to live, so that a forgotten one goes by itself.
 The braces are part of the names: they keep one user's keys together in a cluster.
 """
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -78,13 +80,19 @@ def active_of(uid: str) -> str:
 def close(client: redis.Redis, uid: str) -> None:
     """Let nothing more of `uid` be gathered: they are being erased. Where Redis is down nothing can be, and the key's
     minute ends by itself."""
-    with client.pipeline() as both:
+    with if_redis_answers(), client.pipeline() as both:
         both.delete(active_of(uid))
         both.srem(index_of(uid), active_of(uid))
-        try:
-            both.execute()
-        except redis.RedisError as error:
-            log.failure(log.Event.GATHERING_DOWN, error)
+        both.execute()
+
+
+@contextlib.contextmanager
+def if_redis_answers() -> Iterator[None]:
+    """Leaves off what is of use only then; the log says so."""
+    try:
+        yield
+    except redis.RedisError as error:
+        log.failure(log.Event.GATHERING_DOWN, error)
 
 
 def connect(url: str) -> redis.Redis:
