@@ -13,7 +13,7 @@ from firebase_admin import auth
 from google.cloud import firestore
 
 import cascade
-from astra import erasure, jobs, policy
+from astra import erasure, jobs, policy, roll_call
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from local.scan import Finding, contents, scan
@@ -27,6 +27,8 @@ def settle(platform: Platform[Any], project: str) -> None:
     options = {"projectId": project, "storageBucket": f"{project}.appspot.com"}
     platform.__dict__["app"] = firebase_admin.initialize_app(options=options, name=secrets.token_hex(8))
     policy.publish_first(platform.db)
+    on = roll_call.switched(enabled=True, report=None, approvers=[], now=platform.clock())
+    roll_call.switch(platform.db).set(on)
 
 
 @contextmanager

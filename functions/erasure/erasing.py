@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+from google.cloud import firestore
 from pydantic import Field
 
-from astra import erasure, jobs, limits, log, proofs, tombstones
+from astra import change_gate, erasure, jobs, limits, log, proofs, tombstones
 from astra.callables import Agreed, Answer, Call, Caller, Shape
+from astra.change_gate import Bar, Barred
 from astra.cohorts import LETTERS
 from astra.notes import BadNote
 from astra.platform import Platform
@@ -52,13 +54,19 @@ def delete_account(
     if not tombstones.reference(platform.db, subject).get().exists:
         _refuse_revoked(platform, caller)
     letter = partial(erasure.confirm, platform=platform, uid=caller.uid, now=now)
-    begun = erasure.begin(platform, caller.uid, now, letter)
+    begun = erasure.begin(platform, caller.uid, now, letter, _refuse_frozen)
     limits.close(platform.redis, caller.uid)
     if begun:
         letters.hint(LETTERS)
         log.write(log.Event.ERASURE_REQUESTED, job=subject)
     queue.hint(subject)
     return {"receipt": platform.pseudonyms.receipt(subject), "requestId": subject}
+
+
+def _refuse_frozen(profile: "firestore.DocumentSnapshot[Any]") -> None:
+    # Holds bar no deletion: the cascade keeps what they name. Without a profile the bare account can still be deleted.
+    if change_gate.state_bar(None, profile) is Bar.FROZEN:
+        raise Barred(Bar.FROZEN)
 
 
 def erase(platform: Platform[ErasureSettings], queue: Queue, job: str, budget: timedelta) -> None:
@@ -70,14 +78,17 @@ def erase(platform: Platform[ErasureSettings], queue: Queue, job: str, budget: t
         queue.hint(job, again)
 
 
-def reconcile(platform: Platform[ErasureSettings], queue: Queue, budget: timedelta) -> int:
-    """Hand every overdue erasure back to the queue, then go on calling the roll. Answers how many were overdue."""
+def reconcile(
+    platform: Platform[ErasureSettings], queue: Queue, budget: timedelta, ahead: timedelta = timedelta(0)
+) -> int:
+    """Hand every overdue erasure back to the queue, then go on calling the roll, as if it were `ahead` so much later.
+    Answers how many were overdue."""
     overdue = list(jobs.due(platform.db.collection(erasure.JOBS), platform.clock()))
     for job in overdue:
         queue.hint(job)
     if overdue:
         log.write(log.Event.JOBS_DUE, count=len(overdue))
-    orphans.call_the_roll(platform, budget)
+    orphans.call_the_roll(platform, budget, ahead)
     return len(overdue)
 
 

@@ -21,6 +21,7 @@ import publishing
 import reviewing
 import reviews
 import roles
+import roll_call_switch
 import sequencing
 import transferring
 
@@ -78,6 +79,13 @@ def record_disclosure(call: Call[disclosing.RecordDisclosure]) -> Answer:
 )
 def register_processor(call: Call[processing.RegisterProcessor]) -> Answer:
     return processing.register_processor(PLATFORM, call)
+
+
+@callables.on_call(
+    PLATFORM, roll_call_switch.SwitchRollCall, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT
+)
+def switch_roll_call(call: Call[roll_call_switch.SwitchRollCall]) -> Answer:
+    return roll_call_switch.switch_roll_call(PLATFORM, call)
 
 
 @callables.on_call(PLATFORM, children.RemoveChild, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)

@@ -1,6 +1,7 @@
 """The register of processors: an agreement for each, and a finding for each that has none, or one that ends.
 
-A finding, too, is that there is no CTO, unless a review is open and escalates for it.
+A finding, too, is that there is no CTO, unless a review is open and escalates for it, and that the roll call is off or
+has stopped.
 
 findings/{id}   {kind, about, openedAt, closedAt}: what staff must see to
 """
@@ -14,7 +15,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 from pydantic import StringConstraints
 
-from astra import log, notices, processors, staff, tlog
+from astra import log, notices, processors, roll_call, staff, tlog
 from astra.callables import Shape
 from astra.clock import iso
 from astra.documents import fetch
@@ -32,6 +33,7 @@ from reviews import REVIEWS, UNSIGNED
 FINDINGS: Final = "findings"
 _MEND: Final = "Register the agreement with `register_processor`."
 _APPOINT: Final = "Appoint one with `grant_role`: nobody else can sign the security policy's review."
+_ROLL_CALL: Final = "`python -m astra.erasure roll-call` says why, and what to do."
 _AHEAD: Final = timedelta(days=30)
 
 
@@ -46,6 +48,8 @@ class Kind(enum.StrEnum):
     UNNAMED = "not-named-by-policy"
     VACANT = "vacant"
     """There is no CTO, and no review open that would say so."""
+    OFF = "off"
+    STOPPED = "stopped"
 
 
 class RegisterProcessor(Shape):
@@ -118,6 +122,8 @@ def _problems(platform: Platform[Settings], now: datetime) -> Iterable[tuple[str
     ctos = staff.present(platform, staff.members(platform.db, now, Role.CTO), None)
     if not ctos and not any(unsigned.stream()):
         yield f"{Kind.VACANT}.CTO", {"kind": Kind.VACANT.value, "about": "CTO"}
+    if trouble := roll_call.trouble(platform.db):
+        yield f"{trouble[0]}.roll-call", {"kind": Kind(trouble[0].value).value, "about": "Roll call"}
 
 
 def _open(platform: Platform[Settings], name: str, finding: dict[str, Any], now: datetime) -> None:
@@ -125,7 +131,8 @@ def _open(platform: Platform[Settings], name: str, finding: dict[str, Any], now:
     db, document = platform.db, platform.db.collection(FINDINGS).document(name)
     title = f"{finding['about']}: {finding['kind'].replace('-', ' ')}"
     is_vacant = finding["kind"] == Kind.VACANT
-    notice = notices.Notice(notices.Kind.STAFF, title, _APPOINT if is_vacant else _MEND)
+    text = {Kind.VACANT: _APPOINT, Kind.OFF: _ROLL_CALL, Kind.STOPPED: _ROLL_CALL}.get(finding["kind"], _MEND)
+    notice = notices.Notice(notices.Kind.STAFF, title, text)
     roles = (Role.PRIVACY, Role.SECURITY if is_vacant else Role.CTO)
 
     def body(transaction: firestore.Transaction) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from google.cloud import firestore
 
-from astra import doors, log, notices, staff, tlog
+from astra import doors, log, notices, roll_call, staff, tlog
 from astra.documents import fetch
 from astra.platform import Platform
 from astra.settings import Settings
@@ -33,6 +33,7 @@ def review(platform: Platform[Settings]) -> None:
         advance,
         disclosing.tell,
         processing.look,
+        roll_call.alarm,
         end_roles,
         mend,
     )

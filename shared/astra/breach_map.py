@@ -58,7 +58,7 @@ NOBODYS: Final = {
     "campaigns/{item}": "what is told to whom as a group, how many they are and how far it is; a separator between two "
     "account ids, which is nobody's",
     "incidents/{item}": "breaches: detectors, times, numbers by jurisdiction, and staff under keyed pseudonyms",
-    "controls/{item}": "what is frozen while a breach is contained",
+    "controls/{item}": "what is frozen while a breach is contained, and whether the roll call is on",
     "watch:{item}": "how much each principal of the audit log did, under a keyed pseudonym",
 }
 """What the breach codebase keeps that holds nothing about anybody."""

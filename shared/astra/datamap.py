@@ -211,10 +211,11 @@ DATA_MAP: Final[tuple[Entry, ...]] = (
         category="keyed hash of the masked network that somebody locked their sign-in to",
         purpose="lock sign-in to one network, at the user's request",
         lawful_basis="consent, GDPR art. 6(1)(a)",
-        retention="until the lock is turned off",
+        retention="until the lock is turned off or replaced; what a legal hold keeps of it then, the sweep removes",
         export=False,
         export_note="a hash that means nothing elsewhere",
         residual="backup",
+        may_expire=True,
     ),
     *TOLD,
     Entry(
@@ -287,7 +288,8 @@ NOT_PERSONAL: Final = {
     "reviews/{item}": "the security policy's reviews; who signed one did so as an officer, under a keyed pseudonym",
     "findings/{item}": "what staff must see to: of agreements and processors",
     **NOBODYS,
-    "rounds/{item}": "how far a round through all stores is, and what it did",
+    "rounds/{item}": "how far a round through all stores is, what it did, and what it found without an account: whose "
+    "data that is, nobody can tell from a pseudonym",
     "log/{item}": "tiles and checkpoint of the transparency log: hashes, times, and staff under keyed pseudonyms",
     "rate:{item}": "how many requests somebody made in this minute: whose they are nobody can tell",
 }

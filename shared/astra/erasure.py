@@ -2,7 +2,7 @@
 
     erasures/{pseudonym}   a job (see `jobs`) with uid, step, cursor and counts until it is verified; then a certificate
 
-`python -m astra.erasure status`, `… show WHO` and `… retry WHO` are for staff.
+`python -m astra.erasure status`, `… show WHO`, `… retry WHO` and `… roll-call` are for staff.
 """
 
 import argparse
@@ -12,10 +12,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from google.api_core.exceptions import AlreadyExists
+from google.api_core.exceptions import AlreadyExists, FailedPrecondition, NotFound
 from google.cloud import firestore
 
-from astra import campaigns, jobs, tables, tlog, tombstones
+from astra import campaigns, jobs, roll_call, tables, tlog, tombstones
 from astra.campaigns import Channel
 from astra.clock import iso
 from astra.documents import fetch
@@ -36,6 +36,11 @@ HELD: Final = "held"
 LETTER: Final = "erasure"
 """The name of the letter that confirms one."""
 _SHORT: Final = 10
+_TRIES: Final = 10
+
+
+class Contended(Exception):
+    """The profile changed each time that its erasure was about to begin: ask again."""
 
 
 def reference(db: firestore.Client, subject: Pseudonym) -> firestore.DocumentReference:
@@ -43,47 +48,57 @@ def reference(db: firestore.Client, subject: Pseudonym) -> firestore.DocumentRef
     return db.collection(JOBS).document(subject)
 
 
-def roll_call(db: firestore.Client) -> firestore.DocumentReference:
-    """The job that looks for data whose owner is gone."""
-    return db.document("rounds/roll-call")
-
-
 def begin(
     platform: Platform[Settings],
     uid: str,
     now: datetime,
     letter: Callable[[firestore.WriteBatch], None] = lambda _: None,
+    refuse: Callable[["firestore.DocumentSnapshot[Any]"], None] = lambda _: None,
 ) -> bool:
     """Write down the intent before anything is deleted: tombstone, job, log and closed profile, all or none of them.
 
-    With them goes what `letter` adds, for whoever has a profile. Answers whether this call was the one that began it.
+    With them goes what `letter` adds, for whoever has a profile. `refuse` raises if the profile, as it is when this is
+    committed, is not to be erased. Answers whether this call was the one that began it.
     """
     db, subject = platform.db, platform.pseudonyms.of_uid(uid)
-    job, profile = fetch(db, reference(db, subject), db.collection("users").document(uid))
-    if job.exists:
-        return False
-    # A batch, not a transaction: of a crowd that asks at once, one creates the job and none waits for another.
-    batch = db.batch()
-    intend(batch, platform, uid, now, has_profile=profile.exists)
-    if profile.exists:
-        letter(batch)
-    try:
-        batch.commit()
-    except AlreadyExists:
-        return False
-    return True
+    for _ in range(_TRIES):
+        job, profile = fetch(db, reference(db, subject), db.collection("users").document(uid))
+        if job.exists:
+            return False
+        refuse(profile)
+        # A batch, not a transaction: of a crowd that asks at once, one creates the job and none waits for another.
+        batch = db.batch()
+        unchanged = db.write_option(last_update_time=profile.update_time) if profile.exists else None
+        intend(batch, platform, uid, now, has_profile=profile.exists, option=unchanged)
+        if profile.exists:
+            letter(batch)
+        try:
+            batch.commit()
+        except AlreadyExists:
+            return False
+        except (FailedPrecondition, NotFound):
+            continue  # the profile has changed since it was read, and may be frozen
+        return True
+    raise Contended
 
 
 def intend(
-    batch: firestore.WriteBatch, platform: Platform[Settings], uid: str, now: datetime, *, has_profile: bool
+    batch: firestore.WriteBatch,
+    platform: Platform[Settings],
+    uid: str,
+    now: datetime,
+    *,
+    has_profile: bool,
+    option: Any = None,
 ) -> None:
-    """Write the intent as part of `batch`, which may be a transaction, and fails if there is one already."""
+    """Write the intent as part of `batch`, which may be a transaction. It fails if there is one already, and if the
+    profile does not meet the condition `option`."""
     db, subject = platform.db, platform.pseudonyms.of_uid(uid)
     batch.create(reference(db, subject), _opened(uid, now))
     tombstones.bury(batch, db, subject, now)
     tlog.append(batch, db, _begun(subject, now))
     if has_profile:
-        batch.update(db.collection("users").document(uid), {"state": "erasing"})
+        batch.update(db.collection("users").document(uid), {"state": "erasing"}, option)
 
 
 def confirm(batch: firestore.WriteBatch, platform: Platform[ReceiptSettings], uid: str, now: datetime) -> None:
@@ -161,8 +176,8 @@ def retry(platform: Platform[Settings], job: firestore.DocumentReference) -> Non
 
 def find(platform: Platform[Settings], who: str) -> firestore.DocumentReference:
     """The erasure that a receipt, an account id or the first digits of a pseudonym stand for; raises LookupError."""
-    if who == roll_call(platform.db).id:
-        return roll_call(platform.db)
+    if who == roll_call.job(platform.db).id:
+        return roll_call.job(platform.db)
     stored = platform.db.collection(JOBS)
     unknown = LookupError(f"no erasure is known by this: give a receipt, an account id, or {_SHORT} digits or more")
     by_uid = stored.document(platform.pseudonyms.of_uid(who))
@@ -182,7 +197,7 @@ def find(platform: Platform[Settings], who: str) -> firestore.DocumentReference:
 def _open(platform: Platform[Settings]) -> list["firestore.DocumentSnapshot[Any]"]:
     """The roll call, and erasures that are not verified: first what needs somebody, then what is due longest."""
     states = firestore.FieldFilter("state", "in", ["running", "stuck"])
-    jobs_ = [*platform.db.collection(JOBS).where(filter=states).stream(), roll_call(platform.db).get()]
+    jobs_ = [*platform.db.collection(JOBS).where(filter=states).stream(), roll_call.job(platform.db).get()]
     return sorted(
         (job for job in jobs_ if job.exists), key=lambda job: (job.get("state") != "stuck", str(job.get("nextRunAt")))
     )
@@ -223,6 +238,8 @@ def _show(job: dict[str, Any], now: datetime) -> "Table":
 
 def main() -> int:
     """Run the command of the command line; answers the exit code."""
+    from astra import roll_call_desk  # noqa: PLC0415  (functions import this module, and run no command)
+
     parser = argparse.ArgumentParser(prog="python -m astra.erasure", description="Look after erasures.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("status", help="list what is not verified: stuck first, then what is due longest")
@@ -230,17 +247,22 @@ def main() -> int:
         verbs.add_parser(verb, help=what).add_argument(
             "who", help="receipt, account id, or the pseudonym's first digits"
         )
+    roll_call_desk.add_to(verbs)
     chosen = parser.parse_args()
     platform = Platform.at_start(Settings)
     try:
         if chosen.verb == "status":
             tables.show(_status(platform))
+            print(roll_call.state_line(platform.db))  # noqa: T201
+            print(roll_call_desk.deletion_line(platform))  # noqa: T201
             return 0
+        if chosen.verb == "roll-call":
+            return roll_call_desk.run(platform, chosen)
         job = find(platform, chosen.who)
         if chosen.verb == "retry":
             retry(platform, job)
         tables.show(_show(job.get().to_dict() or {}, platform.clock()))
-    except LookupError as error:
+    except (LookupError, roll_call_desk.Failed) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     return 0

@@ -40,6 +40,7 @@ from astra.transactions import transact
 MOST_ATTEMPTS: Final = 12
 _LEASE: Final = timedelta(minutes=5)
 _LONGEST_DELAY: Final = timedelta(hours=1)
+RUNNING: Final = "running"
 STUCK: Final = "stuck"
 STOPPED: Final = {"state": STUCK, "leased": False, "nextRunAt": None}
 """The fields of a job that goes on only when somebody says so: see `revived`."""
@@ -95,13 +96,13 @@ class _Claim:
 
 def opened(now: datetime, **fields: Any) -> dict[str, Any]:
     """The fields of a new job, due at once."""
-    state = {"state": "running", "nextRunAt": now, "leased": False, "fence": 0, "attempts": 0}
+    state = {"state": RUNNING, "nextRunAt": now, "leased": False, "fence": 0, "attempts": 0}
     return fields | state | {"createdAt": now}
 
 
 def revived(now: datetime) -> dict[str, Any]:
     """The changes that let a job go on now, whatever it waits for or has failed at."""
-    return {"state": "running", "nextRunAt": now, "leased": False, "attempts": 0}
+    return {"state": RUNNING, "nextRunAt": now, "leased": False, "attempts": 0}
 
 
 def due(jobs: firestore.CollectionReference, now: datetime, most: int = 100) -> Iterator[str]:

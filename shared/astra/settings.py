@@ -203,18 +203,31 @@ class ErasureSettings(RedisSettings, ReceiptSettings, RetrySettings):
     """How often every place is gone through for data whose owner is gone, and for accounts without a profile."""
     orphan_grace_hours: float = 24
     """How old such data must be: an account's parts are not made in one instant."""
-    most_orphans: int = 100
-    """More than these in one round are not erased but reported,"""
-    orphans_share: float = 0.1
-    """and so are more than this share of everybody,"""
-    few_orphans: int = 10
-    """unless they are no more than these."""
+    orphan_confirm_hours: float = 24
+    """Auth must deny an account again after so long before its profile is frozen; 24 or more outside the emulators."""
+    orphan_frozen_days: float = 7
+    """After so long frozen, and denied in every round, it is erased; 2 or more outside the emulators."""
+    most_orphans: int = Field(default=100, ge=1, le=1000)
+    """A round that finds more acts on none of them and calls staff,"""
+    orphans_share: float = Field(default=0.1, gt=0, le=1)
+    """and so does one that finds more than this share of all accounts."""
     copies_days: dict[str, float] = {}
     """In the emulators, how long copies of each kind last, as JSON; a real project is asked for its own settings."""
     replicate_url: HttpUrl = HttpUrl("https://api.replicate.com")
     """https outside the emulators."""
     replicate_token: Secret[str]
     """Cancels predictions and deletes files at Replicate."""
+
+    @model_validator(mode="after")
+    def _patient(self) -> Self:
+        if emulated():
+            return self
+        # An outage of Auth must be over before anybody is frozen or erased for it.
+        if self.orphan_confirm_hours < 24:  # noqa: PLR2004
+            raise ValueError("ASTRA_ORPHAN_CONFIRM_HOURS must be 24 or more outside the emulators")
+        if self.orphan_frozen_days < 2:  # noqa: PLR2004
+            raise ValueError("ASTRA_ORPHAN_FROZEN_DAYS must be 2 or more outside the emulators")
+        return self
 
     @model_validator(mode="after")
     def _https(self) -> Self:

@@ -4,13 +4,11 @@ from typing import Any
 
 import pytest
 
-from astra import erasure
 from astra.platform import Platform
 from local.client import CallError, Client
 from local.life import PHOTOGRAPH, wait_sealed
 from local.scan import scan
 from local.stack import Stack
-from local.telling import wait_for
 
 
 def test_an_image_is_deleted_for_good_and_only_by_its_owner(
@@ -56,13 +54,3 @@ def test_nobody_deletes_without_signing_in(client: Client) -> None:
     with pytest.raises(CallError) as refused:
         client.call("delete_item", {"kind": "image", "id": "ring-0001"})
     assert refused.value.status == "UNAUTHENTICATED"
-
-
-def test_the_roll_is_called_by_the_schedule(stack: Stack, platform: Platform[Any]) -> None:
-    stack.fire("reconcile")
-
-    def rested() -> Any:
-        job = erasure.roll_call(platform.db).get().to_dict() or {}
-        return (job.get("nextRunAt") and job["nextRunAt"] > platform.clock() and job["roster"] == 0) or None
-
-    wait_for("a whole round", rested, 60)

@@ -65,7 +65,7 @@ def test_from_the_first_cto_to_a_revoked_token(stack: Stack, client: Client) -> 
     "function",
     [
         *("grant_role", "revoke_role", "accept_security_policy", "sign_review", "place_hold", "release_hold"),
-        *("record_disclosure", "register_processor", "remove_child"),
+        *("record_disclosure", "register_processor", "remove_child", "switch_roll_call"),
         *("report_incident", "confirm_incident", "contain_incident", "describe_incident", "tell_regulator"),
         *("delay_notice", "approve_notice", "close_incident", "rule_out_people"),
         *("publish_policy", "withdraw_policy", "plan_transfer", "cancel_transfer"),
@@ -118,6 +118,7 @@ VALID: dict[str, dict[str, Any]] = {
         "summary": "Acme, Inc. buys us.",
     },
     "cancel_transfer": {"transfer": "0" * 16},
+    "switch_roll_call": {"enabled": False},
     "remove_child": {"uid": "somebody", "step": "freeze", "reference": "TICKET-1"},
     "report_incident": {"what": "A laptop is gone", "severity": 1, "noticedAt": SOON},
     "confirm_incident": {"incidentId": "0" * 20, "awareAt": SOON, "occurredFrom": SOON, "occurredUntil": SOON},

@@ -126,3 +126,22 @@ def test_both_are_taken_in_the_emulators(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_an_unknown_key_service_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match="ASTRA_KMS_URI must be"):
         sealing(monkeypatch, "file:///tmp/key", "rediss://redis.example/0")
+
+
+@pytest.mark.parametrize(("name", "value"), [("ORPHAN_CONFIRM_HOURS", "23.9"), ("ORPHAN_FROZEN_DAYS", "1.9")])
+def test_outside_the_emulators_no_orphan_is_erased_in_a_hurry(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    for key in ("PSEUDONYM_KEY", "CERTIFICATE_KEY"):
+        monkeypatch.setenv(f"ASTRA_{key}", KEY)
+    monkeypatch.setenv("ASTRA_REDIS_URL", "rediss://redis.example.com")
+    monkeypatch.setenv("ASTRA_REPLICATE_TOKEN", "r8_token")
+    monkeypatch.delenv("ASTRA_REPLICATE_URL", raising=False)
+    for waits in ("ORPHAN_CONFIRM_HOURS", "ORPHAN_FROZEN_DAYS"):
+        monkeypatch.delenv(f"ASTRA_{waits}", raising=False)
+    assert load(ErasureSettings).orphan_confirm_hours == 24
+    monkeypatch.setenv(f"ASTRA_{name}", value)
+    with pytest.raises(SettingsError, match=f"ASTRA_{name} must be"):
+        load(ErasureSettings)
+    monkeypatch.setenv("FUNCTIONS_EMULATOR", "true")
+    load(ErasureSettings)

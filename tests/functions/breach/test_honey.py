@@ -89,7 +89,7 @@ def test_the_roll_call_the_sweep_campaigns_and_transfers_leave_it_out(
             ours.__dict__.pop(name, None)
         crowd.db = ours.db
         for _ in range(30):
-            platform.clock.now += timedelta(hours=1)  # type: ignore[attr-defined]
+            platform.clock.now += timedelta(days=1)  # type: ignore[attr-defined]
             orphans.call_the_roll(ours, timedelta(minutes=1))
         Inactive(ours, ours.clock).page({"cursor": None, "counts": {}})
         crowd.announce(canary=False)

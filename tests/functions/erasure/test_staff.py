@@ -1,12 +1,19 @@
 """The command for staff: what is running, stuck or due, and how to take it up."""
 
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import requests
+from firebase_admin import auth
+from werkzeug.routing import Map, Rule
+from werkzeug.wrappers import Request, Response
 
-from astra import erasure, limits
+import orphans
+from astra import erasure, limits, roll_call, roll_call_desk
 from astra.platform import Platform
+from local.http_stand_in import HttpStandIn, answer
 from tests.functions.erasure.somebody import Somebody
 
 
@@ -38,6 +45,9 @@ def test_the_table_shows_what_is_stuck_first_and_names_nobody(platform: Platform
     assert "verify" in rows[1]
     assert ada.uid not in printed
     assert ada.email not in printed
+    assert "roll call: on since" in printed
+    roll_call.switch(platform.db).delete()
+    assert "roll call: OFF" in run("status")[1]
 
 
 def test_a_certificate_is_shown_as_a_table(ada: Somebody, run: Any) -> None:
@@ -82,3 +92,82 @@ def test_what_has_ended_or_waits_for_a_hold_is_not_retried(ada: Somebody, run: A
         code, printed = run("retry", ada.uid)
         assert code == 1
         assert "waits as it should" in printed
+
+
+def test_a_dry_run_waits_for_the_function_and_shows_what_it_found(
+    platform: Platform[Any], ada: Somebody, run: Any
+) -> None:
+    roll_call.switch(platform.db).delete()
+    Somebody(platform)
+    auth.delete_user(ada.uid, app=platform.app)
+    change = {"orphan_grace_hours": 0, "orphans_share": 1}
+    platform.__dict__["settings"] = platform.settings.model_copy(update=change)
+    platform.clock.now = datetime.now(UTC)  # type: ignore[attr-defined]
+
+    def reconcile() -> None:
+        """What the schedule does, until the round that the command asks for has ended."""
+        deadline = datetime.now(UTC) + timedelta(minutes=2)
+        while not roll_call.report(platform.db).get().exists and datetime.now(UTC) < deadline:
+            orphans.call_the_roll(platform, timedelta(0))
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(reconcile)
+        code, printed = run("roll-call", "--dry-run")
+        working.result()
+    found = roll_call.report(platform.db).get().to_dict() or {}
+    assert code == 0
+    assert "orphans: data without an account" in printed
+    assert ada.subject[:10] in printed
+    assert f"enable --report {found['digest']}" in printed
+    assert ada.uid not in printed
+    assert run("roll-call")[1].startswith("roll call: OFF")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("enable",), "--report DIGEST"),
+        (("disable", "--report", "0" * 64), "--report DIGEST"),
+        (("--dry-run", "disable"), "--dry-run goes without"),
+        (("disable",), "ASTRA_ID_TOKEN is missing"),
+    ],
+)
+def test_what_the_switch_lacks_is_said(
+    run: Any, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.delenv("ASTRA_ID_TOKEN", raising=False)
+    code, printed = run("roll-call", *arguments)
+    assert code == 1
+    assert said in printed
+
+
+class IdentityToolkit(HttpStandIn):
+    """The one call of Identity Platform's administration that `status` makes, in its documented shape."""
+
+    def __init__(self, project: str, config: dict[str, Any]) -> None:
+        super().__init__(0, Map([Rule(f"/admin/v2/projects/{project}/config", endpoint="config")]))
+        self._config = config
+
+    def config(self, request: Request) -> Response:
+        assert request.headers["X-Goog-User-Project"]
+        return answer(self._config)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"client": {"permissions": {"disabledUserDeletion": True}}}, "impossible, as it should be"),
+        ({"client": {"permissions": {"disabledUserSignup": True}}}, "POSSIBLE"),
+        ({}, "POSSIBLE"),
+    ],
+)
+def test_whether_clients_can_delete_accounts_past_us_is_said(
+    platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], said: str
+) -> None:
+    assert "in the emulators" in roll_call_desk.deletion_line(platform)
+    monkeypatch.delenv("FUNCTIONS_EMULATOR")
+    with IdentityToolkit(platform.app.project_id, config) as api, requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {api.token}"
+        assert said in roll_call_desk.deletion_line(platform, session, api.url)
+        session.headers["Authorization"] = "Bearer somebody-else's"
+        assert "NOT KNOWN" in roll_call_desk.deletion_line(platform, session, api.url)
