@@ -10,8 +10,9 @@ from flask import Request, Response
 from google.cloud import firestore
 from pydantic import AfterValidator, StringConstraints, ValidationError
 
-from astra import cohorts, log, notices, tombstones, webhooks
+from astra import change_gate, cohorts, log, notices, webhooks
 from astra.callables import UID, Answer, Call, Shape
+from astra.change_gate import Bar
 from astra.cohorts import DELIVERIES
 from astra.documents import fetch
 from astra.limits import Limit, TooMany
@@ -49,21 +50,20 @@ class Report(Shape):
 def see_notice(platform: Platform[BreachSettings], call: Call[SeeNotice]) -> Answer:
     """Note that the caller has seen a notice, once."""
     db, now, uid, name = platform.db, platform.clock(), call.caller.uid, call.data.id
-    reads = (notices.reference(db, uid, name), cohorts.row_of(db, uid, name))
+    reads = (*change_gate.reads(platform, uid), notices.reference(db, uid, name), cohorts.row_of(db, uid, name))
 
     def body(transaction: firestore.Transaction) -> bool:
-        tombstones.refuse_erased(transaction, db, platform.pseudonyms.of_uid(uid))
-        found = [stored for stored in fetch(db, *reads, transaction=transaction) if stored.exists]
+        tombstone, profile, held, *rows = fetch(db, *reads, transaction=transaction)
+        # Staff need no profile.
+        changes, even_if = {"notices", "deliveries"}, {Bar.NO_PROFILE}
+        change_gate.refuse(tombstone, profile, held, now, changes=changes, even_if=even_if)
+        found = [stored for stored in rows if stored.exists]
         for stored in found:
             if (stored.to_dict() or {}).get("seenAt") is None:
                 transaction.update(stored.reference, {"seenAt": now})
         return bool(found)
 
-    try:
-        seen = transact(db, body)
-    except tombstones.Erased:
-        seen = False
-    if not seen:
+    if not transact(db, body):
         raise HttpsError(FunctionsErrorCode.NOT_FOUND, "You have no notice of this name.")
     return {}
 

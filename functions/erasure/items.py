@@ -3,12 +3,13 @@
 from functools import partial
 from typing import Annotated, Literal
 
-from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 from pydantic import AfterValidator, StringConstraints
 
-from astra import holds, log, tombstones
+from astra import change_gate, log
 from astra.callables import Answer, Call, Shape
+from astra.change_gate import Bar, Barred
+from astra.documents import fetch
 from astra.platform import Platform
 from astra.removal import Thing
 from astra.settings import ErasureSettings
@@ -32,23 +33,18 @@ class DeleteItem(Shape):
 def delete_item(platform: Platform[ErasureSettings], call: Call[DeleteItem]) -> Answer:
     """Delete one of the caller's things. What is gone already is success: after any failure, ask again."""
     uid, now = call.caller.uid, platform.clock()
-    subject, thing = platform.pseudonyms.of_uid(uid), Thing(platform, uid, call.data.kind, call.data.id)
+    thing = Thing(platform, uid, call.data.kind, call.data.id)
 
     def documents(transaction: firestore.Transaction, *, delete: bool) -> None:
-        tombstones.refuse_erased(transaction, platform.db, subject)
-        if thing.hold(holds.reference(platform.db, subject).get(transaction=transaction), now):
-            raise HttpsError(
-                FunctionsErrorCode.FAILED_PRECONDITION,
-                "A legal obligation keeps this for now. It goes when the obligation ends and you ask again.",
-            )
+        tombstone, profile, held = fetch(platform.db, *change_gate.reads(platform, uid), transaction=transaction)
+        change_gate.refuse(tombstone, profile, held, now, changes=())
+        if thing.hold(held, now):  # which knows what a held thing is opened by
+            raise Barred(Bar.HELD)
         for document in thing.documents if delete else ():
             transaction.delete(document)
 
-    try:
-        transact(platform.db, partial(documents, delete=False))
-        thing.destroy()
-        transact(platform.db, partial(documents, delete=True))
-    except tombstones.Erased:
-        raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is being deleted.") from None
+    transact(platform.db, partial(documents, delete=False))
+    thing.destroy()
+    transact(platform.db, partial(documents, delete=True))
     log.write(log.Event.ITEM_DELETED)
     return {}

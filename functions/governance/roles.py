@@ -6,8 +6,9 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 from pydantic import Field, StringConstraints
 
-from astra import policy, staff, tlog, tombstones
+from astra import change_gate, policy, staff, tlog, tombstones
 from astra.callables import Answer, Call, Shape
+from astra.change_gate import Bar
 from astra.documents import fetch
 from astra.forms import Moment, Uid
 from astra.platform import Platform
@@ -46,11 +47,12 @@ def accept_security_policy(platform: Platform[Settings], call: Call[AcceptSecuri
 
     def body(transaction: firestore.Transaction) -> None:
         required = policy.current(db, now, policy.SECURITY, transaction)
-        reads = (tombstones.reference(db, subject), db.document("users", uid), staff.reference(db, uid))
-        erased, profile, stored = fetch(db, *reads, transaction=transaction)
-        member, fields = Member.of(stored, now), profile.to_dict() or {}
-        if erased.exists or not (fields.get("state") == "active" or member.role):
-            raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is not active.")
+        reads = (*change_gate.reads(platform, uid), staff.reference(db, uid))
+        erased, profile, held, stored = fetch(db, *reads, transaction=transaction)
+        member = Member.of(stored, now)
+        # Staff need no profile.
+        even_if = {Bar.NO_PROFILE} if member.role else ()
+        change_gate.refuse(erased, profile, held, now, changes={"staff"}, even_if=even_if)
         if (call.data.version, call.data.sha256) != (required.version, required.sha256):
             raise HttpsError(
                 FunctionsErrorCode.FAILED_PRECONDITION,

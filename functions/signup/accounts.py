@@ -10,6 +10,7 @@ from google.api_core.exceptions import FailedPrecondition, NotFound
 from google.cloud import firestore
 
 from astra import campaigns, log, network, notices, policy, presence, tlog, tombstones
+from astra.change_gate import Bar, Barred
 from astra.documents import fetch
 from astra.honey import is_honey
 from astra.platform import Platform
@@ -114,10 +115,22 @@ def before_sign_in(platform: Platform[SignupSettings], asked: Asked) -> None:
         raise _refused(FunctionsErrorCode.PERMISSION_DENIED, "Sign-in is locked to another network.")
     if fields["ipLock"] and locked.get("network") is None:
         at = str(network.masked(asked.address or ""))
-        revisions.revise(platform, uid, lambda revision: revision.lock(at), platform.clock())
+        revisions.revise(platform, uid, lambda revision: revision.lock(at), platform.clock(), changes=())
     if asked.email and fields["email"] != asked.email:
-        address = asked.email
-        revisions.revise(platform, uid, lambda revision: revision.rectify({"email": address}), platform.clock())
+        _take_over(platform, uid, asked.email)
+
+
+def _take_over(platform: Platform[SignupSettings], uid: str, address: str) -> None:
+    """Note an address that was changed at Auth. While a legal hold keeps the profile, a later sign-in does it."""
+
+    def change(revision: revisions.Revision) -> None:
+        revision.rectify({"email": address})
+
+    try:
+        revisions.revise(platform, uid, change, platform.clock(), changes={"profile"})
+    except Barred as barred:
+        if barred.bar is not Bar.HELD:
+            raise
 
 
 def _profile(form: dict[str, Any], email: str | None, now: datetime, *, locked: bool) -> dict[str, Any]:

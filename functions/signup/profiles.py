@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from astra import log, policy
 from astra.callables import Answer, Call, Shape
+from astra.change_gate import WITHDRAWAL
 from astra.platform import Platform
 from astra.policy import Policy
 from astra.settings import SignupSettings
@@ -56,7 +57,9 @@ def update_profile(platform: Platform[SignupSettings], call: Call[UpdateProfile]
         if form.electronicNotices is not None:
             revision.consent(receipts.NOTICES, given=form.electronicNotices)
 
-    revise(platform, call.caller.uid, change, now)
+    # Of a request, only what does more than withdraw a consent can be barred.
+    gated = ({"profile"} if changes else set()) | ({"consents"} if form.electronicNotices else set())
+    revise(platform, call.caller.uid, change, now, changes=gated, even_if=() if gated else WITHDRAWAL)
     log.write(log.Event.PROFILE_RECTIFIED, fields=len(form.model_fields_set))
     return {}
 
@@ -65,7 +68,7 @@ def accept_policy(platform: Platform[SignupSettings], call: Call[AcceptPolicy]) 
     """Note that the caller agrees to a version: the one in force, or one that has been announced."""
     uid, now = call.caller.uid, platform.clock()
     accepted = acceptable(platform, call.data.policyVersion, now)
-    revise(platform, uid, lambda revision: _accept(revision, accepted), now)
+    revise(platform, uid, lambda revision: _accept(revision, accepted), now, changes=(), even_if=WITHDRAWAL)
     return {}
 
 
@@ -82,7 +85,8 @@ def set_ip_lock(platform: Platform[SignupSettings], call: Call[SetIpLock]) -> An
             revision.lock(network)
         revision.consent(receipts.IP_LOCK, given=call.data.enabled)
 
-    revise(platform, uid, change, now)
+    gated = {"profile", "consents"} if call.data.enabled else set()
+    revise(platform, uid, change, now, changes=gated, even_if=() if gated else WITHDRAWAL)
     log.write(log.Event.IP_LOCK_SET, enabled=call.data.enabled)
     return {}
 

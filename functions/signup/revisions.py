@@ -5,19 +5,22 @@ users/{uid}/consents/{purpose}   see `receipts`
 users/{uid}/requests/{id}        that something was rectified, and when: never what it was before
 users/{uid}/locks/network        {network, since, openUntil?}: a keyed hash of the one network that sign-in is locked
                                  to; none until `openUntil`, when the next sign-in says which
+users/{uid}/locks/{token}        the same of an earlier lock that a legal hold keeps: the sweep deletes it afterwards
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 
-from astra import policy, tlog, tombstones
+from astra import change_gate, holds, policy, tlog
+from astra.change_gate import Bar
 from astra.claims import lives
 from astra.documents import fetch
+from astra.expiry import EXPIRES
 from astra.platform import Platform
 from astra.policy import Policy
 from astra.settings import SignupSettings
@@ -26,28 +29,34 @@ from astra.transactions import transact
 import receipts
 
 _REQUESTS: Final = "requests"
+_LOCKS: Final = "network-locks"
 _OPEN: Final = timedelta(minutes=10)
 
 
-class Inactive(Exception):
-    """There is no active profile: it never was, or is being erased."""
-
-
 class Revision:
-    """Reads first, in one request; raises Inactive. Each method then adds a write to the transaction."""
+    """Reads first, in one request, and passes the change gate; raises Barred. Each method then adds a write to the
+    transaction. `changes` names the entries of the data map that are changed, but for locks: a lock that a legal hold
+    keeps is set aside."""
 
     def __init__(
-        self, platform: Platform[SignupSettings], transaction: firestore.Transaction, uid: str, now: datetime
+        self,
+        platform: Platform[SignupSettings],
+        transaction: firestore.Transaction,
+        uid: str,
+        now: datetime,
+        *,
+        changes: Collection[str],
+        even_if: Collection[Bar] = (),
     ) -> None:
         self._uid, self._now, self._platform, self._transaction = uid, now, platform, transaction
         self._profile = platform.db.collection("users").document(uid)
         self._subject = platform.pseudonyms.of_uid(uid)
         consents = [self._consent(purpose) for purpose in receipts.PURPOSES]
-        tombstone = tombstones.reference(platform.db, self._subject)
-        erased, profile, *given = fetch(platform.db, tombstone, self._profile, *consents, transaction=transaction)
+        reads = (*change_gate.reads(platform, uid), lock(platform, uid), *consents)
+        erased, profile, held, self._lock, *given = fetch(platform.db, *reads, transaction=transaction)
+        change_gate.refuse(erased, profile, held, now, changes=changes, even_if=even_if)
+        self._held = holds.held(held, now)
         self.profile: dict[str, Any] = profile.to_dict() or {}
-        if erased.exists or self.profile.get("state") != "active":
-            raise Inactive
         #: The policy that they agreed to last, under which all that they choose stands unless it was withdrawn; None
         #: if it is not known here.
         self._agreed = policy.find(platform.db, self.profile["policyVersion"], transaction)
@@ -104,18 +113,29 @@ class Revision:
 
     def lock(self, network: str) -> None:
         """Lock sign-in to a masked network, of which a keyed hash is kept."""
-        self._transaction.set(lock(self._platform, self._uid), locked(self._platform, self._uid, network, self._now))
+        self._set_aside()
+        self._transaction.set(self._lock.reference, locked(self._platform, self._uid, network, self._now))
         self._show(locked=True)
 
     def open_once(self) -> None:
         """Let the next sign-in come from anywhere, and lock to the network that it comes from, as Auth sees it."""
-        kept = {"network": None, "since": self._now, "openUntil": self._now + _OPEN}
-        self._transaction.set(lock(self._platform, self._uid), kept)
+        self._set_aside()
+        self._transaction.set(
+            self._lock.reference, {"network": None, "since": self._now, "openUntil": self._now + _OPEN}
+        )
 
     def unlock(self) -> None:
         """Let sign-in come from anywhere, and forget the network."""
-        self._transaction.delete(lock(self._platform, self._uid))
+        self._set_aside()
+        self._transaction.delete(self._lock.reference)
         self._show(locked=False)
+
+    def _set_aside(self) -> None:
+        """Keep the lock that is about to be replaced, if a legal hold names locks: until the hold ends, the sweep
+        leaves it."""
+        if self._lock.exists and _LOCKS in self._held:
+            kept = {**(self._lock.to_dict() or {}), EXPIRES: self._now}
+            self._transaction.create(self._profile.collection("locks").document(secrets.token_hex(10)), kept)
 
     def _show(self, *, locked: bool) -> None:
         if self.profile["ipLock"] != locked:
@@ -125,12 +145,21 @@ class Revision:
         return self._platform.db.document("users", self._uid, "consents", purpose)
 
 
-def revise(platform: Platform[SignupSettings], uid: str, change: Callable[[Revision], None], now: datetime) -> None:
-    """Run `change` on a person's revision in one transaction; refuses the request of who is not active."""
-    try:
-        transact(platform.db, lambda transaction: change(Revision(platform, transaction, uid, now)))
-    except Inactive:
-        raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is not active.") from None
+def revise(
+    platform: Platform[SignupSettings],
+    uid: str,
+    change: Callable[[Revision], None],
+    now: datetime,
+    *,
+    changes: Collection[str],
+    even_if: Collection[Bar] = (),
+) -> None:
+    """Run `change` on a person's revision in one transaction; raises Barred."""
+
+    def body(transaction: firestore.Transaction) -> None:
+        change(Revision(platform, transaction, uid, now, changes=changes, even_if=even_if))
+
+    transact(platform.db, body)
 
 
 def lock(platform: Platform[SignupSettings], uid: str) -> firestore.DocumentReference:

@@ -19,6 +19,7 @@ from pydantic import StringConstraints
 
 from astra import callables, log, mail, tombstones
 from astra.callables import Answer, Call, Shape
+from astra.change_gate import Barred
 from astra.claims import lives
 from astra.limits import Limit
 from astra.platform import Platform
@@ -29,7 +30,7 @@ from astra.transactions import transact
 
 from enrolment import Email, Version
 from profiles import acceptable
-from revisions import Inactive, Revision
+from revisions import Revision
 
 CODES: Final = "codes"
 _MOST_CODES: Final = 5
@@ -79,14 +80,14 @@ def deliver(platform: Platform[SignupSettings], address: str, uid: str) -> None:
 
     def body(transaction: firestore.Transaction) -> None:
         earlier = reference.get(transaction=transaction).to_dict() or {"codes": {}}
-        Revision(platform, transaction, uid, now)
+        Revision(platform, transaction, uid, now, changes=())
         live = [(mac, until) for mac, until in earlier["codes"].items() if until > now][1 - _MOST_CODES :]
         codes = dict(live) | {platform.pseudonyms.of_code(uid, code): expires}
         transaction.set(reference, {"codes": codes, "tries": 0, "createdAt": now, "expireAt": expires})
 
     try:
         transact(platform.db, body)
-    except Inactive:
+    except Barred:
         return
     settings, to = platform.settings, auth.get_user(uid, app=platform.app).email
     if to is not None:
@@ -111,8 +112,8 @@ def unlock(platform: Platform[SignupSettings], call: Call[Unlock]) -> Answer:
             transaction.update(reference, {"tries": kept["tries"] + 1})
             return False
         try:
-            revision = Revision(platform, transaction, uid, now)
-        except Inactive:
+            revision = Revision(platform, transaction, uid, now, changes=())
+        except Barred:
             return False
         transaction.delete(reference)
         if revision.profile["ipLock"]:

@@ -21,8 +21,9 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.api_core.exceptions import AlreadyExists
 from google.cloud import firestore
 
-from astra import limits, log, tombstones
+from astra import change_gate, limits, log, tombstones
 from astra.callables import Answer, Call
+from astra.change_gate import Bar, Barred
 from astra.claims import lives
 from astra.limits import Limit
 from astra.platform import Platform
@@ -41,7 +42,6 @@ HANDS: Final = 8
 """How many users' events are written side by side."""
 #: Of one user in one commit, which has a limit.
 _DEVICES: Final = 100
-_ERASED: Final = "This account is being deleted."
 
 
 def gather(platform: Platform[RedisSettings], limit: Limit, call: Call[LogEvent]) -> Answer | None:
@@ -79,7 +79,7 @@ def log_event(platform: Platform[RedisSettings], call: Call[LogEvent]) -> Answer
         pass
     except tombstones.Erased:
         limits.close(platform.redis, uid)
-        raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, _ERASED) from None
+        raise Barred(Bar.ERASING) from None
     if is_prepared:
         with limits.if_redis_answers():
             gathered.open_prepared(platform.redis, uid, minute)
@@ -175,8 +175,5 @@ def _prepared(platform: Platform[RedisSettings], uid: str, minute: int) -> bool:
 def _see_active(db: firestore.Client, uid: str, _minute: int) -> None:
     """Refuse who has no profile, or one that is frozen. Asked once a minute: whoever sends many events pays one read,
     and a freeze counts within that minute. An erasure counts at once: the commit itself asserts that there is none."""
-    state = (db.document("users", uid).get(["state"]).to_dict() or {}).get("state")
-    if state == "erasing":
-        raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, _ERASED)
-    if state != "active":
-        raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is not active.")
+    if bar := change_gate.state_bar(None, db.document("users", uid).get(["state"])):
+        raise Barred(bar)
