@@ -2,33 +2,123 @@
 
     python verify.py receipt.json --key 'astra-engineering.co/log+1a2b3c4d+AX…'
 
-The file is what the function `receipt` answers, {"certificate": {…}, "proof": "…"}, or the evidence that
-`python -m astra.audit export` writes. The key is the log's, as published; give --key several times if the log has had
-several. Exits 0 only if everything in the file was proved, and what it says beside a proof is what the proof says.
+The file is what the function `receipt` answers, {"state": "…", "certificate": {…}, "proof": "…"}, with or without the
+state, or the evidence that `python -m astra.audit export` writes. The key is the log's, as published; give --key
+several times if the log has had several. Exits 0 only if everything in the file was proved, and what it says beside a
+proof is what the proof says. A file that has a field twice, or a field that these forms don't have, is refused.
 
 What is checked, for a record (a certificate, say) and its proof:
   1. the commitment is SHA-256(nonce || record as canonical JSON),
   2. the leaf is {action, actor, at, commitment} as canonical JSON, hashed as RFC 6962 says,
   3. the hashes in the proof lead from the leaf to the root (RFC 6962),
   4. the root is in a checkpoint that the log's key has signed (https://c2sp.org/signed-note).
-That the record is true is not checked: only that it was logged, as it is, and can't have been changed since.
+What is printed is what was proved: what was logged, when, about which data subject, and by which member of staff.
+That the record is true is not checked: only that it was logged, as it is, and can't have been changed since. Nor does
+this check that evidence has every entry of its days, nor the state beside a certificate.
 """
 
 import argparse
 import base64
 import hashlib
 import json
+import re
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+NUMBER: Final = "0|[1-9][0-9]{0,14}"
+BASE64: Final = "[A-Za-z0-9+/]+=*"
+PROOF: Final = re.compile(rf"c2sp\.org/tlog-proof@v1\nextra ({BASE64})\nindex ({NUMBER})((?:\n{BASE64})*)")
+CHECKPOINT: Final = re.compile(rf"([^\n]+)\n({NUMBER})\n({BASE64})")
+SIGNATURE: Final = re.compile(rf"— ([^\s+]+) ({BASE64})")
+KEY: Final = re.compile(rf"([^\s+]+)\+([0-9a-f]{{8}})\+({BASE64})")
+MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+EXACT: Final = 2**53 - 1
+"""Larger integers are not the same to every reader of JSON."""
+LAST_SECOND: Final = 253402300799
+"""Of the year 9999."""
+
+SAID: Final = ("index", "action", "at", "actor", "commitment")
+EVIDENCE: Final = ("from", "to", "checkpoint", "verifiers", "entries", "closed")
+STATES: Final = ("running", "stuck", "verified")
+CERTIFIED: Final = "erasure:certificate:issue"
+FORMAT: Final = "astra-erasure-certificate/1"
+COUNTED: Final = ("found", "deleted", "retained", "remaining")
+
 
 class NotProved(Exception):
     """The message says what does not hold."""
+
+
+def parsed(raw: bytes, what: str) -> Any:
+    """Return the JSON value in `raw`. Raise NotProved if readers could differ about what it says."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in found:
+                raise NotProved(f"{what} has the field {shown(name)} twice")
+            found[name] = value
+        return found
+
+    def whole(number: str) -> int:
+        if not re.fullmatch("0|-?[1-9][0-9]{0,15}", number) or not -EXACT <= int(number) <= EXACT:
+            raise NotProved(f"{what} has a number that is not a plain integer below 2^53")
+        return int(number)
+
+    try:
+        text = raw.decode()
+        found = json.loads(text, object_pairs_hook=once, parse_int=whole, parse_float=whole, parse_constant=whole)
+        json.dumps(found, ensure_ascii=False).encode()  # halves of characters are no text
+    except UnicodeError:
+        raise NotProved(f"{what} is not text in UTF-8") from None
+    except ValueError:
+        raise NotProved(f"{what} is not JSON") from None
+    except RecursionError:
+        raise NotProved(f"{what} is nested too deeply") from None
+    return found
+
+
+def fields(value: Any, what: str, needed: tuple[str, ...], allowed: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return `value` if it is an object with exactly these fields, those `allowed` or not. Raise NotProved."""
+    if not isinstance(value, dict):
+        raise NotProved(f"{what} is no object")
+    for name in needed:
+        if name not in value:
+            raise NotProved(f"{what} has no {name}")
+    for name in value:
+        if name not in needed + allowed:
+            raise NotProved(f"{what} has a field that does not belong there: {shown(name)}")
+    return value
+
+
+def items(value: Any, what: str) -> list[Any]:
+    """Return `value` if it is a list. Raise NotProved."""
+    if not isinstance(value, list):
+        raise NotProved(f"{what} is no list")
+    return value
+
+
+def decoded(text: str, what: str, size: int | None = None) -> bytes:
+    """Return the bytes of base64 as there is one way to write them. Raise NotProved."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError:
+        raw = b""
+    if not raw or base64.b64encode(raw).decode() != text or len(raw) != (size or len(raw)):
+        raise NotProved(f"{what} is not in base64, or not of its size")
+    return raw
+
+
+def shown(value: Any) -> str:
+    """Return a text for the terminal, which it can't steer: in quotes if it is anything but a plain word."""
+    plain = isinstance(value, str) and re.fullmatch(r"[0-9A-Za-z:./-]+", value)
+    return str(value) if plain else ascii(value)
 
 
 def canonical(value: Any) -> bytes:
@@ -43,7 +133,10 @@ def canonical(value: Any) -> bytes:
             raise NotProved("a record of the log holds no fractions")
         return inner
 
-    return json.dumps(ordered(value), ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        return json.dumps(ordered(value), ensure_ascii=False, separators=(",", ":")).encode()
+    except (RecursionError, UnicodeError):
+        raise NotProved("the record is nested too deeply, or not text") from None
 
 
 def sha256(*parts: bytes) -> bytes:
@@ -51,30 +144,36 @@ def sha256(*parts: bytes) -> bytes:
     return hashlib.sha256(b"".join(parts)).digest()
 
 
-def verify(record: Any, proof: str, keys: list[str]) -> dict[str, Any]:
+def verify(record: Any, proof: Any, keys: list[str]) -> dict[str, Any]:
     """What the log says of `record`: action, at, actor, commitment, index, size. Raises NotProved."""
-    try:
-        head, checkpoint = proof.split("\n\n", 1)
-        header, extra_line, index_line, *path = head.split("\n")
-        if header != "c2sp.org/tlog-proof@v1" or not extra_line.startswith("extra ") or index_line[:6] != "index ":
-            raise NotProved("this is no proof of this log")
-        extra = json.loads(base64.b64decode(extra_line[6:], validate=True))
-        index, nonce = int(index_line[6:]), base64.b64decode(extra.pop("nonce"), validate=True)
-        siblings = [base64.b64decode(line, validate=True) for line in path]
-        size, root = signed_root(checkpoint, keys)
-    except (ValueError, KeyError, AttributeError, TypeError):
-        raise NotProved("this is no proof of this log") from None
+    if not isinstance(record, dict) or not isinstance(proof, str):
+        raise NotProved("a record must be an object, and a proof a text")
+    head, _, checkpoint = proof.partition("\n\n")
+    if not (written := PROOF.fullmatch(head)):
+        raise NotProved("this is no proof of this log")
+    raw, index = decoded(written[1], "the proof's line of extra data"), int(written[2])
+    siblings = [decoded(line, "a hash of the proof", 32) for line in written[3].split("\n")[1:]]
+    extra = parsed(raw, "the proof's line of extra data")
+    fields(extra, "the proof's line of extra data", ("action", "at", "nonce"), ("actor",))
+    at = extra["at"]
+    if not all(isinstance(extra[name], str) for name in extra if name != "at") or canonical(extra) != raw:
+        raise NotProved("the proof's line of extra data is not as the log writes it")
+    if type(at) is not int or not 0 <= at <= LAST_SECOND:
+        raise NotProved("the proof's time is none")
+    # Of a fixed size: else bytes could move between the nonce and the record.
+    nonce = decoded(extra.pop("nonce"), "the proof's nonce", 32)
+    size, root = signed_root(checkpoint, keys)
     said = {**extra, "commitment": sha256(nonce, canonical(record)).hex()}
     leaf = canonical(said)
     if root_above(sha256(b"\0", leaf), index, size, siblings) != root:
         raise NotProved("the record is not what was logged")
-    return {"action": None, "at": None, "actor": None, **said, "index": index, "size": size}
+    return {"actor": None, **said, "index": index, "size": size}
 
 
 def compare(entry: dict[str, Any], found: dict[str, Any]) -> None:
     """Raise NotProved if exported evidence says beside a proof what the proof does not say: people read that."""
-    for name in ("index", "action", "at", "actor", "commitment"):
-        if name in entry and entry[name] != found[name]:
+    for name in SAID:
+        if type(entry[name]) is not type(found[name]) or entry[name] != found[name]:
             raise NotProved(f"the evidence says another {name} than the log")
 
 
@@ -99,24 +198,120 @@ def root_above(node: bytes, index: int, size: int, siblings: list[bytes]) -> byt
 
 
 def signed_root(checkpoint: str, keys: list[str]) -> tuple[int, bytes]:
-    """Size and root of a checkpoint that one of `keys` has signed. Raises NotProved, ValueError."""
+    """Size and root of a checkpoint that one of `keys` has signed. Raises NotProved."""
     text, _, signatures = checkpoint.rpartition("\n\n")
-    origin, size, root = text.split("\n")
+    written = CHECKPOINT.fullmatch(text)
+    lines = [SIGNATURE.fullmatch(line) for line in signatures.removesuffix("\n").split("\n")]
+    if not written or not all(lines) or not signatures.endswith("\n"):
+        raise NotProved("this is no checkpoint of a log")
+    size, root = int(written[2]), decoded(written[3], "the checkpoint's root", 32)
     for key in keys:
-        name, key_id, encoded = key.strip().split("+", 2)
-        public = base64.b64decode(encoded, validate=True)  # one byte 1 for Ed25519, then the key
-        if sha256(name.encode(), b"\n", public)[:4].hex() != key_id or public[0] != 1:
-            raise NotProved("the key is not whole")
-        for line in signatures.splitlines():
-            dash, signer, signature = line.split(" ")
-            raw = base64.b64decode(signature, validate=True)
-            if dash == "—" and signer == name == origin and raw[:4].hex() == key_id:
+        name, key_id, public = verifier(key)
+        for line in lines:
+            assert line  # noqa: S101  (all of them are)
+            raw = decoded(line[2], "a signature")
+            if line[1] == name == written[1] and raw[:4] == key_id:
                 try:
-                    Ed25519PublicKey.from_public_bytes(public[1:]).verify(raw[4:], f"{text}\n".encode())
+                    Ed25519PublicKey.from_public_bytes(public).verify(raw[4:], f"{text}\n".encode())
                 except InvalidSignature:
                     raise NotProved("the checkpoint's signature is wrong") from None
-                return int(size), base64.b64decode(root, validate=True)
+                return size, root
     raise NotProved("the checkpoint is not signed by the key given")
+
+
+def verifier(line: str) -> tuple[str, bytes, bytes]:
+    """Name, id and bytes of a key that is written as name+id+base64. Raises NotProved."""
+    if not (written := KEY.fullmatch(line.strip())):
+        raise NotProved("the key given is not whole: name+id+base64")
+    raw = decoded(written[3], "the key given", 33)  # one byte 1 for Ed25519, then the key
+    key_id = sha256(written[1].encode(), b"\n", raw)[:4]
+    if key_id.hex() != written[2] or raw[0] != 1:
+        raise NotProved("the key given is not whole: its id does not belong to it")
+    return written[1], key_id, raw[1:]
+
+
+def receipt(answer: Any, keys: list[str]) -> Iterator[str]:
+    """Check what `receipt` answered; yield what it proves. Raises NotProved."""
+    if isinstance(answer, dict) and "state" in answer and "proof" not in answer:
+        raise NotProved("there is no proof in it yet: call `receipt` again in some minutes")
+    fields(answer, "the file", ("certificate", "proof"), ("state",))
+    if "state" in answer and answer["state"] not in STATES:
+        raise NotProved(f"the file's state must be one of {', '.join(STATES)}")
+    found = verify(answer["certificate"], answer["proof"], keys)
+    if found["action"] != CERTIFIED:
+        raise NotProved(f"the record is not a certificate of erasure: it was logged as {shown(found['action'])}")
+    yield from described(answer["certificate"], found)
+    if "state" in answer:
+        yield f"  not proved: state {answer['state']}, which `receipt` reported beside the certificate"
+
+
+def evidence(answer: dict[str, Any], keys: list[str]) -> Iterator[str]:
+    """Check exported evidence; yield what it proves. Raises NotProved."""
+    fields(answer, "the evidence", EVIDENCE)
+    first, end, checkpoint = moment(answer["from"]), moment(answer["to"]), answer["checkpoint"]
+    if not isinstance(checkpoint, str):
+        raise NotProved("the evidence's checkpoint is no text")
+    signed_root(checkpoint, keys)
+    if not all(key in keys for key in items(answer["verifiers"], "the evidence's list of keys")):
+        raise NotProved("the evidence names a key that was not given: give every key that the log publishes as --key")
+    before, entries = -1, items(answer["entries"], "the evidence's list of entries")
+    for entry in entries:
+        fields(entry, "an entry", (*SAID, "record", "proof"))
+        found = verify(entry["record"], entry["proof"], keys)
+        compare(entry, found)
+        if entry["proof"].partition("\n\n")[2] != checkpoint:
+            raise NotProved("an entry's checkpoint is another than the evidence's")
+        if not first <= when(found["at"]) < end:
+            raise NotProved("an entry was not made in the days that the evidence is of")
+        if found["index"] <= before:
+            raise NotProved("the entries are not in their order, each once")
+        before = found["index"]
+        yield from described(entry["record"], found)
+    for entry in items(answer["closed"], "the evidence's list of entries without a record"):
+        fields(entry, "an entry without a record", SAID)
+    if closed := answer["closed"]:
+        raise NotProved(f"of {len(closed)} entries the record was removed")
+    if before < 0:
+        raise NotProved("there is nothing in it to prove")
+    yield f"in all: {len(entries)} entries from {first} until {end}; that there were no others is not proved"
+
+
+def described(record: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """Return what was logged and about whom, in lines. Raise NotProved for a certificate that is not one."""
+    by = f" by {shown(found['actor'])}" if found["actor"] else ""
+    place = f"entry {found['index']} of {found['size']}"
+    return [
+        f"proved: {shown(found['action'])} is {place}, made at {when(found['at'])}{by}",
+        f"  data subject: {shown(record['subject']) if 'subject' in record else 'none'}",
+        *(certified(record) if found["action"] == CERTIFIED else ()),
+    ]
+
+
+def certified(record: dict[str, Any]) -> Iterator[str]:
+    """Yield what a certificate says. Raise NotProved if it is not of the known form."""
+    if record.get("format") != FORMAT:
+        raise NotProved(f"the certificate is not of the form {FORMAT}")
+    needed, stores = ("entry", "store", *COUNTED), items(record.get("stores"), "the certificate's list of stores")
+    lines = [fields(line, "a line of the certificate", needed, ("basis", "until")) for line in stores]
+    if not all(isinstance(line["store"], str) and all(type(line[name]) is int for name in COUNTED) for line in lines):
+        raise NotProved("a line of the certificate has no store, or no numbers")
+    yield "  request: its id is the data subject; the receipt begins with it"
+    yield f"  erasure: requested at {moment(record.get('requestedAt'))}, verified at {moment(record.get('verifiedAt'))}"
+    totals = ", ".join(f"{sum(line[name] for line in lines)} {name}" for name in COUNTED)
+    yield f"  data: {len(lines)} entries in {len({line['store'] for line in lines})} stores; {totals}"
+    yield f"  user's key: {'destroyed' if record.get('keyDestroyed') is True else 'not destroyed'}"
+
+
+def moment(text: Any) -> str:
+    """Return `text` if it is a time as the log writes it: texts of that form are in the order of time."""
+    if not isinstance(text, str) or not MOMENT.fullmatch(text):
+        raise NotProved("a time is not of the form 2026-01-31T00:00:00Z, of a certificate or of evidence")
+    return text
+
+
+def when(seconds: int) -> str:
+    """A time of the log in words."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def main() -> int:
@@ -125,24 +320,21 @@ def main() -> int:
     parser.add_argument("file", type=Path, help="what `receipt` answered, or exported evidence, as JSON")
     parser.add_argument("--key", action="append", required=True, help="the log's verifier key: name+id+base64")
     chosen = parser.parse_args()
-    answer = json.loads(chosen.file.read_text(encoding="utf-8"))
-    given = answer.get("entries", [answer])
     try:
-        for entry in given:
-            record = entry.get("record", entry.get("certificate"))
-            if record is None or "proof" not in entry:
-                raise NotProved("there is no record with a proof in it")
-            found = verify(record, entry["proof"], chosen.key)
-            compare(entry, found)
-            made = datetime.fromtimestamp(found["at"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            by = f" by {found['actor']}" if found["actor"] else ""
-            print(f"proved: {found['action']} is entry {found['index']} of {found['size']}, made at {made}{by}")
-        if closed := answer.get("closed"):
-            raise NotProved(f"of {len(closed)} entries the record was removed")
+        keys = [key.strip() for key in chosen.key]
+        for key in keys:
+            verifier(key)
+        answer = parsed(chosen.file.read_bytes(), "the file")
+        form = evidence if isinstance(answer, dict) and "entries" in answer else receipt
+        for line in form(answer, keys):
+            print(line)
     except NotProved as reason:
         print(f"NOT PROVED: {reason}", file=sys.stderr)
         return 1
-    return 0 if given else 1
+    except OSError as error:
+        print(f"NOT PROVED: the file can't be read: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ def delete_page(bucket: Bucket, person: Subject, entries: Sequence[Entry]) -> tu
     """Delete up to a page of each entry's objects. Answers how many went, and whether there may be more."""
 
     def listed(entry: Entry) -> list[Blob]:
-        # Every generation: on a bucket with versioning, the old ones too.
-        return list(bucket.list_blobs(prefix=person.place(entry), versions=True, max_results=_PAGE))
+        place = person.place(entry)
+        # Every generation: on a bucket with versioning, the old ones too. Without a prefix it would list the bucket.
+        return list(bucket.list_blobs(prefix=place, versions=True, max_results=_PAGE)) if place else []
 
     deleted: Counter[str] = Counter()
     with ThreadPoolExecutor(_HANDS) as hands:

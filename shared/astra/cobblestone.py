@@ -28,6 +28,8 @@ from cryptography.hazmat.primitives.constant_time import bytes_eq
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from astra.keywrap import KEY_SIZE
+
 _HEADER: Final = struct.Struct(">4sBBI6x")
 _MAGIC: Final = b"ASTR"
 _FORMAT: Final = 1
@@ -86,6 +88,12 @@ def sealed_size(size: int) -> int:
     return HEADER_SIZE + _PREFIX + size + _TAG * (size // _CHUNK + 1)
 
 
+def _check_size(dek: bytes) -> None:
+    """Raise Unopenable for a key of another size, of which HKDF would make one all the same."""
+    if len(dek) != KEY_SIZE:
+        raise Unopenable
+
+
 class _Buffers(threading.local):
     """One pair for a thread, kept: the system hands out memory of that size page by page, which takes time."""
 
@@ -120,6 +128,7 @@ def unseal(pieces: Iterable[bytes], dek: bytes, bound_to: Binding) -> Iterator[b
     while len(head) < HEADER_SIZE and (piece := next(rest, b"")):
         head += piece
     header = Header.parse(head[:HEADER_SIZE])
+    _check_size(dek)
     decryptor = Cobblestone256Decryptor(dek, context(header.pack(), bound_to(header)))
     try:
         for sealed in chain([head[HEADER_SIZE:]], rest):
@@ -142,6 +151,7 @@ def unseal_range(
     head = fetch(0, HEADER_SIZE + _PREFIX)
     header, prefix = Header.parse(head[:HEADER_SIZE]), head[HEADER_SIZE:]
     salt, commitment = prefix[:_SALT], prefix[_SALT:]
+    _check_size(dek)
     info = _LABEL + salt + context(header.pack(), bound_to(header))
     derived = HKDFExpand(SHA512(), length=76, info=info).derive(dek)
     key, base, expected = AESGCM(derived[:32]), int.from_bytes(derived[32:44], "big"), derived[44:]

@@ -11,7 +11,7 @@ from typing import Final
 import rfc8785
 
 from astra.breach_map import NOBODYS
-from astra.entries import Entry, Store
+from astra.entries import Entry, Store, check
 from astra.governance_map import GOVERNANCE, RECORDS, TOLD
 
 _CONTRACT: Final = "contract, GDPR art. 6(1)(b)"
@@ -294,6 +294,8 @@ NOT_PERSONAL: Final = {
     "rate:{item}": "how many requests somebody made in this minute: whose they are nobody can tell",
 }
 """Documents and keys that hold nothing about anybody, each with the reason."""
+
+check(DATA_MAP, NOT_PERSONAL)
 
 
 def digest() -> str:

@@ -1,9 +1,16 @@
-"""What the data map is written in: stores, entries, and the person whose data an entry finds."""
+"""What the data map is written in: stores, entries, and the person whose data an entry finds.
+
+Invariants:
+1. The place of every entry is of a form by which its store is erased. It names one person before anything that varies,
+   so that an erasure can't take another person's data. Any other entry can't be made.
+2. `check` refuses entries that are sound alone and not together: an erasure would miss one, or take one that is held.
+"""
 
 import dataclasses
 import enum
 import functools
 import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -29,10 +36,33 @@ class Disposition(enum.StrEnum):
     RETAIN = "retain"
 
 
+_DOCUMENTS: Final = ("NAME/{uid}", "NAME/{email}", "NAME/{subject}", "NAME/{uid}/NAME/{item}")
+_FORMS: Final = {
+    Store.REPLICATE: ("{uid}/{item}",),
+    Store.STORAGE: ("NAME/{uid}/{item}",),  # a prefix ends with a slash: `images/ada` begins what is of `adam`, too
+    Store.REDIS: ("user:{{uid}}:{item}",),
+    Store.FIRESTORE: (*_DOCUMENTS, "NAME/{subject}.{item}"),
+    Store.VAULT: _DOCUMENTS,
+    Store.AUTH: ("{uid}",),
+}
+"""The places that erasure, verification, roll call and sweep can find in each store. NAME is a literal name."""
+_NAME: Final = re.compile(r"(?<![^/])[A-Za-z][A-Za-z0-9_-]*(?![^/])")
+_ENTRY_NAME: Final = re.compile(r"(?!unmapped-)[a-z][a-z0-9-]*")
+_ANONYMISED: Final = "erasures/{subject}"
+"""The one document of which an erasure takes the person out: its own."""
+
+
+class Unsound(ValueError):
+    """An entry, or a data map, by which one person's data alone can't be erased. The message says why."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One place. `where` is a path pattern: `{uid}`, `{email}` and `{subject}` stand for the person (account id,
-    pseudonym of the e-mail address, pseudonym of the account), other braces for anything within one segment."""
+    pseudonym of the e-mail address, pseudonym of the account), `{item}` for anything within one segment.
+
+    Raises Unsound for a place that is not of a form in `_FORMS`, and for what can't be done there.
+    """
 
     name: str
     store: Store
@@ -68,6 +98,31 @@ class Entry:
     """Whether certificates leave it out: that there is something in it may be what a ban forbids us to say."""
     residual: str = "none"
     """Which of the platform's own copies outlive the deletion: names a setting, or says none."""
+
+    def __post_init__(self) -> None:
+        for reason in self._faults():
+            raise Unsound(f"the data map's entry {self.name}: {reason}")
+
+    def _faults(self) -> Iterator[str]:
+        """What is wrong with it, and what is needed."""
+        if not _ENTRY_NAME.fullmatch(self.name):
+            yield "its name must be small letters, digits and hyphens, and must not begin with unmapped-"
+        if _NAME.sub("NAME", self.where) not in _FORMS[self.store]:
+            forms = " or ".join(_FORMS[self.store])
+            yield f"its place {self.where!a} {_fault(self.where)}; it must be {forms}, in {self.store}"
+        if self.disposition is not Disposition.DELETE and "{uid}" in self.where:
+            yield "what stays after an erasure must not keep the account id; it must be found by {subject}"
+        if self.disposition is Disposition.ANONYMISE and self.where != _ANONYMISED:
+            yield f"nothing anonymises it: only {_ANONYMISED} can be; it must be deleted or retained"
+        if self.disposition is Disposition.DELETE and self.where.endswith(".{item}"):
+            yield "documents found by the beginning of their names are never deleted; they must be retained"
+        several = self.where.endswith("/{item}")
+        if self.item and not (several and self.store in (Store.STORAGE, Store.FIRESTORE, Store.VAULT)):
+            yield f"its place must end with /{{item}}, in a store of documents or objects, to delete one {self.item}"
+        if self.opened_by and not (several and self.store in (Store.REPLICATE, Store.STORAGE, Store.FIRESTORE)):
+            yield "opened_by is for places that end with /{item}; nothing else is looked for before its keys are kept"
+        if self.expires and not self.passing and "{uid}" not in self.where:
+            yield "what expires must be found by {uid}, or the sweep can't find who has a legal hold on it"
 
     def claims(self, path: str) -> bool:
         """Whether `path` (of a document, object or key) is this entry's."""
@@ -127,6 +182,45 @@ class Subject:
         account was asked for: that is somebody new."""
         created: datetime | None = fields.get("createdAt")
         return "{email}" not in entry.where or created is None or created <= self.asked_at
+
+
+def check(entries: Collection[Entry], impersonal: Collection[str]) -> None:
+    """Raise Unsound for entries that can't be together in a data map; below `impersonal` is no person's data."""
+    named: dict[str, Entry] = {}
+    placed: dict[tuple[Store, str], Entry] = {}
+    for entry in entries:
+        if named.setdefault(entry.name, entry) is not entry:
+            raise Unsound(f"the data map has {entry.name} more than once; a name must be of one entry")
+        path = re.sub(r"[^/]*\{[^/]*", "*", entry.where)
+        if (other := placed.setdefault((entry.store, path), entry)) is not entry:
+            raise Unsound(f"the data map's entries {other.name} and {entry.name} claim the same paths of {entry.store}")
+    tops = {where.partition("/")[0] for where in impersonal}
+    wheres = {(entry.store, entry.where) for entry in entries}
+    for entry in entries:
+        top, root = entry.where.partition("/")[0], entry.where.removesuffix("/{item}").rpartition("/")[0]
+        if top in tops:
+            raise Unsound(f"the data map's entry {entry.name}: {top} must hold no person's data, by the same data map")
+        below = entry.store in (Store.FIRESTORE, Store.VAULT) and entry.where.endswith("/{item}")
+        if below and (entry.store, root) not in wheres:
+            raise Unsound(
+                f"the data map's entry {entry.name}: it needs one for {root} in {entry.store} to be found below"
+            )
+        if unknown := set(entry.opened_by) - named.keys():
+            raise Unsound(f"the data map's entry {entry.name}: opened_by must name entries, not {sorted(unknown)}")
+
+
+def _fault(where: str) -> str:
+    """What is wrong with a place that is of no form."""
+    parts = re.findall(r"\{([^{}]*)\}", where)
+    persons = [part for part in parts if part in ("uid", "email", "subject")]
+    for part in parts:
+        if part not in (*persons, "item"):
+            return f"has a part {{{part}}} that stands for nothing"
+    if not persons:
+        return "names no person"
+    if len(persons) > 1:
+        return "names more than one person"
+    return "has a part that comes before the person" if parts[0] == "item" else "is not one that an erasure can find"
 
 
 @functools.cache

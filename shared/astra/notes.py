@@ -4,7 +4,6 @@ A key that verifies is written as one line, `name+key id+base64`, which is what 
 """
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Collection
@@ -18,6 +17,9 @@ _ED25519: Final = b"\1"
 _KEY_ID: Final = 4
 _HASH: Final = 32
 _NAME: Final = re.compile(r"[^\s+]+")
+_SIGNATURE: Final = re.compile(rf"— ({_NAME.pattern}) (\S+)")
+_CHECKPOINT: Final = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,17})\n([^\n]+)")
+_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 _MOST: Final = 64 * 1024
 """A longer note is refused."""
 
@@ -38,7 +40,7 @@ class Verifier:
         """`line` is `name+key id+base64`. Raises ValueError."""
         name, _, rest = line.strip().partition("+")
         key_id, _, encoded = rest.partition("+")
-        raw = base64.b64decode(encoded, validate=True)
+        raw = decoded(encoded)
         if not _NAME.fullmatch(name) or raw[:1] != _ED25519 or len(raw) != 1 + _HASH:
             raise ValueError("not an Ed25519 verifier key")
         found = cls(name, raw[1:])
@@ -93,17 +95,13 @@ class Checkpoint:
 def signed_by(note: str, verifiers: Collection[Verifier]) -> Verifier:
     """Which of `verifiers` signed `note`. Raises BadNote if none did, or if a signature of a known key is wrong."""
     text, found, signatures = note.rpartition("\n\n")
-    if not found or len(note) > _MOST or not note.endswith("\n"):
+    if not found or len(note) > _MOST or not note.endswith("\n") or _CONTROL.search(note):
         raise BadNote("not a signed note")
     signers = []
-    for line in signatures.splitlines():
-        dash, _, rest = line.partition(" ")
-        name, _, encoded = rest.partition(" ")
-        try:
-            raw = base64.b64decode(encoded, validate=True)
-        except binascii.Error:
-            raise BadNote("a signature is not base64") from None
-        if dash != "—" or not name or len(raw) <= _KEY_ID:
+    for line in signatures.removesuffix("\n").split("\n"):
+        written = _SIGNATURE.fullmatch(line)
+        name, raw = (written[1], decoded(written[2])) if written else ("", b"")
+        if len(raw) <= _KEY_ID:
             raise BadNote("not a signature line")
         for verifier in verifiers:
             if (name, raw[:_KEY_ID]) == (verifier.name, verifier.key_id):
@@ -119,13 +117,22 @@ def signed_by(note: str, verifiers: Collection[Verifier]) -> Verifier:
 
 def checkpoint_of(note: str) -> Checkpoint:
     """What a checkpoint says, whoever signed it. Raises BadNote."""
-    lines = note.rpartition("\n\n")[0].split("\n")
-    if len(lines) != 3 or not re.fullmatch(r"0|[1-9][0-9]{0,17}", lines[1]):  # noqa: PLR2004  (origin, size, root)
+    written = _CHECKPOINT.fullmatch(note.rpartition("\n\n")[0])
+    if not written:
         raise BadNote("not a checkpoint")
-    try:
-        root = base64.b64decode(lines[2], validate=True)
-    except binascii.Error:
-        raise BadNote("the root is not base64") from None
+    root = decoded(written[3])
     if len(root) != _HASH:
         raise BadNote("the root is not a SHA-256")
-    return Checkpoint(lines[0], int(lines[1]), root)
+    return Checkpoint(written[1], int(written[2]), root)
+
+
+def decoded(text: str) -> bytes:
+    """Return the bytes of base64, if it is written as `base64.b64encode` does. Raise BadNote otherwise."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise BadNote("not base64") from None
+    # The bits of the last letter that stand for no byte would make several texts of one.
+    if base64.b64encode(raw).decode() != text:
+        raise BadNote("not base64 in its one way of writing")
+    return raw

@@ -26,6 +26,7 @@ from typing import Any, Final
 import rfc8785
 from google.cloud import firestore
 
+from astra.notes import decoded
 from astra.pseudonyms import Pseudonym
 
 COMMITMENTS: Final = "commitments"
@@ -180,12 +181,18 @@ def leaf(fields: dict[str, Any]) -> bytes:
 
 
 def is_opened_by(fields: dict[str, Any]) -> bool | None:
-    """Whether the record beside a commitment is the one committed to; None if it or its nonce
-    was removed."""
+    """True if the record beside a commitment is the one committed to; None if it or its nonce was removed.
+
+    A record that is not written as `append` does opens nothing: readers could differ about what it says.
+    """
     if not (fields.get("record") and fields.get("nonce")):
         return None
-    nonce, record = base64.b64decode(fields["nonce"]), fields["record"].encode()
-    return hashlib.sha256(nonce + record).hexdigest() == str(fields["commitment"])
+    try:
+        opened, nonce = record(fields), decoded(fields["nonce"])
+        canonical = isinstance(opened, dict) and rfc8785.dumps(opened).decode() == fields["record"]
+        return canonical and len(nonce) == _NONCE and commitment(nonce, opened or {}) == fields["commitment"]
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return False
 
 
 def record(fields: dict[str, Any]) -> dict[str, Any] | None:

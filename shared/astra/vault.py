@@ -29,7 +29,8 @@ from astra.clock import Clock
 from astra.cobblestone import Header, Unopenable, context
 from astra.documents import fetch
 from astra.honey import is_honey
-from astra.kms import Keyring
+from astra.keywrap import KEY_SIZE
+from astra.kms import Keyring, Undecryptable
 from astra.pseudonyms import Pseudonyms
 from astra.transactions import transact
 
@@ -109,7 +110,7 @@ class Vault:
 
     def fresh_kek(self, uid: str, version: int) -> dict[str, Any]:
         """The fields of a new, random KEK of that version, wrapped by the key in use."""
-        return self._wrapped({str(version): os.urandom(32)}, uid)
+        return self._wrapped({str(version): os.urandom(KEY_SIZE)}, uid)
 
     def rewrapped_keks(self, user: dict[str, Any], uid: str) -> dict[str, Any]:
         """The fields of `user` with the same KEKs under the key in use now; raises KmsError."""
@@ -132,7 +133,7 @@ class Vault:
         return {"kekVersion": new, "deks": deks, "rewrapFailed": failed or firestore.DELETE_FIELD}
 
     def kek(self, user: dict[str, Any], uid: str, version: int) -> bytes:
-        """A user's unwrapped KEK of that version; raises Unopenable if it was destroyed."""
+        """A user's unwrapped KEK of that version; raises Unopenable if it was destroyed, and KmsError."""
         wrapped = user["keks"].get(str(version))
         if wrapped is None:
             raise Unopenable
@@ -142,6 +143,8 @@ class Vault:
             known = self._unwrapped.get((user["kms"], bound_to + wrapped))
         if known is None:
             known = self.keyring.service(user["kms"]).unwrap(wrapped, bound_to)
+            if len(known) != KEY_SIZE:
+                raise Undecryptable(f"a user's key must be {KEY_SIZE} bytes long, not {len(known)}")
             with self._lock:
                 self._unwrapped[user["kms"], bound_to + wrapped] = known
         return known
@@ -152,7 +155,9 @@ class Vault:
         user = before or {"version": 1, "createdAt": self._clock(), **self.fresh_kek(uid, 1)}
         if stored is None:
             kek, version = self.kek(user, uid, user["version"]), user["version"]
-            deks = {v: keywrap.wrap(kek, os.urandom(32), _dek_context(uid, object_id, v, version)) for v in VARIANTS}
+            deks = {
+                v: keywrap.wrap(kek, os.urandom(KEY_SIZE), _dek_context(uid, object_id, v, version)) for v in VARIANTS
+            }
             made = {"kekVersion": version, "deks": deks}
 
             def ensure(transaction: firestore.Transaction) -> dict[str, Any]:

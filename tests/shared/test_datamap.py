@@ -1,12 +1,16 @@
 import dataclasses
+import re
+import runpy
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from astra import datamap
 from astra.claims import claimant
-from astra.datamap import DATA_MAP
-from astra.entries import Disposition, Entry, Store, Subject
+from astra.datamap import DATA_MAP, NOT_PERSONAL
+from astra.entries import Disposition, Entry, Store, Subject, check
+from astra.governance_map import TOLD
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ADA = Subject(uid="ada", subject="f" * 64, email="e" * 64, asked_at=NOW)
@@ -34,6 +38,175 @@ def test_what_outlives_an_erasure_says_on_what_basis_and_until_when() -> None:
 def test_every_entry_is_found_by_the_person() -> None:
     for item in DATA_MAP:
         assert any("{" + name + "}" in item.where for name in ("uid", "email", "subject")), item.name
+
+
+def made(store: Store = Store.FIRESTORE, where: str = "rooms/{uid}", name: str = "rooms", **other: Any) -> Entry:
+    return dataclasses.replace(entry("profile"), name=name, store=store, where=where, owner_may=(), **other)
+
+
+MANY = [
+    "rooms/{item}/{uid}/{item}",
+    "rooms/{item}/{uid}",
+    "rooms/{item}",
+    "rooms",
+    "",
+    "{uid}x",
+    "x{uid}",
+    "{item}",
+    "rooms/{chat}/members/{uid}",
+    "rooms/{uid}/{chat}",
+    "rooms/{uid}/members/{chat}",
+    "rooms/{uid}/{item}/{item}",
+    "rooms/{uid}/members/{item}/more/{item}",
+    "rooms/{uid}/{subject}",
+    "rooms/{uid}/members/{uid}",
+    "rooms/{uid}/members/{email}",
+    "rooms/{email}/members/{item}",
+    "rooms/{subject}/members/{item}",
+    "rooms/{uid}x",
+    "rooms/x{uid}",
+    "rooms/{uid}x/{item}",
+    "rooms/{uid}.{item}",
+    "rooms/{email}.{item}",
+    "rooms/{subject}{item}",
+    "rooms/{subject}.{item}/x",
+    "rooms/{uid}/",
+    "/rooms/{uid}",
+    "rooms//{uid}",
+    "rooms/{uid}//{item}",
+    "rooms/*/{uid}",
+    "*/{uid}",
+    "../{uid}",
+    "./{uid}",
+    "__rooms__/{uid}",
+    "rooms/{uid}/**",
+    "rooms/{document=**}",
+    "rooms/{{uid}}",
+    "rooms/{UID}",
+    "rooms/{uid1}",
+    "rooms/{uid",
+    "rooms/uid}",
+    "rooms/{}",
+    "rooms/{ uid }",
+    "rooms/{uid}\n",
+    "rooms/{uid}/members",
+    "rooms/members/{uid}",
+    "a/b/c/{uid}",
+    "a/b/{uid}/{item}",
+]
+
+
+@pytest.mark.parametrize("store", Store)
+@pytest.mark.parametrize("where", MANY)
+def test_a_place_that_is_not_one_persons_alone_is_in_no_map(store: Store, where: str) -> None:
+    with pytest.raises(ValueError, match=r"^the data map's entry rooms: .*; it must be ") as refusal:
+        made(store, where, disposition=Disposition.RETAIN)
+    assert ascii(where) in str(refusal.value), "the reader must see what was wrong"
+
+
+@pytest.mark.parametrize(
+    ("where", "reason"),
+    [
+        ("rooms/{item}/{uid}/{item}", "comes before"),
+        ("chats/{chat}/members/{uid}", r"\{chat\} that stands for nothing"),
+        ("posts/{item}", "names no person"),
+        ("rooms/{uid}/members/{email}", "more than one"),
+        ("images/{uid}x", "not one that an erasure can find"),
+    ],
+)
+def test_the_reason_is_said(where: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        made(where=where)
+
+
+@pytest.mark.parametrize(
+    ("store", "where"),
+    [
+        (Store.STORAGE, "rooms/{uid}"),
+        (Store.STORAGE, "rooms/{uid}/x"),
+        (Store.STORAGE, "rooms/{email}/{item}"),
+        (Store.STORAGE, "rooms/{subject}/{item}"),
+        (Store.STORAGE, "rooms/{uid}/members/{item}"),
+        (Store.STORAGE, "{uid}/{item}"),
+        (Store.REDIS, "user:{uid}:{item}"),
+        (Store.REDIS, "user:{{uid}}"),
+        (Store.REDIS, "cache:{{uid}}:{item}"),
+        (Store.REDIS, "user:{{email}}:{item}"),
+        (Store.REPLICATE, "{uid}"),
+        (Store.REPLICATE, "{email}/{item}"),
+        (Store.AUTH, "{email}"),
+        (Store.AUTH, "{uid}/{item}"),
+        (Store.FIRESTORE, "rooms/{uid}/{item}"),
+        (Store.FIRESTORE, "{uid}/{item}"),
+        (Store.FIRESTORE, "{uid}"),
+        (Store.VAULT, "rooms/{subject}.{item}"),
+    ],
+)
+def test_a_place_is_of_a_form_that_its_store_is_erased_by(store: Store, where: str) -> None:
+    with pytest.raises(ValueError, match="rooms"):
+        made(store, where)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"name": "Rooms"}, "name"),
+        ({"name": "a/b"}, "name"),
+        ({"name": ""}, "name"),
+        ({"name": "unmapped-firestore"}, "name"),
+        ({"disposition": Disposition.RETAIN}, "account id"),
+        ({"disposition": Disposition.ANONYMISE}, "account id"),
+        ({"disposition": Disposition.ANONYMISE, "where": "rooms/{subject}"}, "anonymises"),
+        ({"where": "rooms/{subject}.{item}"}, "beginning"),
+        ({"item": "image"}, "item"),
+        ({"item": "image", "store": Store.VAULT}, "item"),
+        ({"item": "image", "store": Store.REDIS, "where": "user:{{uid}}:{item}"}, "item"),
+        ({"item": "image", "store": Store.REPLICATE, "where": "{uid}/{item}"}, "item"),
+        ({"opened_by": ("user-key",)}, "opened_by"),
+        ({"opened_by": ("user-key",), "store": Store.VAULT, "where": "rooms/{uid}/members/{item}"}, "opened_by"),
+        ({"opened_by": ("user-key",), "store": Store.REDIS, "where": "user:{{uid}}:{item}"}, "opened_by"),
+        ({"where": "rooms/{subject}", "may_expire": True}, "hold"),
+        ({"where": "rooms/{email}", "lives": timedelta(days=1)}, "hold"),
+    ],
+)
+def test_what_an_entry_says_of_its_place_must_be_possible_there(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        made(**changes)
+
+
+CLASHES: list[tuple[str, list[Entry]]] = [
+    ("more than once", [made(), made(where="chats/{uid}")]),
+    ("rooms and halls", [made(), made(name="halls")]),
+    ("rooms and halls", [made(), made(name="halls", where="rooms/{email}")]),
+    ("halls and rooms", [made(name="halls", where="rooms/{subject}"), made()]),
+    (
+        "rooms and halls",
+        [made(), made(name="halls", where="rooms/{subject}.{item}", disposition=Disposition.RETAIN)],
+    ),
+    (
+        "rooms and halls",
+        [made(Store.STORAGE, "rooms/{uid}/{item}"), made(Store.STORAGE, "rooms/{uid}/{item}", name="halls")],
+    ),
+    ("rooms/{uid}", [made(where="rooms/{uid}/members/{item}")]),
+    ("rooms/{uid}", [made(where="rooms/{uid}/members/{item}"), made(Store.VAULT, name="halls")]),
+    ("rooms/{uid}", [made(where="rooms/{uid}/members/{item}"), made(where="rooms/{email}", name="halls")]),
+    ("halls", [made(Store.STORAGE, "rooms/{uid}/{item}", opened_by=("halls",))]),
+    ("policies", [made(where="policies/{uid}")]),
+    ("log", [made(Store.STORAGE, "log/{uid}/{item}")]),
+]
+
+
+@pytest.mark.parametrize(("reason", "entries"), CLASHES)
+def test_entries_that_can_not_be_together_are_in_no_map(reason: str, entries: list[Entry]) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        check(entries, ("policies/{item}", "log/{item}", "rate:{item}"))
+
+
+def test_this_map_is_sound_and_was_checked_when_it_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    check(DATA_MAP, NOT_PERSONAL)
+    monkeypatch.setattr("astra.governance_map.TOLD", (*TOLD, dataclasses.replace(TOLD[0], name="again")))
+    with pytest.raises(ValueError, match="notices and again"):
+        runpy.run_path(datamap.__file__)
 
 
 def test_owners_may_do_what_rules_have_a_word_for_with_what_is_found_by_their_account() -> None:

@@ -14,6 +14,7 @@ then you don't know what your problem is.
 SIGNER = Signer.of("example.com/log", bytes(range(32)))
 CHECKPOINT = Checkpoint("example.com/log", 20852163, bytes(32))
 NOTE = SIGNER.sign(str(CHECKPOINT))
+ROOT = base64.b64encode(bytes(32)).decode()
 
 
 def test_the_reference_note_is_good() -> None:
@@ -36,6 +37,14 @@ def test_a_checkpoint_says_what_was_signed() -> None:
         NOTE.removesuffix("\n"),
         NOTE.replace("— example.com/log", "— example.com/other"),
         SIGNER.sign(str(CHECKPOINT))[:-6] + "AAA=\n",
+        NOTE.replace("— example.com/log ", "— example.com/log  "),
+        NOTE.replace("— example.com/log ", "— example.com/log\t"),
+        NOTE + "\n",
+        NOTE + "— example.com/other AAAAAAAA\x0b— example.com/other AAAAAAAA\n",
+        NOTE + "— example.com/other AAAAAAAA\u2028",
+        NOTE + "— exam+ple AAAAAAAA\n",
+        SIGNER.sign("example.com/log\n5\n\x1b[2J\n"),
+        SIGNER.sign("example.com/log\r\n5\n"),
         "",
         "\n\n",
     ],
@@ -43,6 +52,14 @@ def test_a_checkpoint_says_what_was_signed() -> None:
 def test_what_is_not_signed_as_it_is_is_refused(note: str) -> None:
     with pytest.raises(BadNote):
         signed_by(note, [SIGNER.verifier])
+
+
+def test_base64_is_written_in_one_way() -> None:
+    """The last letter before `=` has bits that mean nothing: changed, it decodes to the same."""
+    head, padding = NOTE[:-2], NOTE[-2:]
+    assert padding == "=\n"
+    with pytest.raises(BadNote, match="base64"):
+        signed_by(head[:-1] + chr(ord(head[-1]) + 1) + padding, [SIGNER.verifier])
 
 
 def test_an_unknown_signature_is_passed_over_and_a_wrong_one_of_a_known_key_is_not() -> None:
@@ -61,7 +78,10 @@ def test_an_unknown_signature_is_passed_over_and_a_wrong_one_of_a_known_key_is_n
         "log\n05\nAAAA\n",
         "log\n5\nAAAA\n",
         "log\n5\n!\n",
-        f"log\n-1\n{base64.b64encode(bytes(32)).decode()}\n",
+        *(f"log\n{size}\n{ROOT}\n" for size in ("-1", "+5", "0_5", "\u0665", " 5", "5 ", "", "9" * 19)),
+        f"log\n5\n{ROOT[:-2]}B=\n",
+        f"\n5\n{ROOT}\n",
+        f"log\n5\n{ROOT}\nmore\n",
     ],
 )
 def test_what_is_no_checkpoint_is_refused(text: str) -> None:

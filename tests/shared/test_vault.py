@@ -4,11 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import Secret
 
 from astra import cobblestone, tombstones, vault
 from astra.cobblestone import Unopenable
-from astra.kms import Keyring, KmsError, LocalKms
+from astra.kms import Keyring, KmsError, LocalKms, Undecryptable
 from astra.platform import Platform
 from astra.transactions import transact
 from astra.vault import ObjectKey, Vault
@@ -159,3 +160,24 @@ def test_an_object_is_bound_to_its_place_even_under_the_same_key(platform: Platf
     for other in (keys[0]["thumb"], keys[1]["full"]):
         with pytest.raises(Unopenable):
             b"".join(cobblestone.unseal([sealed], keys[0]["full"].dek, other.bound_to))
+
+
+@pytest.mark.parametrize("size", [0, 16, 24, 31, 33, 64])
+def test_a_stored_key_of_another_size_opens_nothing(platform: Platform[Any], uid: str, size: int) -> None:
+    """Somebody who can wrap, or a key service that answers wrongly, must not choose a weaker cipher."""
+
+    def wrapped(kek: bytes, context: bytes) -> bytes:
+        return bytes(12) + AESGCM(kek).encrypt(bytes(12), bytes(size), context)
+
+    platform.vault.new_object(uid, "ring-0001")
+    user, stored = platform.vault.user(uid), platform.vault.object(uid, "ring-0001")
+    kek = platform.vault.kek(user.get().to_dict() or {}, uid, 1)
+    stored.update({"deks.full": wrapped(kek, vault._dek_context(uid, "ring-0001", "full", 1))})
+    with pytest.raises(Unopenable):
+        platform.vault.find_object(uid, "ring-0001")
+    service = platform.settings.local_kms_key.get_secret_value()
+    for answer in ({}, {"unwrap": lambda *_: bytes(size)}):  # the local service, then any other
+        platform.vault.keyring._services["local"] = type("Service", (LocalKms,), answer)(service)
+        user.update({"keks.`1`": wrapped(service, vault._kek_context(uid, 1))})
+        with pytest.raises(Undecryptable):
+            platform.vault.find_object(uid, "ring-0001")
