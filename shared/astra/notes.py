@@ -14,6 +14,8 @@ from typing import Final, Self
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from astra.log import Inconsistent
+
 _ED25519: Final = b"\1"
 _KEY_ID: Final = 4
 _HASH: Final = 32
@@ -22,7 +24,7 @@ _MOST: Final = 64 * 1024
 """A longer note is refused."""
 
 
-class BadNote(ValueError):
+class BadNote(Inconsistent):
     """It is no note, no checkpoint of this log, or not signed by a known key."""
 
 

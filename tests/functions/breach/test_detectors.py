@@ -173,9 +173,9 @@ def test_a_change_is_fine_only_by_a_deployer_and_while_one_is_announced() -> Non
 
 
 def test_our_own_functions_say_what_they_saw() -> None:
-    inconsistent = audit_log.own(AT, "job.failed", error="Refused", job="log")
+    inconsistent = audit_log.own(AT, "log.inconsistent", error="Forked")
     assert seen(inconsistent) == [(Detector.LOG_INCONSISTENT, Severity.GETS_SOMEBODY_UP)]
-    assert seen(audit_log.own(AT, "job.failed", error="ServiceUnavailable", job="log")) == []
+    assert seen(audit_log.own(AT, "job.failed", error="Refused", job="log")) == [], "a name says nothing"
     assert seen(audit_log.own(AT, "processor.mail", processor="Replicate")) == [
         (Detector.PROCESSOR_MAIL, Severity.TODAY)
     ]
