@@ -272,6 +272,15 @@ def test_one_wholesale_act_is_one_too_many() -> None:
     assert found.severity is Severity.GETS_SOMEBODY_UP
 
 
+def test_a_name_that_reads_like_wholesale_or_like_a_service_account_is_neither() -> None:
+    for entry in (audit_log.object_deleted(AT, THIEF, "whole/ring"), audit_log.object_deleted(AT, THIEF, "whole ring")):
+        [mark] = marks(decode(json.dumps(entry)), WATCH)
+        assert judgement(mark, 1, {}) is None
+    stranger = "me@notgserviceaccount.com"
+    [mark] = marks(decode(json.dumps(audit_log.read(AT, stranger, "users/a"))), WATCH)
+    assert mark.about == NAMES.of_principal(stranger), "a person's address is not kept, nor are they held to more"
+
+
 def test_our_own_roll_call_is_no_export_and_anybody_elses_is() -> None:
     method = "google.cloud.identitytoolkit.v1.AccountManagementService.DownloadAccount"
 
