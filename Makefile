@@ -25,7 +25,7 @@ bench: setup ## the benchmarks
 	@.venv/bin/python -m bench $(ARGS)
 
 registers: setup ## the record of processing and the list of processors, as pages in build/
-	@.venv/bin/python -m astra.registers build
+	@.venv/bin/python -m astra.registers write build
 
 lint: setup ## style and format
 	@.venv/bin/ruff check .

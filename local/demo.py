@@ -1,5 +1,6 @@
 """`make demo`: one person's whole life, as it happens. Exits 0 only if all of it held."""
 
+import argparse
 import os
 import sys
 from typing import Any
@@ -52,6 +53,7 @@ class Narrator:
 
 def main() -> int:
     """Tell the story; answer the exit code."""
+    argparse.ArgumentParser(prog="python -m local.demo", description=__doc__).parse_args()
     console = Console(width=None if sys.stdout.isatty() else 140)
     narrator = Narrator(console)
     try:

@@ -1,5 +1,6 @@
 """Writes the lock files: one for the whole environment, and one for each deployed codebase within it."""
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ _VENDORED = """
 
 def main() -> None:
     """Lock everything. A codebase gets the same versions as the environment that its tests ran in."""
+    argparse.ArgumentParser(prog="python -m local.lock", description=__doc__).parse_args()
     sources = sorted(Path(source) for source in firebase_json.codebases().values())
     wanted = [str(source / "requirements.in") for source in sources]
     subprocess.run([*_COMPILE, "--extra", "dev", "-o", _WHOLE, "pyproject.toml", *wanted], cwd=ROOT, check=True)

@@ -6,6 +6,7 @@ it was made from as its very last act, so an interrupted step is redone and a fi
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import hashlib
 import os
@@ -48,6 +49,7 @@ class Task(NamedTuple):
 
 def main() -> int:
     """Do whatever is still to be done; returns the exit code, having said in one line what is wrong, if anything."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         check_prerequisites()

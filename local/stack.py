@@ -245,7 +245,7 @@ class Stack:
     def _publish_policy(self) -> None:
         """Put the first policy into force, by the command that a deployer uses."""
         done = subprocess.run(
-            [sys.executable, "-m", "astra.policy"],
+            [sys.executable, "-m", "astra.policy", "publish-first"],
             env={**os.environ, **self.environment()},
             cwd=ROOT,
             capture_output=True,

@@ -1,10 +1,11 @@
 """Put the shared package into a codebase's folder before it is deployed: `python3 shared/vendor.py FOLDER`.
 
-A deployed codebase can only install what lies in its own folder. The wheel's version carries a hash of its content:
-under an unchanged version pip would keep the wheel that it has seen before. Standard library only, as it runs on
-whatever Python the deployer has.
+A deployed codebase can only install what lies in its own folder. The wheel holds every file of the package, and its
+version carries a hash of them all: under an unchanged version pip would keep the wheel that it has seen before.
+Standard library only, as it runs on whatever Python the deployer has.
 """
 
+import argparse
 import hashlib
 import re
 import shutil
@@ -18,7 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def build(folder: Path) -> Path:
     """Build the wheel into `folder`/vendor, the only one there. Answers its path."""
-    sources = sorted(path for path in (ROOT / "shared/astra").rglob("*") if path.suffix in (".py", ".txt", ".typed"))
+    package = ROOT / "shared/astra"
+    # No list of endings: what a module reads beside itself is part of it, whatever it is called.
+    sources = sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     digest = hashlib.sha256(pyproject.encode())
     for path in sources:
@@ -34,15 +37,24 @@ def build(folder: Path) -> Path:
             target = copy / path.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-        subprocess.run(  # noqa: S603
-            [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(vendor), str(copy)],
-            check=True,
-        )
+        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(vendor)]
+        # The deployer's Python only packs the files; the platform's, which pyproject.toml asks for, runs them.
+        subprocess.run([*pip, "--ignore-requires-python", str(copy)], check=True)  # noqa: S603
     wheel = next(vendor.glob("*.whl"))
     wheel_hash = hashlib.sha256(wheel.read_bytes()).hexdigest()
     (vendor / "requirements.txt").write_text(f"./vendor/{wheel.name} --hash=sha256:{wheel_hash}\n", encoding="utf-8")
     return wheel
 
 
+def main() -> None:
+    """Build the wheel for the codebase of the command line."""
+    parser = argparse.ArgumentParser(description="Put the shared package, as a wheel, into a codebase's folder.")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="the codebase's folder, such as functions/erasure")
+    folder = parser.parse_args().folder
+    if not folder.is_dir():
+        parser.error(f"{folder} is not a folder: name the folder of a codebase")
+    print(f"vendored {build(folder).name}")  # noqa: T201
+
+
 if __name__ == "__main__":
-    print(f"vendored {build(Path(sys.argv[1])).name}")  # noqa: T201
+    main()

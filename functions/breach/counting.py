@@ -45,7 +45,6 @@ _COMMITS: Final = {"google.firestore.v1.Firestore.Commit", "google.firestore.v1.
 _SIGN_IN: Final = "google.cloud.identitytoolkit.v1.AuthenticationService.SignIn"
 _REFUSED: Final = (7, 16)  # PERMISSION_DENIED, UNAUTHENTICATED
 _ALL: Final = "everybody"
-_WHOLE: Final = "whole "
 _LOUD: Final = 3
 _MOST_LISTED: Final = 10_000
 """As many as one listing counts for: more would say nothing more."""
@@ -59,7 +58,10 @@ def marks(entry: LogEntry, watch: Watch) -> Iterable[Mark]:
         counted = _COUNTED.get(audit.methodName)
         if counted is None and not audit.status.code:
             return ()
-        return [Mark(one[0], one[1], hour_of(at), one[2], at, name) for one in _of_audit(audit, entry, watch)]
+        return [
+            Mark(detector, who, hour_of(at), element, at, name, whole)
+            for detector, who, element, whole in _of_audit(audit, entry, watch)
+        ]
     if (line := entry.jsonPayload) is None or line.event not in _OWN:
         return ()
     detector, everybodys = _OWN[line.event]
@@ -76,15 +78,15 @@ _OWN: Final[Mapping[str, tuple[Detector, bool]]] = {
 }
 
 
-def _of_audit(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[tuple[Detector, str, str]]:
-    """Detector, who, and what is counted."""
+def _of_audit(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[tuple[Detector, str, str, bool]]:
+    """Yield the detector, the principal, what is counted, and whether it stands for everything at once."""
     if audit.methodName.startswith(_SIGN_IN):
         if audit.status.code:
-            yield Detector.STUFFING, _ALL, entry.insertId
+            yield Detector.STUFFING, _ALL, entry.insertId, False
         return
     who = principal_of(audit, watch.names)
     if audit.status.code in _REFUSED:
-        yield Detector.DENIALS, who, entry.insertId
+        yield Detector.DENIALS, who, entry.insertId, False
     elif not audit.status.code and audit.methodName in _COUNTED:
         detector, elements = _COUNTED[audit.methodName]
         if detector is not Detector.DELETIONS and watch.is_announced(audit.authenticationInfo.principalEmail):
@@ -94,7 +96,7 @@ def _of_audit(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[tuple[
         elif audit.methodName in READS and not audit.places:
             detector, elements = Detector.LISTINGS, _answered
         for element in elements(audit, entry.insertId):
-            yield detector, who, element
+            yield detector, who, element, elements is _whole
 
 
 def _people(audit: AuditLog, _name: str) -> Iterator[str]:
@@ -130,7 +132,7 @@ def _used(audit: AuditLog, name: str) -> Iterator[str]:
 
 
 def _whole(_audit: AuditLog, name: str) -> Iterator[str]:
-    yield f"{_WHOLE}{name}"
+    yield name
 
 
 _COUNTED: Final[Mapping[str, tuple[Detector, Callable[[AuditLog, str], Iterator[str]]]]] = {
@@ -159,14 +161,9 @@ def floor(mark: Mark, watch: Watch, thresholds: Thresholds) -> int:
     return floors.get(detector, thresholds.deletions)
 
 
-def is_whole(mark: Mark) -> bool:
-    """Whether it stands for everything at once."""
-    return mark.element.startswith(_WHOLE)
-
-
 def is_busy(mark: Mark, count: int, floor: int, factor: int) -> bool:
     """Whether an hour's count is worth remembering: what is less never raises a threshold."""
-    return is_whole(mark) or count * factor > floor
+    return mark.whole or count * factor > floor
 
 
 def judge(mark: Mark, count: int, past: Mapping[int, int], floor: int, factor: int) -> Signal | None:
@@ -177,9 +174,9 @@ def judge(mark: Mark, count: int, past: Mapping[int, int], floor: int, factor: i
     earlier = sorted(number for hour, number in past.items() if hour < mark.hour)
     usual = earlier[-3] if len(earlier) >= 3 else 0  # noqa: PLR2004
     limit = max(floor, factor * usual)
-    if count <= limit and not is_whole(mark):
+    if count <= limit and not mark.whole:
         return None
     grave = mark.detector not in (Detector.STUFFING, Detector.DENIALS)
     loud = grave and limit and count > _LOUD * limit
-    severity = Severity.GETS_SOMEBODY_UP if loud or is_whole(mark) else Severity.TODAY
+    severity = Severity.GETS_SOMEBODY_UP if loud or mark.whole else Severity.TODAY
     return Signal(mark.detector, severity, mark.about, mark.at, mark.insert_id, count=count, threshold=limit)

@@ -100,14 +100,14 @@ def change(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[Signal]:
 
 def own(line_event: str, entry: LogEntry) -> Iterator[Signal]:
     """What our own functions say: a honey account was used, the log is not as the witness remembers it, a processor
-    wrote of a breach. Each is said for this alone: the sequencer refuses only what does not agree."""
+    wrote of a breach. Each has an event of its own: no class of an exception and no text is compared."""
     line = entry.jsonPayload
     assert line  # noqa: S101  (for the types: whoever calls has looked)
     at, name = entry.timestamp, entry.insertId
     if line_event == log.Event.HONEY_TOUCHED:
         yield Signal(Detector.HONEY, Severity.GETS_SOMEBODY_UP, line.actor or "unknown", at, name, "our own functions")
-    elif line_event == log.Event.JOB_FAILED and line.error in ("Refused", "Tampered", "BadNote"):
-        yield Signal(Detector.LOG_INCONSISTENT, Severity.GETS_SOMEBODY_UP, "log", at, name, line.error)
+    elif line_event == log.Event.LOG_INCONSISTENT:
+        yield Signal(Detector.LOG_INCONSISTENT, Severity.GETS_SOMEBODY_UP, "log", at, name, line.error or "")
     elif line_event == log.Event.PROCESSOR_MAIL:
         yield Signal(Detector.PROCESSOR_MAIL, Severity.TODAY, line.processor or "a processor", at, name)
 

@@ -161,6 +161,8 @@ class Mark(NamedTuple):
     element: str
     at: datetime
     insert_id: str
+    whole: bool = False
+    """True if it stands for everything at once."""
 
 
 def decode(data: bytes | str) -> LogEntry:
@@ -173,7 +175,7 @@ def decode(data: bytes | str) -> LogEntry:
 
 def is_service(principal: str) -> bool:
     """Whether it is a service account, whose name is nobody's."""
-    return principal.endswith("gserviceaccount.com")
+    return principal.endswith(".gserviceaccount.com")
 
 
 def principal_of(audit: AuditLog, names: Pseudonyms) -> str:

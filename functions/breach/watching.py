@@ -94,7 +94,7 @@ def _count(platform: Platform[BreachSettings], seen: Watch, marks: list[Mark], *
         elements = {mark.element for mark in group}
         arguments += (len(elements), *elements)
     counts = client.register_script(_COUNT)(keys=keys, args=arguments)
-    latest = (next((mark for mark in group if counting.is_whole(mark)), group[-1]) for group in groups.values())
+    latest = (next((mark for mark in group if mark.whole), group[-1]) for group in groups.values())
     limits = ((mark, count, counting.floor(mark, seen, thresholds)) for mark, count in zip(latest, counts, strict=True))
     busy = [one for one in limits if counting.is_busy(*one, thresholds.factor)]
     if not busy:

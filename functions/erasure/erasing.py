@@ -14,12 +14,10 @@ from astra import change_gate, erasure, jobs, limits, log, proofs, tombstones
 from astra.callables import Agreed, Answer, Call, Caller, Shape
 from astra.change_gate import Bar, Barred
 from astra.cohorts import LETTERS
-from astra.notes import BadNote
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.queue import Queue
 from astra.settings import ErasureSettings
-from astra.tiles import Tampered
 
 import cascade
 import confirming
@@ -113,7 +111,7 @@ def _proof(platform: Platform[ErasureSettings], entry_id: str | None) -> str | N
     """The certificate's receipt from the log, once it is in a checkpoint. A log in disorder hides no certificate."""
     try:
         return proofs.of_entry(platform.db, platform.bucket, entry_id) if entry_id else None
-    except (Tampered, BadNote) as wrong:
+    except log.Inconsistent as wrong:
         log.failure(log.Event.PROOF_FAILED, wrong, severity=logging.CRITICAL)
         return None
 

@@ -26,6 +26,7 @@ from google.cloud import firestore
 
 from astra import jobs, log, merkle, tlog
 from astra.jobs import Atomic, Pause, Worker
+from astra.log import Inconsistent
 from astra.notes import Checkpoint, Signer, checkpoint_of, signed_by
 from astra.platform import Platform
 from astra.settings import LogSettings
@@ -40,7 +41,7 @@ _RESTORED: Final = "if Firestore was restored from a backup, `python -m astra.au
 _LEAF: Final = ("action", "at", "actor", "commitment", "index")
 
 
-class Refused(RuntimeError):
+class Refused(Inconsistent):
     """The log is not what the witness remembers. Nothing was signed."""
 
 
@@ -120,7 +121,7 @@ class Sequencer:
         return Pause({"published": size}, self._next())
 
     def _witnessed(self, published: int, size: int) -> Checkpoint:
-        """The last witnessed checkpoint, which all must go on from. Raises Refused, BadNote."""
+        """The last witnessed checkpoint, which all must go on from. Raises Inconsistent."""
         note = self._witness.latest()
         if note is None:
             if published:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from astra.clock import iso
 from astra.datamap import DATA_MAP
+from astra.entries import Basis
 from astra.policy import Policy
 from astra.pseudonyms import Pseudonym
 from astra.tlog import Action, Entry
@@ -38,7 +39,7 @@ _TEXTS: Final = {
 }
 """Of each purpose: what it is, its lawful basis, and how it is withdrawn."""
 _COVERS: Final = {
-    TERMS: tuple(entry for entry in DATA_MAP if entry.lawful_basis.startswith("contract")),
+    TERMS: tuple(entry for entry in DATA_MAP if entry.lawful_basis is Basis.CONTRACT),
     NOTICES: tuple(entry for entry in DATA_MAP if entry.name == "profile"),
     IP_LOCK: tuple(entry for entry in DATA_MAP if entry.name == "network-locks"),
 }

@@ -23,10 +23,11 @@ from google.cloud import firestore
 
 from astra import auditing, jobs, proofs, recovery, tables, tlog
 from astra.clock import iso
+from astra.log import Inconsistent
 from astra.notes import Verifier, checkpoint_of
 from astra.platform import Platform
 from astra.settings import LogSettings
-from astra.tiles import Tampered, Tiles
+from astra.tiles import Tiles
 from astra.witness import verifiers
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def main() -> int:
     }
     try:
         return actions[chosen.verb]() or 0
-    except (LookupError, ValueError, Tampered) as error:
+    except (LookupError, ValueError, Inconsistent) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
 

@@ -2,9 +2,8 @@
 
 from typing import Final
 
-from astra.entries import Disposition, Entry, Store
+from astra.entries import Basis, Disposition, Entry, Store
 
-_OBLIGATION: Final = "legal obligation, GDPR art. 6(1)(c) with art. 33(5) and 34"
 _ACTIVE: Final = "while the account is active"
 
 EXPOSED: Final[tuple[Entry, ...]] = (
@@ -14,7 +13,7 @@ EXPOSED: Final[tuple[Entry, ...]] = (
         where="users/{uid}/exposures/{item}",
         category="which of somebody's data a breach exposed",
         purpose="tell them exactly that",
-        lawful_basis=_OBLIGATION,
+        lawful_basis=Basis.BREACH_DUTIES,
         retention=_ACTIVE,
         export=True,
         export_note="whole",
@@ -30,7 +29,7 @@ BREACH: Final[tuple[Entry, ...]] = (
         where="suspensions/{uid}",
         category="that an account was suspended to contain a breach, and what it was before",
         purpose="shield somebody's data, and give the account back as it was",
-        lawful_basis=_OBLIGATION,
+        lawful_basis=Basis.BREACH_DUTIES,
         retention="until the suspension is undone or the account erased",
         export=False,
         export_note="undone, or known to who can't sign in",
@@ -43,7 +42,7 @@ BREACH: Final[tuple[Entry, ...]] = (
         category="that a breach exposed data of somebody who has since been erased, or whom staff know to be affected, "
         "under a keyed pseudonym",
         purpose="count everybody whom a breach concerns",
-        lawful_basis=_OBLIGATION,
+        lawful_basis=Basis.BREACH_DUTIES,
         retention="for good",
         export=False,
         export_note="of who is erased, nobody is left who could ask; others have it in what was exposed of theirs",

@@ -56,6 +56,16 @@ class Unsound(ValueError):
     """An entry, or a data map, by which one person's data alone can't be erased. The message says why."""
 
 
+class Basis(enum.StrEnum):
+    """The lawful bases that entries rest on, in the words of the record of processing."""
+
+    CONTRACT = "contract, GDPR art. 6(1)(b)"
+    OBLIGATION = "legal obligation, GDPR art. 6(1)(c) with art. 5(2)"
+    BREACH_DUTIES = "legal obligation, GDPR art. 6(1)(c) with art. 33(5) and 34"
+    INTEREST = "legitimate interest, GDPR art. 6(1)(f)"
+    CONSENT = "consent, GDPR art. 6(1)(a)"
+
+
 @dataclass(frozen=True)
 class Entry:
     """One place. `where` is a path pattern: `{uid}`, `{email}` and `{subject}` stand for the person (account id,
@@ -69,7 +79,7 @@ class Entry:
     where: str
     category: str
     purpose: str
-    lawful_basis: str
+    lawful_basis: Basis
     retention: str
     export: bool
     export_note: str

@@ -32,7 +32,7 @@ def next_action(name: str, incident: dict[str, Any], job: dict[str, Any] | None 
 
 def _of_people(name: str, incident: dict[str, Any]) -> str:
     taken = incident["measures"].items()
-    frozen = [key for key, row in taken if row["undoneAt"] is None and not key.startswith("revoke-tokens")]
+    frozen = [key for key, row in taken if row["undoneAt"] is None and row["measure"] != "revoke-tokens"]
     if incident["cohort"] in (Cohort.GATHERING, Cohort.SORTING):
         return "wait: who is affected is being counted"
     if incident["cohort"] == Cohort.FROZEN and incident["affected"] is None:

@@ -15,6 +15,14 @@ from typing import Any, TypeAlias
 
 from astra.pseudonyms import Pseudonym
 
+
+class Inconsistent(Exception):
+    """The transparency log, its witness or a proof contradict each other: somebody may have rewritten history.
+
+    Each subclass opens an incident: a line that names one is followed by `Event.LOG_INCONSISTENT`.
+    """
+
+
 Field: TypeAlias = "int | float | bool | enum.Enum | Pseudonym | type[BaseException] | None"
 
 
@@ -72,6 +80,8 @@ class Event(enum.StrEnum):
     """The transparency log has a new checkpoint, and the witness remembers it."""
     PROOF_FAILED = "log.proof-failed"
     """A receipt's proof can't be made of the log as it is stored."""
+    LOG_INCONSISTENT = "log.inconsistent"
+    """The log contradicts its witness, or itself. The watch opens an incident for each such line."""
     ACCESS_DENIED = "staff.denied"
     """Somebody tried what they may not do."""
     FOLLOW_UP_FAILED = "staff.follow-up-failed"
@@ -129,14 +139,19 @@ def _plain(value: Field) -> object:
     raise TypeError(f"a log field can't be of type {type(value).__name__}: use a number, an enumeration or a pseudonym")
 
 
-def _line(event: Event, severity: int, fields: Mapping[str, Field]) -> str:
+def _lines(event: Event, severity: int, fields: Mapping[str, Field]) -> str:
     known = {"severity": logging.getLevelName(severity), "event": event.value}
-    return json.dumps(known | {name: _plain(value) for name, value in fields.items()})
+    line = json.dumps(known | {name: _plain(value) for name, value in fields.items()})
+    error = fields.get("error")
+    # Here, where every line is made, so that no boundary can end in such an error and forget to say so.
+    if event is not Event.LOG_INCONSISTENT and isinstance(error, type) and issubclass(error, Inconsistent):
+        line += "\n" + _lines(Event.LOG_INCONSISTENT, logging.CRITICAL, {"error": error})
+    return line
 
 
 def write(event: Event, *, severity: int = logging.INFO, **fields: Field) -> None:
-    """Print one line of JSON that Cloud Logging reads as a structured entry."""
-    print(_line(event, severity, fields), file=sys.stdout, flush=True)  # noqa: T201
+    """Print one line of JSON that Cloud Logging reads as a structured entry, and a second one for an Inconsistent."""
+    print(_lines(event, severity, fields), file=sys.stdout, flush=True)  # noqa: T201
 
 
 def failure(event: Event, error: BaseException, *, severity: int = logging.ERROR, **fields: Field) -> None:
@@ -161,7 +176,7 @@ class _Withheld(logging.LogRecord):
         super().__init__(*args, **kwargs)
         place = _Place(f"{self.name}:{self.funcName}:{self.lineno}")
         error = self.exc_info[0] if self.exc_info else None
-        self.msg = _line(Event.LIBRARY, self.levelno, {"place": place, "error": error})
+        self.msg = _lines(Event.LIBRARY, self.levelno, {"place": place, "error": error})
         self.args, self.exc_info, self.exc_text, self.stack_info = None, None, None, None
 
 

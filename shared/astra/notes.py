@@ -13,6 +13,8 @@ from typing import Final, Self
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from astra.log import Inconsistent
+
 _ED25519: Final = b"\1"
 _KEY_ID: Final = 4
 _HASH: Final = 32
@@ -24,7 +26,7 @@ _MOST: Final = 64 * 1024
 """A longer note is refused."""
 
 
-class BadNote(ValueError):
+class BadNote(Inconsistent):
     """It is no note, no checkpoint of this log, or not signed by a known key."""
 
 
@@ -100,7 +102,7 @@ def signed_by(note: str, verifiers: Collection[Verifier]) -> Verifier:
     signers = []
     for line in signatures.removesuffix("\n").split("\n"):
         written = _SIGNATURE.fullmatch(line)
-        name, raw = (written[1], decoded(written[2])) if written else ("", b"")
+        name, raw = (written[1], _of_note(written[2])) if written else ("", b"")
         if len(raw) <= _KEY_ID:
             raise BadNote("not a signature line")
         for verifier in verifiers:
@@ -120,19 +122,23 @@ def checkpoint_of(note: str) -> Checkpoint:
     written = _CHECKPOINT.fullmatch(note.rpartition("\n\n")[0])
     if not written:
         raise BadNote("not a checkpoint")
-    root = decoded(written[3])
+    root = _of_note(written[3])
     if len(root) != _HASH:
         raise BadNote("the root is not a SHA-256")
     return Checkpoint(written[1], int(written[2]), root)
 
 
 def decoded(text: str) -> bytes:
-    """Return the bytes of base64, if it is written as `base64.b64encode` does. Raise BadNote otherwise."""
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except ValueError:
-        raise BadNote("not base64") from None
+    """Return the bytes of base64, if it is written as `base64.b64encode` does. Raise ValueError otherwise."""
+    raw = base64.b64decode(text, validate=True)
     # The bits of the last letter that stand for no byte would make several texts of one.
     if base64.b64encode(raw).decode() != text:
-        raise BadNote("not base64 in its one way of writing")
+        raise ValueError("not base64 in its one way of writing")
     return raw
+
+
+def _of_note(text: str) -> bytes:
+    try:
+        return decoded(text)
+    except ValueError:
+        raise BadNote("not base64") from None

@@ -15,6 +15,8 @@ class Permission:
 
     roles: frozenset[Role]
     confirm: frozenset[Role] = frozenset()
+    while_frozen: bool = False
+    """True if it contains a breach: it is possible while staff access is frozen."""
 
 
 _LEAD: Final = frozenset({Role.SECURITY, Role.CTO})
@@ -25,23 +27,23 @@ PERMISSIONS: Final[Mapping[Action, Permission]] = MappingProxyType(
     {
         # A first CTO is alone: somebody whom they gave a lesser role can confirm the next.
         Action.ROLE_GRANTED: Permission(_LEAD, confirm=frozenset({Role.PRIVACY})),
-        Action.ROLE_REVOKED: Permission(_LEAD, confirm=frozenset({Role.PRIVACY})),
+        Action.ROLE_REVOKED: Permission(_LEAD, confirm=frozenset({Role.PRIVACY}), while_frozen=True),
         Action.REVIEW_SIGNED: Permission(frozenset({Role.CTO})),
-        Action.HOLD_PLACED: Permission(_CARE),
+        Action.HOLD_PLACED: Permission(_CARE, while_frozen=True),
         Action.HOLD_RELEASED: Permission(_CARE),
         Action.DISCLOSURE_RECORDED: Permission(_CARE),
         Action.ROLL_CALL_SWITCHED: Permission(_CARE),
         Action.PROCESSOR_REGISTERED: Permission(_DATA),
         # At 3 a.m. one person is enough for all but what people are told.
-        Action.INCIDENT_OPENED: Permission(_CARE),
-        Action.INCIDENT_CONFIRMED: Permission(_LEAD),
-        Action.INCIDENT_CONTAINED: Permission(_LEAD),
-        Action.INCIDENT_DESCRIBED: Permission(_CARE),
-        Action.REGULATOR_TOLD: Permission(_CARE),
-        Action.NOTICE_DELAYED: Permission(_LEAD),
-        Action.NOTICE_APPROVED: Permission(_LEAD, confirm=frozenset({Role.PRIVACY})),
-        Action.PEOPLE_RULED_OUT: Permission(_LEAD, confirm=frozenset({Role.PRIVACY})),
-        Action.INCIDENT_CLOSED: Permission(_LEAD),
+        Action.INCIDENT_OPENED: Permission(_CARE, while_frozen=True),
+        Action.INCIDENT_CONFIRMED: Permission(_LEAD, while_frozen=True),
+        Action.INCIDENT_CONTAINED: Permission(_LEAD, while_frozen=True),
+        Action.INCIDENT_DESCRIBED: Permission(_CARE, while_frozen=True),
+        Action.REGULATOR_TOLD: Permission(_CARE, while_frozen=True),
+        Action.NOTICE_DELAYED: Permission(_LEAD, while_frozen=True),
+        Action.NOTICE_APPROVED: Permission(_LEAD, confirm=frozenset({Role.PRIVACY}), while_frozen=True),
+        Action.PEOPLE_RULED_OUT: Permission(_LEAD, confirm=frozenset({Role.PRIVACY}), while_frozen=True),
+        Action.INCIDENT_CLOSED: Permission(_LEAD, while_frozen=True),
         Action.POLICY_ANNOUNCED: Permission(_DATA),
         Action.POLICY_WITHDRAWN: Permission(_DATA),
         Action.TRANSFER_PLANNED: Permission(_DATA),

@@ -8,12 +8,14 @@ Versions are dates, so their names are their order; each is announced for a late
 is in force from `effectiveAt` on. A material one has none until everybody has been told of it: no query for what is in
 force finds it. What was withdrawn, or overtaken by a newer version before it could take effect, never has one again.
 
-`python -m astra.policy` publishes the first version of each to the project of the environment. It is harmless to
-repeat.
+`python -m astra.policy publish-first` puts the first version of each into force in the project of the environment. It
+is harmless to repeat.
 """
 
+import argparse
 import enum
 import hashlib
+import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib import resources
@@ -160,7 +162,7 @@ def _in_force(
     last = in_force.limit(most) if most else in_force
     if found := [Policy.of(snapshot) for snapshot in last.stream(transaction=transaction)]:
         return found
-    raise LookupError("no policy is in force: run `python -m astra.policy` once for this project")
+    raise LookupError("no policy is in force: run `python -m astra.policy publish-first` once for this project")
 
 
 def versions(
@@ -175,5 +177,15 @@ def versions(
     return [Policy.of(snapshot) for snapshot in newer.select(_FIELDS).stream(transaction=transaction)]
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Run the command of the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m astra.policy", description="Look after the policies.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("publish-first", help="put the first version of each policy into force")
+    parser.parse_args()
     publish_first(firestore.Client())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -43,8 +43,6 @@ from astra.settings import RedisSettings
 from astra.staff import Member, Role
 from astra.transactions import transact
 
-_CONTAINS: Final = frozenset({tlog.Action.ROLE_REVOKED, tlog.Action.HOLD_PLACED})
-"""What may be done beside a breach's own handlers while staff access is frozen."""
 _PROPOSALS: Final = "staff-proposals"
 _FEW: Final = 2
 _FOR_ONE: Final = Limit(5, timedelta(hours=1), fails_closed=True)
@@ -192,7 +190,7 @@ class _Attempt:
         )
         member = Member.of(stored, self.now)
         role = self._allowed(member, required, erased=erased.exists)
-        if controls.is_frozen(control) and not self._contains():
+        if controls.is_frozen(control) and not self.permission.while_frozen:
             raise Denied(Reason.FROZEN)
         decision = handler(Act(self.platform, transaction, self.now, actor, role), data)
         if decision.concerns == self.uid:
@@ -217,9 +215,6 @@ class _Attempt:
         lasts = {"createdAt": self.now, "expireAt": self.now + lives(_PROPOSALS)}
         transaction.set(own, {"action": self.action.value, "role": role.value, "since": member.since, **lasts})
         return None, {"id": name, "state": "proposed"}
-
-    def _contains(self) -> bool:
-        return self.action in _CONTAINS or self.action.value.startswith("breach:")
 
     def _allowed(self, member: Member, required: Policy, *, erased: bool) -> Role:
         if member.role is None or erased:

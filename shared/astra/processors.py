@@ -6,10 +6,12 @@ one that is in no line here.
 
     processors/{name}   {name, service, hosts, dataShared, agreement: {reference, expiresAt} or null, registeredAt}
 
-`python -m astra.processors` enters what is missing, without agreements: these are for staff to register.
+`python -m astra.processors add-missing` enters what is missing, without agreements: these are for staff to register.
 """
 
+import argparse
 import re
+import sys
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -142,5 +144,15 @@ def seed(db: firestore.Client, now: datetime) -> None:
             document.set({**line(processor, now), "agreement": None})
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Run the command of the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m astra.processors", description="Look after the processors.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("add-missing", help="enter into the register each processor that it lacks, without an agreement")
+    parser.parse_args()
     seed(firestore.Client(), utc_now())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

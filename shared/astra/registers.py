@@ -5,7 +5,7 @@ a project is named by GOOGLE_CLOUD_PROJECT, from its registers: agreements with 
 business transfers. Without a project they say that they lack these. The same code and the same registers write the same
 bytes: no time of writing is in them.
 
-`python -m astra.registers FOLDER` writes each as Markdown and as HTML.
+`python -m astra.registers write FOLDER` writes each as Markdown and as HTML.
 """
 
 import argparse
@@ -135,7 +135,8 @@ def _cell(text: object) -> str:
 def main() -> int:
     """Run the command of the command line; answers the exit code."""
     parser = argparse.ArgumentParser(prog="python -m astra.registers", description="Write the registers as pages.")
-    parser.add_argument("folder", type=Path)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("write", help="write each page, as Markdown and as HTML").add_argument("folder", type=Path)
     folder, project = parser.parse_args().folder, os.environ.get("GOOGLE_CLOUD_PROJECT")
     registers = Registers.of(firestore.Client(project=project)) if project else None
     for path in write(folder, registers):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from google.api_core.exceptions import NotFound, PreconditionFailed
 
+from astra.log import Inconsistent
 from astra.merkle import HASH, WIDTH, Tree, fold, leaf_hash, width
 from astra.notes import BadNote, Checkpoint, checkpoint_of
 
@@ -27,7 +28,7 @@ _TEXT: Final = "text/plain; charset=utf-8"
 _BYTES: Final = "application/octet-stream"
 
 
-class Tampered(RuntimeError):
+class Tampered(Inconsistent):
     """What is stored is not what was witnessed. The message says where, and holds no data."""
 
 
@@ -119,7 +120,7 @@ class Tiles:
     def checkpoint(self) -> str | None:
         """The last checkpoint that was published."""
         try:
-            return str(self._bucket.blob(f"{PREFIX}checkpoint").download_as_bytes().decode())
+            return str(self._bucket.blob(f"{PREFIX}checkpoint").download_as_bytes().decode(errors="replace"))
         except NotFound:
             return None
 

@@ -15,6 +15,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any, Final
 
+from astra.log import Inconsistent
 from astra.notes import BadNote, Signer, Verifier, checkpoint_of, signed_by
 from astra.settings import LogSettings
 
@@ -28,7 +29,7 @@ class WitnessError(RuntimeError):
     """The witness did not answer, or refused."""
 
 
-class Forked(RuntimeError):
+class Forked(Inconsistent):
     """The witness has another checkpoint of this size: there are two histories."""
 
 

@@ -109,3 +109,20 @@ def test_an_exception_that_nobody_catches_is_withheld_too(capsys: pytest.Capture
     thread.join()
     sys.excepthook(ValueError, ValueError(CANARY), None)
     assert [line["error"] for line in lines(capsys)] == ["ValueError", "ValueError"]
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_contradicted_log_is_an_event_of_its_own_whoever_logs_it(capsys: pytest.CaptureFixture[str]) -> None:
+    class Rewritten(log.Inconsistent):
+        pass
+
+    log.failure(log.Event.JOB_FAILED, Rewritten(CANARY), attempts=1)
+    try:
+        raise Rewritten(CANARY)
+    except Rewritten:
+        logging.getLogger("some.server").exception(CANARY)
+    sys.excepthook(Rewritten, Rewritten(CANARY), None)
+    written = [(line["event"], line["severity"], line["error"]) for line in lines(capsys)]
+    beside = ("log.inconsistent", "CRITICAL", "Rewritten")
+    assert written[1::2] == [beside] * 3
+    assert [event for event, _, _ in written[::2]] == ["job.failed", "library.message", "handler.failed"]

@@ -173,9 +173,9 @@ def test_a_change_is_fine_only_by_a_deployer_and_while_one_is_announced() -> Non
 
 
 def test_our_own_functions_say_what_they_saw() -> None:
-    inconsistent = audit_log.own(AT, "job.failed", error="Refused", job="log")
+    inconsistent = audit_log.own(AT, "log.inconsistent", error="Forked")
     assert seen(inconsistent) == [(Detector.LOG_INCONSISTENT, Severity.GETS_SOMEBODY_UP)]
-    assert seen(audit_log.own(AT, "job.failed", error="ServiceUnavailable", job="log")) == []
+    assert seen(audit_log.own(AT, "job.failed", error="Refused", job="log")) == [], "a name says nothing"
     assert seen(audit_log.own(AT, "processor.mail", processor="Replicate")) == [
         (Detector.PROCESSOR_MAIL, Severity.TODAY)
     ]
@@ -270,6 +270,15 @@ def test_one_wholesale_act_is_one_too_many() -> None:
     found = judgement(mark, 1, {})
     assert found
     assert found.severity is Severity.GETS_SOMEBODY_UP
+
+
+def test_a_name_that_reads_like_wholesale_or_like_a_service_account_is_neither() -> None:
+    for entry in (audit_log.object_deleted(AT, THIEF, "whole/ring"), audit_log.object_deleted(AT, THIEF, "whole ring")):
+        [mark] = marks(decode(json.dumps(entry)), WATCH)
+        assert judgement(mark, 1, {}) is None
+    stranger = "me@notgserviceaccount.com"
+    [mark] = marks(decode(json.dumps(audit_log.read(AT, stranger, "users/a"))), WATCH)
+    assert mark.about == NAMES.of_principal(stranger), "a person's address is not kept, nor are they held to more"
 
 
 def test_our_own_roll_call_is_no_export_and_anybody_elses_is() -> None:

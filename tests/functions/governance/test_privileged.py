@@ -11,6 +11,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
 from astra import erasure, limits, policy, staff, tlog
 from astra.callables import Call, Caller, parse
+from astra.permissions import PERMISSIONS
 from astra.platform import Platform
 from astra.privileged import privileged
 from astra.staff import Role
@@ -325,3 +326,9 @@ def test_the_wrapper_says_which_action_it_is_for() -> None:
     assert place_hold.__privileged__ is tlog.Action.HOLD_PLACED  # type: ignore[attr-defined]
     with pytest.raises(KeyError):  # nobody may do what has no line among the permissions
         privileged(tlog.Action.KEY_ANNOUNCED)(place_hold)
+
+
+def test_what_contains_a_breach_is_done_while_staff_access_is_frozen() -> None:
+    going_on = {action for action, permission in PERMISSIONS.items() if permission.while_frozen}
+    of_breaches = {tlog.Action(name) for name in tlog.Action if name.startswith("breach:")} & PERMISSIONS.keys()
+    assert going_on == of_breaches | {tlog.Action.ROLE_REVOKED, tlog.Action.HOLD_PLACED}

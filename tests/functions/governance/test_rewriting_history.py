@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from google.cloud import firestore
 
+import erasing
 import sequencing
 import verify
 from astra import tlog
@@ -319,13 +320,25 @@ def test_an_entry_that_goes_between_its_place_and_its_checkpoint_is_missed(
         sequencing.Sequencer(ledger.platform)._assigned(2, 5)
 
 
-def test_a_receipt_outlives_the_log_and_is_not_made_of_a_rewritten_one(ledger: Ledger) -> None:
+def events(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_receipt_outlives_the_log_and_is_not_made_of_a_rewritten_one(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
     ledger.grow(5)
     entry = ledger.appended[2]
     record, proof = json.loads(ledger.fields(entry)["record"]), ledger.proof(entry) or ""
     ledger.at(ledger.fields(entry)["index"]).update({"at": 0})
     with pytest.raises(Tampered):
         ledger.proof(entry)
+    capsys.readouterr()
+    assert erasing._proof(ledger.platform, entry) is None
+    assert events(capsys) == ["log.proof-failed", "log.inconsistent"]
+    ledger.bucket.blob(f"{PREFIX}checkpoint").upload_from_string(b"\xff\n\n\xff\n")
+    assert erasing._proof(ledger.platform, entry) is None
+    assert events(capsys) == ["log.proof-failed", "log.inconsistent"]
     begin_anew(ledger)
     assert verify.verify(record, proof, ledger.keys())["size"] == 5
     for forged in (

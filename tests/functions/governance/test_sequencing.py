@@ -21,7 +21,7 @@ from astra.merkle import fold
 from astra.notes import Checkpoint, checkpoint_of
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
-from astra.tiles import ENTRIES, PREFIX, Tiles, path
+from astra.tiles import ENTRIES, PREFIX, Tampered, Tiles, path
 from astra.transactions import transact
 from astra.witness import Forked, Witness, WitnessError
 from local.paths import ROOT
@@ -235,7 +235,9 @@ def test_a_sequencer_that_fails_too_often_is_stuck_until_staff_let_it_go_on(ledg
     assert ledger.job()["state"] == "stuck"
 
 
-def test_the_witness_forgets_nothing_and_takes_no_second_history(ledger: Ledger) -> None:
+def test_the_witness_forgets_nothing_and_takes_no_second_history(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
     ledger.grow(2)
     witness = Witness(ledger.platform.settings)
     note = witness.latest() or ""
@@ -259,6 +261,12 @@ def test_the_witness_forgets_nothing_and_takes_no_second_history(ledger: Ledger)
     for ask in (witness.latest, lambda: witness.post(note)):
         with pytest.raises(Forked):
             ask()
+    capsys.readouterr()
+    ledger.append()
+    ledger.sequence()
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["event"] for line in said] == ["job.failed", "log.inconsistent"]
+    assert {line["error"] for line in said} == {"Forked"}
     assert any("not those that were witnessed" in problem for problem in ledger.verify().problems)
 
 
@@ -317,7 +325,7 @@ def test_a_tile_that_is_there_already_must_be_the_same(ledger: Ledger, monkeypat
 
     monkeypatch.setattr(type(ledger.bucket.blob("x")), "upload_from_string", refuse)
     tiles._write(name, content)
-    with pytest.raises(RuntimeError, match="is there already"):
+    with pytest.raises(Tampered, match="is there already"):
         tiles._write(name, bytes(32))
     assert asked == [0, 0]
 
