@@ -37,6 +37,7 @@ def build(folder: Path) -> Path:
         subprocess.run(  # noqa: S603
             [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(vendor), str(copy)],
             check=True,
+            timeout=600,
         )
     wheel = next(vendor.glob("*.whl"))
     wheel_hash = hashlib.sha256(wheel.read_bytes()).hexdigest()
