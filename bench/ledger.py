@@ -89,7 +89,7 @@ def numbered(db: Any) -> None:
         batch.commit()
     done = 0
     while page := list(
-        rows.where(filter=firestore.FieldFilter("index", "==", None)).order_by("at").limit(_BATCH).stream()
+        rows.where(filter=firestore.FieldFilter("index", "==", None)).order_by("at").limit(_BATCH).get()
     ):
         batch = db.batch()
         for index, row in enumerate(page, done):

@@ -41,7 +41,7 @@ def begun(platform: Platform[Any]) -> set[str]:
 
 
 def jobs_of(platform: Platform[Any]) -> list[Any]:
-    return list(platform.db.collection(erasure.JOBS).stream())
+    return platform.db.collection(erasure.JOBS).get()
 
 
 def test_sound_accounts_are_left_alone(platform: Platform[Any], ada: Somebody) -> None:
