@@ -1,9 +1,9 @@
 """Who is in a campaign's cohort, in the order of account ids, a page at a time; and who has come while it was stopped.
 
 Everybody: read a few pages ahead, and outside of the transactions that tell them: those would keep hundreds of people
-from changing their profiles while they last. They ask for one thing
-instead: whose erasure has begun since. An erasure buries its tombstone before anything else, and in one commit with the
-change of the profile: it is seen there, or it waits until the page is written and then deletes what the page wrote.
+from changing their profiles while they last. They ask for one thing instead: whose erasure has begun since. An erasure
+buries its tombstone before anything else, and in one commit with the change of the profile: it is seen there, or it
+waits until the page is written and then deletes what the page wrote.
 
 A list: its rows, and the profiles of whoever is on it, in the transaction itself.
 """
@@ -28,6 +28,7 @@ _STALE: Final = timedelta(minutes=2)
 _MEANWHILE: Final = timedelta(minutes=5)
 """Longer than from when an erasure takes the time until its tombstone is there, and than clocks differ."""
 _PAGES_AHEAD: Final = 5
+"""Read by one query: a task that stops has paid for this many in vain, at most."""
 _ERASING: Final = "erasing"
 _LATER: Final = "later"
 _ACTIVE: Final = "active"
@@ -89,9 +90,8 @@ class Everybody:
         if is_stale or (len(self._ahead) <= most and not self._is_last):
             # Of the first members, no more than these: each is paid for.
             limit = min(_PAGES_AHEAD * most, job.get("left", _PAGES_AHEAD * most)) + 1
-            self._read_at, self._first = now, cursor
             self._ahead = self._read(cursor, job["end"], limit)
-            self._is_last = len(self._ahead) != limit
+            self._read_at, self._first, self._is_last = now, cursor, len(self._ahead) != limit
 
     def page(
         self, transaction: firestore.Transaction, job: dict[str, Any], most: int

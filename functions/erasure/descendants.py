@@ -7,6 +7,7 @@ Source: https://firebase.google.com/docs/firestore/reference/rpc/google.firestor
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from google.cloud import firestore
 from google.cloud.firestore_v1.types import (
@@ -19,8 +20,10 @@ from google.cloud.firestore_v1.types import (
 
 from astra.documents import read_plain
 
-_FIRST, _AHEAD = 1_000, 20_000
-"""How many the first query is for, and any later one: each walks over all that was just deleted before it."""
+_FIRST: Final = 1_000
+"""How many the first query is for: no page waits long for it."""
+_AHEAD: Final = 20_000
+"""How many a later query is for, at most: each walks over all that was just deleted before it."""
 
 
 def below(db: firestore.Client, root: str, after: str | None = None) -> Iterator[str]:
@@ -28,13 +31,13 @@ def below(db: firestore.Client, root: str, after: str | None = None) -> Iterator
 
     One query is ahead of what is asked for. A missing `root` is fine.
     """
-    most = _FIRST
-    with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(page, db, root, most, after)
-        while len(found := ahead.result()) == most:
-            most = min(2 * most, _AHEAD)
-            ahead = reader.submit(page, db, root, most, found[-1])
-            yield from found
+    # Not in a `with`: it would wait for its thread wherever an iterator that was left is collected.
+    reader, most = ThreadPoolExecutor(1), _FIRST
+    ahead = reader.submit(page, db, root, most, after)
+    while len(found := ahead.result()) == most:
+        most = min(2 * most, _AHEAD)
+        ahead = reader.submit(page, db, root, most, found[-1])
+        yield from found
     yield from found
 
 

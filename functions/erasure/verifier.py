@@ -7,14 +7,14 @@ the whole Redis keyspace instead of reading an index, and starts each time from 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from firebase_admin import auth
 from google.cloud import firestore
 
 from astra.claims import name_of
 from astra.datamap import DATA_MAP
-from astra.documents import count, fetch
+from astra.documents import fetch
 from astra.entries import Entry, Store, Subject
 from astra.platform import Platform
 from astra.settings import ErasureSettings
@@ -45,7 +45,7 @@ def found(
             case Store.REDIS:
                 left[entry.name] = sum(1 for key in platform.redis.scan_iter(count=1000) if key.startswith(path))
             case Store.FIRESTORE if entry.where.endswith(".{item}"):
-                left[entry.name] = count(_named(platform.db, path))
+                left[entry.name] = len(_named(platform.db, path))
             case Store.FIRESTORE if not _is_below_another(entry):
                 left.update(_documents(platform.db, path, entry, person))
             case Store.VAULT if not _is_below_another(entry):
@@ -55,12 +55,12 @@ def found(
     return +left
 
 
-def _named(db: firestore.Client, path: str) -> firestore.Query:
+def _named(db: firestore.Client, path: str) -> "list[firestore.DocumentSnapshot[Any]]":
     """The documents of a collection whose names begin with what `path` ends with."""
     collection, _, beginning = path.rpartition("/")
     first, last = (db.collection(collection).document(beginning + end) for end in ("", "\uf8ff"))
     query = db.collection(collection).where(filter=firestore.FieldFilter("__name__", ">=", first))
-    return query.where(filter=firestore.FieldFilter("__name__", "<", last))
+    return query.where(filter=firestore.FieldFilter("__name__", "<", last)).select([]).get()
 
 
 def _is_below_another(entry: Entry) -> bool:
