@@ -1,6 +1,5 @@
 """A benchmark that hangs or raises costs nothing but itself."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -39,7 +38,6 @@ def test_the_other_benchmarks_run_after_one_that_hangs_and_one_that_raises(
     ]
     assert "Traceback" in said.err
     assert not psutil.pid_exists(int(noted.read_text())), "a benchmark's own children end with it"
-    assert not psutil.Process(os.getpid()).children()
 
 
 def test_benchmarks_that_all_end_are_a_success(capfd: pytest.CaptureFixture[str]) -> None:

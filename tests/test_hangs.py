@@ -14,9 +14,9 @@ import descendants
 from astra import documents
 from local.paths import ROOT
 from members import Everybody
-from tests.test_repository import TRACKED
+from tests.test_repository import TEXT
 
-_PYTHON = [path for path in TRACKED if path.suffix == ".py"]
+_PYTHON = [path for path in TEXT if path.suffix == ".py"]
 #: What opens a stream of Firestore's answers, by the client's layers. `get` of a query or a count reads its own whole.
 _OPENS = {
     "stream",
@@ -111,7 +111,7 @@ def test_a_reader_that_stops_half_way_leaves_no_stream_open(platform: Any, many:
     cohort = Everybody(platform, platform.clock())
     cohort.prepare({"cursor": many.id, "end": None}, 2)
     assert cohort._ahead
-    assert left_open() == before
+    assert left_open() <= before
     assert len([*below]) == 1199
 
 
@@ -125,7 +125,7 @@ def test_a_read_that_raises_half_way_leaves_no_stream_open(platform: Any, many: 
         documents.read(rows, once)
     with pytest.raises(LookupError) as plain:
         documents.read_plain(platform.db, rows._to_protobuf(), once, many.path)
-    assert left_open() == before, (whole, plain)
+    assert left_open() <= before, (whole, plain)
 
 
 def test_documents_are_read_whole(platform: Any, many: firestore.DocumentReference) -> None:
