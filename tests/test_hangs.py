@@ -116,7 +116,7 @@ def test_a_reader_that_stops_half_way_leaves_no_stream_open(platform: Any, many:
 
 
 def test_a_read_that_raises_half_way_leaves_no_stream_open(platform: Any, many: firestore.DocumentReference) -> None:
-    before, rows = left_open(), many.collection("events")
+    before, rows = left_open(), many.collection("events").order_by("at")
 
     def once(_: Any) -> None:
         raise LookupError("at the first")
