@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from bench import OFFSET
 from local.client import unsigned_token
 from local.paths import ROOT
 from local.served import Served, serving
@@ -42,7 +43,7 @@ _EVENT = {"event": "page_viewed", "props": {"page": "gallery", "seconds": 12}}
 
 def run() -> Iterator[str]:
     """Starts what it needs of the local stack, and stops it."""
-    with Stack(only=("auth", "firestore"), offset=400, timer=None) as stack, tempfile.TemporaryDirectory() as logs:
+    with Stack(only=("auth", "firestore"), offset=OFFSET, timer=None) as stack, tempfile.TemporaryDirectory() as logs:
         environment = stack.environment()
         functions = [(ROOT / "functions/usage/main.py", "log_event")]
         functions += [(ROOT / "bench/callables.py", name) for name in _BASELINES]

@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from bench import OFFSET
 from bench.child import measured, say
 from local.stack import Stack
 
@@ -30,7 +31,7 @@ _STAFF = ("a" * 64, "b" * 64)
 
 def run() -> Iterator[str]:
     """Starts what it needs of the local stack, and stops it."""
-    with Stack(only=("auth", "firestore"), offset=300, timer=None) as stack:
+    with Stack(only=("auth", "firestore"), offset=OFFSET, timer=None) as stack:
         yield from measured(stack, "breach", "bench.campaign")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bench import OFFSET
 from bench.child import measured, say
 from local.stack import Stack
 
@@ -20,7 +21,7 @@ _WHO = "uploads-functions@demo-astra.iam.gserviceaccount.com"
 
 def run() -> Iterator[str]:
     """Starts what it needs of the local stack, and stops it."""
-    with Stack(only=("auth", "firestore"), offset=300, timer=None) as stack:
+    with Stack(only=("auth", "firestore"), offset=OFFSET, timer=None) as stack:
         stack.google.entries += _evidence()
         yield from measured(stack, "breach", "bench.cohort")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bench import OFFSET
 from bench.child import measured, say
 from local.stack import Stack
 
@@ -17,7 +18,7 @@ _ROUNDS = 5
 
 def run() -> Iterator[str]:
     """Starts what it needs of the local stack, and stops it."""
-    with Stack(only=("auth", "firestore"), offset=300, timer=None) as stack:
+    with Stack(only=("auth", "firestore"), offset=OFFSET, timer=None) as stack:
         yield from measured(stack, "breach", "bench.detect")
 
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from bench import trees
+from bench import OFFSET, trees
 from local.paths import ROOT
 from local.stack import Stack
 
@@ -41,7 +41,7 @@ _SLOW = ("bare loop", "recursiveDelete")
 
 def run() -> Iterator[str]:
     """Starts what it needs of the local stack, and stops it."""
-    with Stack(only=("auth", "firestore", "storage"), offset=300, timer=None) as stack:
+    with Stack(only=("auth", "firestore", "storage"), offset=OFFSET, timer=None) as stack:
         environment = os.environ | stack.environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'functions/erasure'}"}
         command = [sys.executable, "-m", "bench.erase"]
         with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as measuring:

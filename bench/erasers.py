@@ -77,7 +77,7 @@ def bare(warm: str, uid: str) -> list[float]:
 
     def loop(of: str) -> None:
         root = db.document(f"users/{of}")
-        while page := list(descendants.page(db, root.path, _BARE_PAGE)):
+        while page := descendants.page(db, root.path, _BARE_PAGE):
             batch = db.batch()
             for path in page:
                 batch.delete(db.document(path))

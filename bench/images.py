@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from bench import OFFSET
 from local.paths import ROOT
 from local.stack import Stack
 
@@ -19,7 +20,7 @@ _MIB = 1024 * 1024
 
 def run() -> Iterator[str]:
     """Starts what it needs of the local stack, and stops it."""
-    with Stack(only=("auth", "firestore", "storage"), offset=200, timer=None) as stack:
+    with Stack(only=("auth", "firestore", "storage"), offset=OFFSET, timer=None) as stack:
         environment = os.environ | stack.environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'functions/uploads'}"}
         memory = [f"memory {what} {mebibytes}" for what in ("seal", "open") for mebibytes in (1, 10, 48)]
         for part in ["pipeline", "opening", *memory]:

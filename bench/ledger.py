@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+from bench import OFFSET
 from bench.child import measured, say
 from local.stack import Stack
 
@@ -22,7 +23,7 @@ _RECEIPT = 1536
 
 def run() -> Iterator[str]:
     """Starts what it needs of the local stack, and stops it."""
-    with Stack(only=("auth", "firestore", "storage"), offset=300, timer=None) as stack:
+    with Stack(only=("auth", "firestore", "storage"), offset=OFFSET, timer=None) as stack:
         yield from measured(stack, "governance", "bench.ledger")
 
 
@@ -89,7 +90,7 @@ def numbered(db: Any) -> None:
         batch.commit()
     done = 0
     while page := list(
-        rows.where(filter=firestore.FieldFilter("index", "==", None)).order_by("at").limit(_BATCH).stream()
+        rows.where(filter=firestore.FieldFilter("index", "==", None)).order_by("at").limit(_BATCH).get()
     ):
         batch = db.batch()
         for index, row in enumerate(page, done):

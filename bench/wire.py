@@ -47,16 +47,7 @@ class _Metered:
 
     def __init__(self, meter: Meter, answers: Any) -> None:
         self._answers = answers
-        self._counted = self._count(meter)
-
-    def _count(self, meter: Meter) -> Iterator[Any]:
-        meter.reads += 1  # the first document, or nothing
-        documents = 0
-        for answer in self._answers:
-            if getattr(answer, "missing", "") or getattr(answer, "found", None) or getattr(answer, "document", None):
-                documents += 1
-                meter.reads += documents > 1
-            yield answer
+        self._counted = _counted(meter, answers)
 
     def __iter__(self) -> "_Metered":
         return self
@@ -66,3 +57,17 @@ class _Metered:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._answers, name)
+
+
+def _counted(meter: Meter, answers: Any) -> Iterator[Any]:
+    """Count the answers as they come in.
+
+    No method of `_Metered`: an object in a cycle outlives the call. gRPC hangs when such a stream is left at exit.
+    """
+    meter.reads += 1  # the first document, or nothing
+    documents = 0
+    for answer in answers:
+        if getattr(answer, "missing", "") or getattr(answer, "found", None) or getattr(answer, "document", None):
+            documents += 1
+            meter.reads += documents > 1
+        yield answer

@@ -105,5 +105,6 @@ def _breach(stack: Stack, *arguments: str) -> str:
     """What the command of whoever is on call says."""
     command = [sys.executable, "-m", "astra.breach", *arguments]
     environment = {**os.environ, **stack.environment(), "COLUMNS": "60"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return done.stdout
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=120
+    ).stdout

@@ -89,7 +89,7 @@ def _compile(target: Path, firestore: Path, java: Java) -> None:
         raise SetupError("needs javac 17 or newer to build the Storage rules engine: install a JDK, or go online")
     options = ["-proc:none", "-nowarn", "--release", "17", "-cp", str(firestore), "-d", str(target)]
     command = [compiler, *options, str(RULES_ENGINE)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     if done.returncode:
         first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr)
         raise SetupError(f"the Storage rules engine does not compile with {compiler}: {first.strip()[:200]}")

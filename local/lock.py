@@ -13,6 +13,8 @@ _COMPILE = [
     *("--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host", "--no-header", "--no-annotate"),
 ]
 _WHOLE = "requirements.lock"
+#: Seconds for one resolution.
+_TIMEOUT = 1800.0
 _HEADER = "# Written by `make lock`.\n"
 _VENDORED = """
 # The shared package itself: `shared/vendor.py` puts it here before each deployment.
@@ -25,15 +27,17 @@ def main() -> None:
     argparse.ArgumentParser(prog="python -m local.lock", description=__doc__).parse_args()
     sources = sorted(Path(source) for source in firebase_json.codebases().values())
     wanted = [str(source / "requirements.in") for source in sources]
-    subprocess.run([*_COMPILE, "--extra", "dev", "-o", _WHOLE, "pyproject.toml", *wanted], cwd=ROOT, check=True)
+    subprocess.run(
+        [*_COMPILE, "--extra", "dev", "-o", _WHOLE, "pyproject.toml", *wanted], cwd=ROOT, check=True, timeout=_TIMEOUT
+    )
     for source in sources:
         target = source / "requirements.txt"
         print(f"locking {target}", flush=True)
         (ROOT / target).unlink(missing_ok=True)  # pip-compile would read it, and the vendored package is not there
         command = [*_COMPILE, "-c", _WHOLE, "-o", str(target), "pyproject.toml", str(source / "requirements.in")]
-        subprocess.run(command, cwd=ROOT, check=True)
+        subprocess.run(command, cwd=ROOT, check=True, timeout=_TIMEOUT)
         (ROOT / target).write_text(_HEADER + (ROOT / target).read_text() + _VENDORED)
-    subprocess.run(["npm", "install", "--package-lock-only"], cwd=ROOT, check=True)
+    subprocess.run(["npm", "install", "--package-lock-only"], cwd=ROOT, check=True, timeout=_TIMEOUT)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ def published_key(stack: "Stack") -> str:
     """The log's verifier key, by the command that its publisher uses."""
     command = [sys.executable, "-m", "astra.audit", "key"]
     environment = {**os.environ, **stack.environment()}
-    return subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=120)
+    return done.stdout.strip()
 
 
 def verify(stack: "Stack", answer: dict[str, Any], key: str) -> tuple[bool, str]:
@@ -25,7 +26,7 @@ def verify(stack: "Stack", answer: dict[str, Any], key: str) -> tuple[bool, str]
     file.write_text(json.dumps(answer))
     try:
         command = [sys.executable, "-I", str(ROOT / "verify.py"), str(file), "--key", key]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     finally:
         file.unlink()
     return done.returncode == 0, (done.stdout or done.stderr).strip()

@@ -40,6 +40,7 @@ def load_failure(log: Path, environment: Mapping[str, str]) -> str | None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )
     reason = again.stderr.strip().rpartition("\n")[2] if again.returncode else why.lstrip(": ").partition("\n")[0]
     return f"{folder.parent.name}/{folder.name} does not load: {reason[:300]} (log: {shown(log)})"

@@ -17,9 +17,10 @@ import httpx
 import redis
 from google.cloud import firestore, storage
 from google.cloud.firestore_v1._helpers import decode_dict
-from google.cloud.firestore_v1.types import RunQueryRequest, StructuredQuery
+from google.cloud.firestore_v1.types import StructuredQuery
 from redis.client import Pipeline
 
+from astra.documents import read_plain
 from local.ports import WITNESS_BUCKET
 from local.witness import CREDENTIALS
 
@@ -109,14 +110,14 @@ def _accounts(stack: Stores) -> Iterator[tuple[str, str, bytes]]:
         yield "auth", user["localId"], json.dumps(user).encode()
 
 
-def documents(db: firestore.Client) -> Iterator[tuple[str, dict[str, Any]]]:
+def documents(db: firestore.Client) -> list[tuple[str, dict[str, Any]]]:
     """Path and fields of every document of a database, at any depth, below missing ones too: by one query."""
     query = StructuredQuery(from_=[StructuredQuery.CollectionSelector(all_descendants=True)])
-    request = RunQueryRequest(parent=f"{db._database_string}/documents", structured_query=query)
-    for answer in db._firestore_api.run_query(request=request, metadata=db._rpc_metadata):
-        if answer.document.name:
-            path = answer.document.name.partition("/documents/")[2]
-            yield path, decode_dict(answer.document.fields, db)
+
+    def fields_of(document: Any) -> tuple[str, dict[str, Any]]:
+        return document.name.partition("/documents/")[2], decode_dict(document.fields, db)
+
+    return read_plain(db, query, fields_of)
 
 
 def _documents(stack: Stores, database: str) -> Iterator[tuple[str, str, bytes]]:

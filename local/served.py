@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Seconds a function may take to be imported and listen; between two looks.
-START_DEADLINE, POLL = 180.0, 0.05
+START_DEADLINE, STOP_DEADLINE, POLL = 180.0, 10.0, 0.05
 
 
 class ServedError(Exception):
@@ -77,6 +77,10 @@ class Served:
         self._process.terminate()
 
     def stop(self) -> None:
-        """End it."""
+        """End it, by force if it does not end by itself."""
         self.begin_stop()
-        self._process.wait()
+        try:
+            self._process.wait(STOP_DEADLINE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

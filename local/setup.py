@@ -83,7 +83,8 @@ def check_prerequisites() -> None:
     node = shutil.which("node")
     if node is None:
         raise SetupError(f"needs Node.js {NODE_AT_LEAST} or newer, found none: install it")
-    answer = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    asked = subprocess.run([node, "--version"], capture_output=True, text=True, check=False, timeout=30)
+    answer = asked.stdout.strip()
     version = re.match(r"v(\d+)\.", answer)
     if version is None or int(version[1]) < NODE_AT_LEAST:
         raise SetupError(

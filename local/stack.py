@@ -251,6 +251,7 @@ class Stack:
             capture_output=True,
             text=True,
             check=False,
+            timeout=START_DEADLINE,
         )
         if done.returncode:
             raise StackError(f"the first policy can't be published: {done.stderr.strip().rpartition(chr(10))[2]}")

@@ -39,7 +39,7 @@ def build(folder: Path) -> Path:
             shutil.copyfile(path, target)
         pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(vendor)]
         # The deployer's Python only packs the files; the platform's, which pyproject.toml asks for, runs them.
-        subprocess.run([*pip, "--ignore-requires-python", str(copy)], check=True)  # noqa: S603
+        subprocess.run([*pip, "--ignore-requires-python", str(copy)], check=True, timeout=600)  # noqa: S603
     wheel = next(vendor.glob("*.whl"))
     wheel_hash = hashlib.sha256(wheel.read_bytes()).hexdigest()
     (vendor / "requirements.txt").write_text(f"./vendor/{wheel.name} --hash=sha256:{wheel_hash}\n", encoding="utf-8")

@@ -35,7 +35,7 @@ class Person:
         return Call(data, Caller(self.uid, self.platform.clock(), "token"))
 
     def notices(self) -> list[dict[str, Any]]:
-        return [stored.to_dict() or {} for stored in self.profile.collection("notices").stream()]
+        return [stored.to_dict() or {} for stored in self.profile.collection("notices").get()]
 
     def role(self) -> Any:
         return staff.Member.of(staff.reference(self.platform.db, self.uid).get(), self.platform.clock()).role
@@ -82,7 +82,7 @@ class Team:
 
 def logged(platform: Platform[Any], action: tlog.Action | None = None) -> list[dict[str, Any]]:
     """The entries of the log, oldest first, each with its opened record."""
-    entries = [stored.to_dict() or {} for stored in platform.db.collection(tlog.COMMITMENTS).stream()]
+    entries = [stored.to_dict() or {} for stored in platform.db.collection(tlog.COMMITMENTS).get()]
     found = [entry for entry in entries if action is None or entry["action"] == action]
     return [{**entry, "record": tlog.record(entry)} for entry in sorted(found, key=lambda entry: entry["at"])]
 

@@ -107,7 +107,7 @@ class Ada:
         )
 
     def locks(self) -> dict[str, Any]:
-        return {one.id: one.to_dict() for one in self.profile.collection("locks").stream()}
+        return {one.id: one.to_dict() for one in self.profile.collection("locks").get()}
 
 
 class Tasks:

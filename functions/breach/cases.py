@@ -231,7 +231,7 @@ def _of_clocks(name: str, rows: list[dict[str, Any]]) -> tuple[str, str, str]:
 def alert_again(platform: Platform[BreachSettings]) -> None:
     """Send what a crash, or the mail server, has held up."""
     due = platform.db.collection(incidents.INCIDENTS).where(filter=firestore.FieldFilter("alertDue", "==", True))
-    for stored in due.limit(20).stream():
+    for stored in due.limit(20).get():
         try:
             alert(platform, stored.id)
         except Exception as error:  # noqa: BLE001  (one letter must not keep back another's)

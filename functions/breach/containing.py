@@ -183,7 +183,7 @@ def settle_again(platform: Platform[BreachSettings]) -> None:
     """Do what a crash has left undone."""
     db, due = platform.db, firestore.FieldFilter("settleDue", "==", True)
     work = [partial(settle, platform, uid) for uid in doors.unsettled(platform, doors.SUSPENSIONS)]
-    turned = db.collection(controls.CONTROLS).where(filter=due).limit(_MOST).stream()
+    turned = db.collection(controls.CONTROLS).where(filter=due).limit(_MOST).get()
     work += [partial(settle_key, platform, stored.reference) for stored in turned]
     for step in work:
         try:

@@ -57,10 +57,10 @@ def tick(platform: Platform[BreachSettings], queue: Queue) -> int:
 def _overdue(platform: Platform[BreachSettings], now: datetime) -> Iterator[str]:
     due = firestore.FieldFilter("nextRunAt", "<=", now)
     overdue = platform.db.collection_group(SHARDS).where(filter=due).order_by("nextRunAt").limit(_MOST)
-    for stored in overdue.select([]).stream():
+    for stored in overdue.select([]).get():
         _, name, _, shard = stored.reference.path.split("/")
         yield f"{name}/{shard}"
-    if any(_due(platform.db, now).stream()) and _woken(platform, now):
+    if any(_due(platform.db, now).get()) and _woken(platform, now):
         yield LETTERS
 
 
@@ -88,7 +88,7 @@ def _wake(transaction: firestore.Transaction, platform: Platform[BreachSettings]
     # It may wait for a letter that was put off, and a new one is due before that; not for a server, or after a failure.
     if fields["leased"] or fields["attempts"] or fields.get("downs"):
         return False
-    is_due = any(_due(platform.db, now).stream(transaction=transaction))
+    is_due = any(_due(platform.db, now).get(transaction=transaction))
     if is_due:
         transaction.update(lane, {"nextRunAt": now})
     return is_due

@@ -103,7 +103,7 @@ def _taken(platform: Platform[BreachSettings], request: Request) -> HTTPStatus:
     if key and state:
         row: Any
         with_key = firestore.FieldFilter("key", "==", key[1])
-        for row in platform.db.collection_group(DELIVERIES).where(filter=with_key).select([]).limit(1).stream():
+        for row in platform.db.collection_group(DELIVERIES).where(filter=with_key).select([]).limit(1).get():
             if outcomes.settle(platform, row.reference, state):
                 log.write(log.Event.MAIL_SETTLED, bounced=state == "bounced")
     return HTTPStatus.NO_CONTENT

@@ -161,7 +161,7 @@ class Gathering:
             if job["token"]:
                 start = firestore.FieldFilter("__name__", ">=", users.document(job["token"]))
                 query = query.where(filter=start)
-            profiles = {profile.id: profile for profile in query.stream()}
+            profiles = {profile.id: profile for profile in query.get()}
         most, cursor = cut(list(profiles), _PEOPLE)
         names, until = self._platform.pseudonyms, incident["occurredUntil"]
         page = [
@@ -189,7 +189,7 @@ class Gathering:
         """Rows that have something still to be done with them."""
         todo = firestore.FieldFilter(field, "==", self._name)
         query = self._db.collection_group(incidents.EXPOSURES).where(filter=todo).select([]).limit(_PEOPLE)
-        return [row.reference for row in query.stream()]
+        return [row.reference for row in query.get()]
 
     def _sort(self, job: dict[str, Any]) -> Changes | Atomic:
         rows = self._rows("sorting")

@@ -95,7 +95,7 @@ class Mailing:
         if self._campaign and self._campaign.get(["state"], transaction=transaction).get("state") not in _OPEN:
             return []
         due = self._rows().where(filter=firestore.FieldFilter("nextRunAt", "<=", now)).order_by("nextRunAt")
-        found = list(due.limit(_PAGE).stream(transaction=transaction))
+        found = due.limit(_PAGE).get(transaction=transaction)
         for row in found:
             transaction.update(row.reference, {"nextRunAt": now + _CLAIM, "attempts": row.get("attempts") + 1})
         return [_Claimed(row.reference, row.to_dict() or {}, now + _CLAIM) for row in found]
@@ -198,11 +198,11 @@ class Mailing:
             state, now = (read[0].get("state") if read else None), self._platform.clock()
             if state == State.STOPPED:
                 return PARKED
-            siblings = list(read[0].reference.collection(SHARDS).stream(transaction=transaction)) if read else []
+            siblings = read[0].reference.collection(SHARDS).get(transaction=transaction) if read else []
             more_come = any(one.get("state") != "ended" for one in siblings if not one.id.startswith(LANE))
             soon = now + self._platform.settings.retry_delay
             later = self._rows().where(filter=firestore.FieldFilter("nextRunAt", ">", _EPOCH)).order_by("nextRunAt")
-            for row in later.limit(1).stream(transaction=transaction):
+            for row in later.limit(1).get(transaction=transaction):
                 due = max(row.get("nextRunAt"), now)
                 return {"nextRunAt": min(due, soon) if more_come else due}
             if not read or state == State.WAITING:

@@ -1,34 +1,34 @@
 """Who is in a campaign's cohort, in the order of account ids, a page at a time; and who has come while it was stopped.
 
-Everybody: read by one query for the whole range, which goes on while they are told, and outside of the transactions
-that tell them: those would keep hundreds of people from changing their profiles while they last. They ask for one thing
-instead: whose erasure has begun since. An erasure buries its tombstone before anything else, and in one commit with the
-change of the profile: it is seen there, or it waits until the page is written and then deletes what the page wrote.
+Everybody: read a few pages ahead, and outside of the transactions that tell them: those would keep hundreds of people
+from changing their profiles while they last. They ask for one thing instead: whose erasure has begun since. An erasure
+buries its tombstone before anything else, and in one commit with the change of the profile: it is seen there, or it
+waits until the page is written and then deletes what the page wrote.
 
 A list: its rows, and the profiles of whoever is on it, in the transaction itself.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 from operator import attrgetter
 from typing import Any, Final, Protocol
 
 from google.cloud import firestore
-from google.cloud.firestore_v1.types import RunQueryResponse
 
 from astra import cohorts, notices, tombstones
 from astra.cohorts import DELIVERIES
 from astra.cursors import cut
-from astra.documents import fetch
+from astra.documents import fetch, read_plain
 from astra.platform import Platform
 from astra.settings import Settings
 
 _STALE: Final = timedelta(minutes=2)
 _MEANWHILE: Final = timedelta(minutes=5)
 """Longer than from when an erasure takes the time until its tombstone is there, and than clocks differ."""
+_PAGES_AHEAD: Final = 5
+"""Read by one query: a task that stops has paid for this many in vain, at most."""
 _ERASING: Final = "erasing"
 _LATER: Final = "later"
 _ACTIVE: Final = "active"
@@ -78,19 +78,20 @@ class Everybody:
     def __init__(self, platform: Platform[Settings], frozen_at: datetime) -> None:
         self._platform, self._db, self._frozen_at = platform, platform.db, frozen_at
         self._ahead: list[Member] = []
-        self._rest: Iterator[Member] = iter(())
+        self._is_last = False
         self._read_at: datetime | None = None
         self._first = ""
 
     def prepare(self, job: dict[str, Any], most: int) -> None:
-        """Read on, one more than a page; or anew where the page is another one, or too much time has gone by."""
+        """Read the next pages and one more member, unless one page is there and neither another's nor stale."""
         now, cursor = self._platform.clock(), job["cursor"]
-        if self._read_at is None or cursor < self._first or now - self._read_at > _STALE:
-            self._read_at, self._first, self._ahead = now, cursor, []
+        is_stale = self._read_at is None or cursor < self._first or now - self._read_at > _STALE
+        self._ahead = [] if is_stale else self._from(cursor)
+        if is_stale or (len(self._ahead) <= most and not self._is_last):
             # Of the first members, no more than these: each is paid for.
-            self._rest = self._read(cursor, job["end"], job["left"] + 1 if "left" in job else None)
-        self._ahead = self._from(cursor)
-        self._ahead += islice(self._rest, max(0, most + 1 - len(self._ahead)))
+            limit = min(_PAGES_AHEAD * most, job.get("left", _PAGES_AHEAD * most)) + 1
+            self._ahead = self._read(cursor, job["end"], limit)
+            self._read_at, self._first, self._is_last = now, cursor, len(self._ahead) != limit
 
     def page(
         self, transaction: firestore.Transaction, job: dict[str, Any], most: int
@@ -108,20 +109,16 @@ class Everybody:
     def _from(self, cursor: str) -> list[Member]:
         return self._ahead[bisect_left(self._ahead, cursor, key=attrgetter("uid")) :]
 
-    def _read(self, first: str, end: str | None, most: int | None) -> Iterator[Member]:
+    def _read(self, first: str, end: str | None, limit: int) -> list[Member]:
         query = _between(self._db.collection("users").select(["createdAt", "state"]), first, end, self._place)
-        query = query.limit(most) if most else query
-        request = {"parent": f"{self._db._database_string}/documents", "structured_query": query._to_protobuf()}
-        answers = self._db._firestore_api.run_query(request=request, metadata=self._db._rpc_metadata)
+        return read_plain(self._db, query.limit(limit)._to_protobuf(), self._member)
+
+    def _member(self, document: Any) -> Member:
+        fields, uid = document.fields, document.name.rpartition("/")[2]
+        created = fields["createdAt"].timestamp_value
         frozen_at = (int(self._frozen_at.timestamp()), self._frozen_at.microsecond * 1000)
-        for answer in answers:
-            # The plain message: wrapping each of thousands costs more than reading it.
-            document = RunQueryResponse.pb(answer).document
-            fields, uid = document.fields, document.name.rpartition("/")[2]
-            if uid:  # the last answer may hold no document
-                created = fields["createdAt"].timestamp_value
-                late = (created.seconds, created.nanos) > frozen_at
-                yield Member(uid, _LATER if late else fields["state"].string_value or _ACTIVE)
+        late = (created.seconds, created.nanos) > frozen_at
+        return Member(uid, _LATER if late else fields["state"].string_value or _ACTIVE)
 
     def _place(self, uid: str) -> firestore.DocumentReference:
         return self._db.document("users", uid)
@@ -149,12 +146,12 @@ class Newcomers(Everybody):
         }
         return [Member(one.uid, _LATER) if one.is_gone or one.uid in known else one for one in found], cursor
 
-    def _read(self, first: str, *_: Any) -> Iterator[Member]:
-        users = self._db.collection("users").select(["state"])
+    def _read(self, first: str, *_: Any) -> list[Member]:
+        users = self._db.collection("users").select(["createdAt", "state"])
         for sign, bound in ((">=", self._since), ("<=", self._frozen_at)):
             users = users.where(filter=firestore.FieldFilter("createdAt", sign, bound))
-        found = {row.id: (row.to_dict() or {}).get("state", _ACTIVE) for row in users.stream()}
-        return (Member(uid, found[uid]) for uid in sorted(found) if uid >= first)
+        found = read_plain(self._db, users._to_protobuf(), self._member)
+        return sorted((member for member in found if member.uid >= first), key=attrgetter("uid"))
 
 
 class Listed:
@@ -173,12 +170,12 @@ class Listed:
         on_list = firestore.FieldFilter("campaign", "==", self._name)
         rows = self._db.collection_group(DELIVERIES).where(filter=on_list)
         query = _between(rows, job["cursor"], job["end"], self._place).limit(most + 1)
-        found = {row.reference.path.split("/")[1]: row for row in query.stream(transaction=transaction)}
+        found = {row.reference.path.split("/")[1]: row for row in query.get(transaction=transaction)}
         taken, cursor = cut(list(found), most)
         profiles = [self._db.document("users", uid) for uid in list(found)[:taken]]
         states = {
             profile.id: (profile.to_dict() or {"state": _ERASING}).get("state", _ACTIVE)
-            for profile in (self._db.get_all(profiles, ["state"], transaction=transaction) if profiles else ())
+            for profile in fetch(self._db, *profiles, transaction=transaction, fields=["state"])
         }
         return [Member(one.id, states[one.id], found[one.id].get("facts")) for one in profiles], cursor
 

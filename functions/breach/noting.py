@@ -96,7 +96,7 @@ class Notes:
         mine = firestore.FieldFilter("known", ">=", self._round(0))
         due = firestore.FieldFilter("known", "<", self._round(round_))
         rows = self._db.collection_group(incidents.EXPOSURES).where(filter=mine).where(filter=due)
-        found = rows.select(["said"]).limit(most).stream()
+        found = rows.select(["said"]).limit(most).get()
         return [(row.reference.path.split("/")[1], Counter(row.get("said"))) for row in found]
 
     def count_known(

@@ -105,10 +105,10 @@ class Telling:
             return PARKED
         siblings, are_newcomers = stored.reference.collection(SHARDS), self._job.startswith(NEWCOMERS)
         # Last of all: whoever else is told by then has a notice or a letter.
-        if are_newcomers and _are_going(siblings.stream(transaction=transaction)):
+        if are_newcomers and _are_going(siblings.get(transaction=transaction)):
             return {"nextRunAt": self._platform.clock() + _SOON}
         found, cursor = self._members.page(transaction, job, most)
-        jobs_ = list(siblings.stream(transaction=transaction)) if cursor is None else []
+        jobs_ = siblings.get(transaction=transaction) if cursor is None else []
         # From here on it only writes.
         counts = Counter(job["counts"])
         if are_newcomers:

@@ -147,7 +147,7 @@ class Cascade:
         records = self._platform.db.collection("users", job["uid"], "predictions").order_by("__name__")
         if job["cursor"]:
             records = records.start_after({"__name__": job["cursor"]})
-        page = list(records.limit(_PREDICTIONS).stream())
+        page = records.limit(_PREDICTIONS).get()
         files, until = set(job.get("files", [])), job.get("replicateUntil")
         deleted: Counter[str] = Counter()
         for record in page:
@@ -217,7 +217,7 @@ class Cascade:
                 case Store.STORAGE:
                     return any(self._platform.bucket.list_blobs(prefix=place, max_results=1))
                 case Store.FIRESTORE:
-                    return any(self._platform.db.collection(place.rstrip("/")).limit(1).stream())
+                    return any(self._platform.db.collection(place.rstrip("/")).limit(1).get())
                 case _:
                     return any(self._artefacts.has_file(name) for name in job.get("files", []))
 

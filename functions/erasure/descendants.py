@@ -6,34 +6,39 @@ Source: https://firebase.google.com/docs/firestore/reference/rpc/google.firestor
 """
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from google.cloud import firestore
 from google.cloud.firestore_v1.types import (
     Cursor,
     Precondition,
-    RunQueryRequest,
-    RunQueryResponse,
     StructuredQuery,
     Value,
     Write,
 )
 
+from astra.documents import read_plain
+
+_FIRST: Final = 1_000
+"""How many the first query is for: no page waits long for it."""
 _AHEAD: Final = 20_000
-"""How many one query is for: each walks over all that was just deleted before it."""
+"""How many a later query is for, at most: each walks over all that was just deleted before it."""
 
 
 def below(db: firestore.Client, root: str, after: str | None = None) -> Iterator[str]:
     """The paths of all, behind the path `after` and in their order, without reading their fields.
 
-    Fetched as they are asked for. A missing `root` is fine.
+    One query is ahead of what is asked for. A missing `root` is fine.
     """
-    number = _AHEAD
-    while number == _AHEAD:
-        number = 0
-        for number, path in enumerate(page(db, root, _AHEAD, after), 1):  # noqa: B007
-            yield path
-        after = path if number else after
+    # Not in a `with`: it would wait for its thread wherever an iterator that was left is collected.
+    reader, most = ThreadPoolExecutor(1), _FIRST
+    ahead = reader.submit(page, db, root, most, after)
+    while len(found := ahead.result()) == most:
+        most = min(2 * most, _AHEAD)
+        ahead = reader.submit(page, db, root, most, found[-1])
+        yield from found
+    yield from found
 
 
 def delete(batch: firestore.WriteBatch, db: firestore.Client, paths: Iterable[str]) -> None:
@@ -46,7 +51,7 @@ def delete(batch: firestore.WriteBatch, db: firestore.Client, paths: Iterable[st
     batch._add_write_pbs([message(delete=prefix + path, current_document=existing) for path in paths])
 
 
-def page(db: firestore.Client, root: str, most: int, after: str | None = None) -> Iterator[str]:
+def page(db: firestore.Client, root: str, most: int, after: str | None = None) -> list[str]:
     """The paths of up to `most` of them."""
     prefix = f"{db._database_string}/documents/"
     query = StructuredQuery(
@@ -61,8 +66,4 @@ def page(db: firestore.Client, root: str, most: int, after: str | None = None) -
         start_at=Cursor(values=[Value(reference_value=prefix + after)], before=False) if after else None,
         limit=most,
     )
-    request = RunQueryRequest(parent=prefix + root, structured_query=query)
-    answers = db._firestore_api.run_query(request=request, metadata=db._rpc_metadata)
-    # The plain message: wrapping each of thousands costs more than reading it.
-    names = (RunQueryResponse.pb(answer).document.name for answer in answers)
-    return (name.removeprefix(prefix) for name in names if name)
+    return read_plain(db, query, lambda document: str(document.name.removeprefix(prefix)), root)

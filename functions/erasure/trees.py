@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Container, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -17,6 +16,9 @@ import descendants
 
 _PAGE: Final = 490
 """A commit takes 500 writes: the roots and the checkpoint are among them."""
+
+_UNKNOWN: Final[dict[str, Any]] = {}
+"""The cursor of no page."""
 
 Named = tuple[str, str]
 """The path of a document, after the name of its entry."""
@@ -52,25 +54,20 @@ class Trees:
         tops = {entry: path for entry in entries if entry.name not in below and (path := person.place(entry))}
         self._roots = [db.document(path) for path in tops.values()]
         self._parents = [path for entry, path in tops.items() if everywhere or children[entry.name]]
-        self._hands = ThreadPoolExecutor(1)
-        #: The next page, looked for while the last one is deleted, and where it begins: for any other it is of no use.
-        self._cursor: dict[str, Any] | None = None
-        self._ahead = self._behind(None)
-        self._next = self._hands.submit(self._named)
+        #: Where the next page begins, and what is there: for any other page it is of no use.
+        self._cursor: dict[str, Any] | None = _UNKNOWN
+        self._ahead: Iterator[str] = iter(())
 
     def page(self, cursor: dict[str, Any] | None) -> Page:
         """The next documents; the roots when nothing is below them any more."""
         if cursor != self._cursor:
             self._ahead = self._behind(cursor["after"] if cursor else None)
-            self._next = self._hands.submit(self._named)
-        documents = self._next.result()
+        self._cursor = _UNKNOWN  # a read that fails ends the iterator: that is not the end of the documents
+        documents = [(name_of(self._store, path), path) for path in islice(self._ahead, _PAGE)]
         if len(documents) < _PAGE:
             return Page(documents, self._roots, None)
-        self._cursor, self._next = {"after": documents[-1][1]}, self._hands.submit(self._named)
+        self._cursor = {"after": documents[-1][1]}
         return Page(documents, [], self._cursor)
-
-    def _named(self) -> list[Named]:
-        return [(name_of(self._store, path), path) for path in islice(self._ahead, _PAGE)]
 
     def _behind(self, after: str | None) -> Iterator[str]:
         """What is below the roots, from the one that `after` is below."""

@@ -7,13 +7,14 @@ the whole Redis keyspace instead of reading an index, and starts each time from 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from firebase_admin import auth
 from google.cloud import firestore
 
 from astra.claims import name_of
 from astra.datamap import DATA_MAP
+from astra.documents import fetch
 from astra.entries import Entry, Store, Subject
 from astra.platform import Platform
 from astra.settings import ErasureSettings
@@ -44,7 +45,7 @@ def found(
             case Store.REDIS:
                 left[entry.name] = sum(1 for key in platform.redis.scan_iter(count=1000) if key.startswith(path))
             case Store.FIRESTORE if entry.where.endswith(".{item}"):
-                left[entry.name] = sum(1 for _ in _named(platform.db, path))
+                left[entry.name] = len(_named(platform.db, path))
             case Store.FIRESTORE if not _is_below_another(entry):
                 left.update(_documents(platform.db, path, entry, person))
             case Store.VAULT if not _is_below_another(entry):
@@ -54,12 +55,12 @@ def found(
     return +left
 
 
-def _named(db: firestore.Client, path: str) -> Iterator[object]:
+def _named(db: firestore.Client, path: str) -> "list[firestore.DocumentSnapshot[Any]]":
     """The documents of a collection whose names begin with what `path` ends with."""
     collection, _, beginning = path.rpartition("/")
     first, last = (db.collection(collection).document(beginning + end) for end in ("", "\uf8ff"))
     query = db.collection(collection).where(filter=firestore.FieldFilter("__name__", ">=", first))
-    return query.where(filter=firestore.FieldFilter("__name__", "<", last)).select([]).stream()
+    return query.where(filter=firestore.FieldFilter("__name__", "<", last)).select([]).get()
 
 
 def _is_below_another(entry: Entry) -> bool:
@@ -83,7 +84,7 @@ def _below(document: firestore.DocumentReference) -> Iterator[firestore.Document
         # Documents that are not there too: there may be some below them.
         listing = iter(collection.list_documents(page_size=_PAGE))
         while children := list(islice(listing, _PAGE)):
-            looked_at = document._client.get_all(children, field_paths=["__name__"])
+            looked_at = fetch(document._client, *children, fields=["__name__"])
             there = {child.reference.path for child in looked_at if child.exists}
             for child in children:
                 if child.path in there:

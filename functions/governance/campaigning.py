@@ -120,7 +120,7 @@ def _going_on(
 ) -> Callable[[firestore.Transaction, Collection[str]], None]:
     """Reads the jobs. Answers what lets those go on that wait for somebody to say so, or are stuck, and opens those
     that are missing once the first members were told."""
-    shards = list(stored.reference.collection(SHARDS).stream(transaction=act.transaction))
+    shards = stored.reference.collection(SHARDS).get(transaction=act.transaction)
     opening = next((shard.to_dict() or {} for shard in shards if shard.id == OPENING), {})
     earlier = sum(shard.id.startswith(NEWCOMERS) for shard in shards)
     going_on = Progress.of(act.platform, stored).going_on()

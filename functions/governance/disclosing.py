@@ -138,7 +138,7 @@ def tell(platform: Platform[Settings]) -> int:
         .limit(_PAGE)
     )
     told = 0
-    for gag in ended.stream():
+    for gag in ended.get():
         try:
             told += _tell(platform, gag.reference)
         except Exception as error:  # noqa: BLE001  (one that fails must not keep the others from knowing)

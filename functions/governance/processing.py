@@ -93,7 +93,7 @@ def look(platform: Platform[Settings]) -> None:
     db, now = platform.db, platform.clock()
     found = dict(_problems(platform, now))
     still = firestore.FieldFilter("closedAt", "==", None)
-    for stored in db.collection(FINDINGS).where(filter=still).stream():
+    for stored in db.collection(FINDINGS).where(filter=still).get():
         if stored.id not in found:
             stored.reference.update({"closedAt": now})
     for name, finding in found.items():
@@ -120,7 +120,7 @@ def _problems(platform: Platform[Settings], now: datetime) -> Iterable[tuple[str
                 yield f"{kind}.{processor.name}", {"kind": kind.value, "about": processor.name}
     unsigned = platform.db.collection(REVIEWS).where(filter=firestore.FieldFilter("state", "in", UNSIGNED)).limit(1)
     ctos = staff.present(platform, staff.members(platform.db, now, Role.CTO), None)
-    if not ctos and not any(unsigned.stream()):
+    if not ctos and not any(unsigned.get()):
         yield f"{Kind.VACANT}.CTO", {"kind": Kind.VACANT.value, "about": "CTO"}
     if trouble := roll_call.trouble(platform.db):
         yield f"{trouble[0]}.roll-call", {"kind": Kind(trouble[0].value).value, "about": "Roll call"}

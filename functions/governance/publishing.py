@@ -154,7 +154,7 @@ def withdraw_policy(act: Act, form: WithdrawPolicy) -> Decision:
 def take_effect(platform: Platform[Settings]) -> None:
     """Give each announced version of which everybody has been told the time from which it is in force."""
     waiting = firestore.FieldFilter("state", "==", State.ANNOUNCED.value)
-    found = platform.db.collection(policy.PUBLIC).where(filter=waiting).select([]).stream()
+    found = platform.db.collection(policy.PUBLIC).where(filter=waiting).select([]).get()
     for version in sorted(stored.id for stored in found):
         try:
             moved = transact(platform.db, partial(_take_effect, platform=platform, version=version))

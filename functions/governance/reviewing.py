@@ -56,7 +56,7 @@ def open_reviews(platform: Platform[Settings]) -> None:
         julys = fetch(db, *(db.collection(REVIEWS).document(str(y)) for y in years), transaction=transaction)
         unsigned = firestore.FieldFilter("state", "in", UNSIGNED)
         waiting = db.collection(REVIEWS).where(filter=unsigned).limit(1)
-        open_one = next((stored.id for stored in waiting.stream(transaction=transaction)), None)
+        open_one = next((stored.id for stored in waiting.get(transaction=transaction)), None)
         for july in julys:
             if not july.exists:
                 _open(transaction, july.reference, of_july(int(july.id)), now)
@@ -75,7 +75,7 @@ def open_reviews(platform: Platform[Settings]) -> None:
 def advance(platform: Platform[Settings]) -> None:
     """Remind, escalate and call overdue whatever is not signed."""
     unsigned = firestore.FieldFilter("state", "in", UNSIGNED)
-    for stored in platform.db.collection(REVIEWS).where(filter=unsigned).stream():
+    for stored in platform.db.collection(REVIEWS).where(filter=unsigned).get():
         _advance(platform, stored.reference)
 
 
@@ -116,14 +116,14 @@ def end_roles(platform: Platform[Settings]) -> None:
     """Take away the roles whose time is up. They count for nothing already."""
     db, now = platform.db, platform.clock()
     ended = db.collection(staff.STAFF).where(filter=firestore.FieldFilter("until", "<=", now)).limit(100)
-    for stored in ended.stream():
+    for stored in ended.get():
         transact(db, partial(_end, platform=platform, document=stored.reference, now=now))
 
 
 def mend(platform: Platform[Settings]) -> None:
     """Carry through at Auth what was decided and broke off."""
     due = firestore.FieldFilter("claimDue", "==", True)
-    for stored in platform.db.collection(staff.STAFF).where(filter=due).select([]).limit(100).stream():
+    for stored in platform.db.collection(staff.STAFF).where(filter=due).select([]).limit(100).get():
         _each(partial(staff.mirror, platform, stored.id))
     for uid in children.unsettled(platform):
         _each(partial(doors.settle, platform, uid))

@@ -86,7 +86,7 @@ class Sequencer:
         # By state, not from where the last query ended; the oldest first, so that none starves.
         entries = self._platform.db.collection(tlog.COMMITMENTS)
         query = entries.where(filter=firestore.FieldFilter("index", "==", None)).order_by("at").select(_LEAF)
-        return list(query.limit(_BATCH).stream())
+        return query.limit(_BATCH).get()
 
     def _assign(self, pending: "list[firestore.DocumentSnapshot[Any]]", size: int) -> Atomic:
         ordered = sorted(pending, key=lambda entry: (entry.get("at"), entry.id))
@@ -164,7 +164,7 @@ class Sequencer:
         rows: Iterable[firestore.DocumentSnapshot[Any]] = (
             row
             for start in range(first, size, _BATCH)
-            for row in entries.start_at({"index": start}).end_before({"index": min(start + _BATCH, size)}).stream()
+            for row in entries.start_at({"index": start}).end_before({"index": min(start + _BATCH, size)}).get()
         )
         found = []
         for expected, row in itertools.zip_longest(range(first, size), rows):

@@ -97,7 +97,7 @@ class Restamp:
         rows = expiry.everybodys(self._platform.db, self._entry).order_by("__name__")
         query = rows.where(filter=firestore.FieldFilter("__name__", ">=", place))
         fields = {name.partition(".")[0] for name in self._entry.since}
-        found = query.select([EXPIRES, EXPIRED, *sorted(fields)]).limit(most).stream()
+        found = query.select([EXPIRES, EXPIRED, *sorted(fields)]).limit(most).get()
         # Collections that are called alike below others come after.
         return [row for row in found if row.reference.path.startswith(f"{self._top}/")]
 
@@ -127,7 +127,7 @@ class Presences:
         query = users.order_by("__name__").select([presence.FIELD])
         if job["cursor"]:
             query = query.where(filter=firestore.FieldFilter("__name__", ">=", users.document(job["cursor"])))
-        found = list(query.limit(_PEOPLE + 1).stream())
+        found = query.limit(_PEOPLE + 1).get()
         most, cursor = cut([row.id for row in found], _PEOPLE)
         people = [row for row in found[:most] if not is_honey(self._platform.pseudonyms, row.id)]
         known = at_auth(self._platform, [row.id for row in people])

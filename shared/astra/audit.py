@@ -101,12 +101,12 @@ def _newest(platform: Platform[LogSettings], subject: str, most: int) -> Iterato
         at_least, below = (
             firestore.FieldFilter("__name__", sign, end) for sign, end in zip((">=", "<"), ends, strict=True)
         )
-        rows = entries.where(filter=at_least).where(filter=below).stream()
+        rows = entries.where(filter=at_least).where(filter=below).get()
         found = sorted(({**(row.to_dict() or {}), "id": row.id} for row in rows), key=lambda fields: -fields["at"])
         yield from found[:most]
         return
     query = entries.order_by("at", direction=firestore.Query.DESCENDING).limit(most)
-    yield from ({**(row.to_dict() or {}), "id": row.id} for row in query.stream())
+    yield from ({**(row.to_dict() or {}), "id": row.id} for row in query.get())
 
 
 def _listing(fields: Iterator[dict[str, Any]]) -> "Table":

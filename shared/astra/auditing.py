@@ -201,7 +201,7 @@ def documents(db: firestore.Client, first: int | None = None) -> Iterator[dict[s
     ordered = db.collection(tlog.COMMITMENTS).order_by("index").order_by("__name__")
     query = ordered if first is None else ordered.start_at([first])
     while True:
-        page = list(query.limit(_PAGE).stream())
+        page = query.limit(_PAGE).get()
         yield from ({**(row.to_dict() or {}), "id": row.id} for row in page)
         if len(page) < _PAGE:
             return

@@ -8,7 +8,7 @@ python -m astra.campaigns preview KIND [--fact K=V …]     what it would say, a
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -45,7 +45,7 @@ class Progress:
     def of(cls, platform: Platform[Settings], stored: "firestore.DocumentSnapshot[Any]") -> "Progress":
         """Reads the campaign's jobs, and has its letters counted."""
         fields = stored.to_dict() or {}
-        shards = stored.reference.collection(SHARDS).stream()
+        shards = stored.reference.collection(SHARDS).get()
         jobs = {shard.id: shard.to_dict() or {} for shard in shards}
         by_mail = Channel.EMAIL in fields["channels"]
         counted = _letters(platform.db, stored.id) if by_mail else {}
@@ -122,7 +122,7 @@ def _short(duration: timedelta) -> str:
     return f"{minutes} min" if minutes else f"{round(duration.total_seconds())} s"
 
 
-def _status(platform: Platform[Settings], stored: "Iterator[firestore.DocumentSnapshot[Any]]") -> "Table":
+def _status(platform: Platform[Settings], stored: "Iterable[firestore.DocumentSnapshot[Any]]") -> "Table":
     table = tables.table("campaign", "kind", "state", "", "members", "letters waiting", "rate", "complete")
     for one in stored:
         table.add_row(*_row(one.id, Progress.of(platform, one)))
@@ -183,10 +183,10 @@ def main() -> int:
         platform = Platform.at_start(Settings)
         if chosen.verb == "status":
             going = firestore.FieldFilter("state", "!=", State.COMPLETE.value)
-            tables.show(_status(platform, platform.db.collection(campaigns.CAMPAIGNS).where(filter=going).stream()))
+            tables.show(_status(platform, platform.db.collection(campaigns.CAMPAIGNS).where(filter=going).get()))
             return 0
         stored = _find(platform, chosen.name)
-        tables.show(_status(platform, iter([stored])))
+        tables.show(_status(platform, [stored]))
         tables.show(_jobs(Progress.of(platform, stored), platform.clock()))
     except (LookupError, ValueError) as error:
         print(error, file=sys.stderr)  # noqa: T201

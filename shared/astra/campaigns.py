@@ -224,7 +224,7 @@ def pending(
     `cohorts.open_newcomers`.
     """
     live = db.collection(CAMPAIGNS).where(filter=firestore.FieldFilter("newcomersUntil", ">", now))
-    found = ((stored.id, stored.to_dict() or {}) for stored in live.stream(transaction=transaction))
+    found = ((stored.id, stored.to_dict() or {}) for stored in live.get(transaction=transaction))
     return [
         (name, letters.render(Kind(fields["kind"]), fields["facts"]).notice)
         for name, fields in found

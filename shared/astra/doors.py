@@ -86,7 +86,7 @@ def settle(platform: Platform[Any], uid: str) -> None:
 def unsettled(platform: Platform[Any], collection: str) -> list[str]:
     """The accounts that a crash has left undecided at Auth."""
     query = platform.db.collection(collection).where(filter=firestore.FieldFilter("settleDue", "==", True))
-    return [stored.id for stored in query.select([]).limit(100).stream()]
+    return [stored.id for stored in query.select([]).limit(100).get()]
 
 
 def _is_due(stored: "Snapshot[Any]") -> bool:

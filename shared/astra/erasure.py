@@ -188,7 +188,7 @@ def find(platform: Platform[Settings], who: str) -> firestore.DocumentReference:
         raise unknown
     first, last = (stored.document(who + end) for end in ("", "\uf8ff"))
     query = stored.where(filter=firestore.FieldFilter("__name__", ">=", first))
-    found = list(query.where(filter=firestore.FieldFilter("__name__", "<", last)).select([]).limit(2).stream())
+    found = query.where(filter=firestore.FieldFilter("__name__", "<", last)).select([]).limit(2).get()
     if len(found) != 1:
         raise unknown
     return found[0].reference
@@ -197,7 +197,7 @@ def find(platform: Platform[Settings], who: str) -> firestore.DocumentReference:
 def _open(platform: Platform[Settings]) -> list["firestore.DocumentSnapshot[Any]"]:
     """The roll call, and erasures that are not verified: first what needs somebody, then what is due longest."""
     states = firestore.FieldFilter("state", "in", ["running", "stuck"])
-    jobs_ = [*platform.db.collection(JOBS).where(filter=states).stream(), roll_call.job(platform.db).get()]
+    jobs_ = [*platform.db.collection(JOBS).where(filter=states).get(), roll_call.job(platform.db).get()]
     return sorted(
         (job for job in jobs_ if job.exists), key=lambda job: (job.get("state") != "stuck", str(job.get("nextRunAt")))
     )

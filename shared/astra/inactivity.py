@@ -131,7 +131,7 @@ class Inactive(Round):
             holds.reference(db, subject),
             transaction=transaction,
         )
-        gags = list(db.collection("users", uid, "gags").limit(1).stream(transaction=transaction))
+        gags = db.collection("users", uid, "gags").limit(1).get(transaction=transaction)
         told = ((profile.to_dict() or {}).get(FIELD) or {}).get("told")
         letter = cohorts.row_of(db, uid, told).get(transaction=transaction).to_dict() if told else None
         return _Read(

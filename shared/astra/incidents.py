@@ -91,7 +91,7 @@ def alerted(incident: dict[str, Any], letter: dict[str, Any]) -> dict[str, Any]:
 def open_ones(db: firestore.Client) -> "list[firestore.DocumentSnapshot[Any]]":
     """Everything that is not closed, the gravest first and then the oldest."""
     still = firestore.FieldFilter("state", "in", [State.SUSPECTED.value, State.CONFIRMED.value])
-    found = list(db.collection(INCIDENTS).where(filter=still).stream())
+    found = db.collection(INCIDENTS).where(filter=still).get()
     return sorted(found, key=lambda one: (one.get("severity"), one.get("detectedAt")))
 
 

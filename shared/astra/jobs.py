@@ -108,7 +108,7 @@ def revived(now: datetime) -> dict[str, Any]:
 def due(jobs: firestore.CollectionReference, now: datetime, most: int = 100) -> Iterator[str]:
     """Ids of jobs that should be running and are not, longest due first."""
     query = jobs.where(filter=firestore.FieldFilter("nextRunAt", "<=", now)).order_by("nextRunAt")
-    return (snapshot.id for snapshot in query.select([]).limit(most).stream())
+    return (snapshot.id for snapshot in query.select([]).limit(most).get())
 
 
 class Worker:

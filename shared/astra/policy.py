@@ -160,7 +160,7 @@ def _in_force(
         .select(_FIELDS)
     )
     last = in_force.limit(most) if most else in_force
-    if found := [Policy.of(snapshot) for snapshot in last.stream(transaction=transaction)]:
+    if found := [Policy.of(snapshot) for snapshot in last.get(transaction=transaction)]:
         return found
     raise LookupError("no policy is in force: run `python -m astra.policy publish-first` once for this project")
 
@@ -174,7 +174,7 @@ def versions(
 ) -> list[Policy]:
     """All versions that are newer than `after`, whatever has become of them, the oldest first."""
     newer = db.collection(collection).where(filter=firestore.FieldFilter("version", ">", after)).order_by("version")
-    return [Policy.of(snapshot) for snapshot in newer.select(_FIELDS).stream(transaction=transaction)]
+    return [Policy.of(snapshot) for snapshot in newer.select(_FIELDS).get(transaction=transaction)]
 
 
 def main() -> int:

@@ -53,8 +53,8 @@ class Registers:
     @classmethod
     def of(cls, db: firestore.Client) -> Self:
         """Reads them all; they are short."""
-        processors = db.collection(PROCESSORS_COLLECTION).stream()
-        planned = db.collection(TRANSFERS).order_by("plannedAt").order_by("__name__").stream()
+        processors = db.collection(PROCESSORS_COLLECTION).get()
+        planned = db.collection(TRANSFERS).order_by("plannedAt").order_by("__name__").get()
         return cls(
             db.project,
             {stored.id: stored.get("agreement") for stored in processors},

@@ -82,7 +82,7 @@ def _inactive(platform: Platform[RetentionSettings]) -> Line:
 
 def _pages(of: Round) -> Iterator[Snapshots]:
     query = of.due().limit(_PAGE)
-    while page := list(query.stream()):
+    while page := query.get():
         yield page
         query = of.due().start_after(page[-1]).limit(_PAGE)
 
@@ -112,7 +112,7 @@ def _report(platform: Platform[RetentionSettings]) -> "Table":
 
 def _status(platform: Platform[RetentionSettings]) -> "Table":
     table = tables.table("job", "state", "failures", "due", "in the last round")
-    for job in platform.db.collection("rounds").stream():
+    for job in platform.db.collection("rounds").get():
         if not job.id.startswith(("sweep-", "restamp-")):
             continue
         counts = ", ".join(f"{count} {what}" for what, count in sorted(job.get("counts").items()))

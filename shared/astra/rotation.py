@@ -25,6 +25,7 @@ from google.api_core.exceptions import AlreadyExists, FailedPrecondition, NotFou
 from google.cloud import firestore
 
 from astra import jobs
+from astra.documents import read
 from astra.kms import KmsError, Undecryptable
 from astra.platform import Platform
 from astra.settings import SealingSettings
@@ -83,10 +84,10 @@ def _kms_page(vault: Vault, job: dict[str, Any], now: datetime) -> dict[str, Any
         raise KmsError("this instance wraps by another key: one that was deployed since must do this")
     keys = vault.db.collection("keys")
     rows = keys.where(filter=firestore.FieldFilter("wrappedAt", "<", before)).order_by("wrappedAt")
-    page = list(rows.limit(_PAGE).stream())
+    page = rows.limit(_PAGE).get()
     if not page:
-        others = keys.where(filter=firestore.FieldFilter("kms", "!=", target)).select(["rewrapFailed"]).stream()
-        if all((other.to_dict() or {}).get("rewrapFailed") for other in others):
+        others = keys.where(filter=firestore.FieldFilter("kms", "!=", target)).select(["rewrapFailed"])
+        if all(read(others, lambda other: (other.to_dict() or {}).get("rewrapFailed"))):
             return _end(job)
         # Made since by an instance that had not heard of the new key: all that is left is gone through once more.
         return jobs.Pause({"before": now, "failed": 0}, now + _RETRY)
@@ -114,7 +115,7 @@ def _user_page(vault: Vault, job: dict[str, Any]) -> dict[str, Any]:
         _update(vault, snapshot, {**old, **fresh, "version": target, "keks": old["keks"] | fresh["keks"]})
         return {}
     rows = vault.user(uid).collection("objects").where(filter=firestore.FieldFilter("kekVersion", "<", target))
-    if page := list(rows.limit(_PAGE).stream()):
+    if page := rows.limit(_PAGE).get():
         changes = [(row, vault.rewrapped_deks(user, row.to_dict() or {}, uid, row.id)) for row in page]
         return _write(vault, job, changes)
     dropped = _update(vault, snapshot, {"keks": {str(target): user["keks"][str(target)]}})
@@ -148,7 +149,7 @@ def _update(vault: Vault, snapshot: "firestore.DocumentSnapshot[Any]", fields: d
 
 def _status(platform: Platform[SealingSettings]) -> Iterator[str]:
     yield f"{'rotation':<12}{'state':<10}{'done':>8}{'of':>8}{'failed':>8}"
-    for snapshot in platform.vault_db.collection(JOBS).stream():
+    for snapshot in platform.vault_db.collection(JOBS).get():
         job = snapshot.to_dict() or {}
         yield f"{snapshot.id[:10]:<12}{job['state']:<10}{job['done']:>8}{job['total']:>8}{job['failed']:>8}"
 

@@ -84,7 +84,7 @@ def members(
     """Everybody who has one of `roles` at `now`, or any."""
     wanted = [role.value for role in roles or Role]
     query = db.collection(STAFF).where(filter=firestore.FieldFilter("role", "in", wanted))
-    found = [Member.of(stored, now) for stored in query.stream(transaction=transaction)]
+    found = [Member.of(stored, now) for stored in query.get(transaction=transaction)]
     return [member for member in found if member.role]
 
 

@@ -71,12 +71,12 @@ class Round:
 
     def is_due(self) -> bool:
         """Whether anything has come."""
-        return any(self.due().limit(1).stream())
+        return any(self.due().limit(1).get())
 
     def page(self, job: dict[str, Any]) -> dict[str, Any]:
         """The next documents that are due. A cursor is a time, and of nobody."""
         ahead = self.ahead + len(self._skipped)
-        found = list(self.due(job["cursor"]).limit(ahead).stream())
+        found = self.due(job["cursor"]).limit(ahead).get()
         rows = [row for row in found if row.reference.path not in self._skipped]
         if not rows:
             return ENDED

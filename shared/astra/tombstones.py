@@ -5,6 +5,7 @@ before anything is deleted and never removed: a backup that brings a person back
 """
 
 from datetime import datetime
+from operator import attrgetter
 from typing import Final
 
 from google.api_core.exceptions import (
@@ -17,6 +18,7 @@ from google.api_core.exceptions import (
 from google.api_core.retry import Retry, if_exception_type
 from google.cloud import firestore
 
+from astra.documents import read
 from astra.pseudonyms import Pseudonym
 
 _COLLECTION: Final = "tombstones"
@@ -42,7 +44,7 @@ def reference(db: firestore.Client, subject: Pseudonym) -> firestore.DocumentRef
 def since(transaction: firestore.Transaction, db: firestore.Client, moment: datetime) -> set[str]:
     """The pseudonyms of all whose erasure has begun at `moment` or later; one that begins meanwhile waits."""
     later = db.collection(_COLLECTION).where(filter=firestore.FieldFilter("erasedAt", ">=", moment)).select([])
-    return {stored.id for stored in later.stream(transaction=transaction)}
+    return set(read(later, attrgetter("id"), transaction))
 
 
 def refuse_erased(transaction: firestore.Transaction, db: firestore.Client, subject: Pseudonym) -> None:

@@ -124,7 +124,7 @@ def _page(
     profiles = db.collection("users").order_by("__name__").select(["state"]).limit(_PAGE)
     if after:
         profiles = profiles.start_after({"__name__": db.document("users", after)})
-    found = list(profiles.stream(transaction=transaction))
+    found = profiles.get(transaction=transaction)
     people = (profile for profile in found if not is_honey(platform.pseudonyms, profile.id))
     active = [profile.id for profile in people if profile.get("state") == "active"]
     stones = (tombstones.reference(db, platform.pseudonyms.of_uid(uid)) for uid in active)
@@ -154,7 +154,7 @@ def _refuse_frozen(db: firestore.Client, transaction: firestore.Transaction | No
 def status(platform: Platform[Settings]) -> Iterator[tuple[str, ...]]:
     """Of each transfer: id, recipient, how many were told, of how many, when it opens, and why it is shut."""
     db = platform.db
-    for stored in db.collection(TRANSFERS).order_by("plannedAt").stream():
+    for stored in db.collection(TRANSFERS).order_by("plannedAt").get():
         transfer = Transfer.of(stored)
         complete_at = campaigns.completed_at(db, transfer.campaign)
         opens_at = iso(max(transfer.planned_at, complete_at + transfer.waiting)) if complete_at else "unknown"

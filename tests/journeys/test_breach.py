@@ -49,7 +49,7 @@ def test_from_a_touched_honey_image_to_two_mailboxes(
 
     def planted() -> str | None:
         images = platform.db.collection("users", bait, "images")
-        return next((one.id for one in images.stream() if one.get("status") == "ready"), None)
+        return next((one.id for one in images.get() if one.get("status") == "ready"), None)
 
     bait_image = wait_for("the honey image is sealed", planted)
 
@@ -57,7 +57,7 @@ def test_from_a_touched_honey_image_to_two_mailboxes(
     thief = steal(stack, at, (ada, image_id), grace, (bait, bait_image))
     about = platform.pseudonyms.of_principal(thief)
     query = platform.db.collection(incidents.INCIDENTS).where(filter=firestore.FieldFilter("about", "==", about))
-    case = wait_for("a case", lambda: next(iter(query.stream()), None))
+    case = wait_for("a case", lambda: next(iter(query.get()), None))
     assert (case.get("severity"), case.get("state")) == (1, "suspected")
     wait_for("the letter to who is on call", lambda: stack.mail.last_to(sam.email, "honey"))
 

@@ -23,7 +23,7 @@ def post(stack: Stack, person: Person, data: Any, user_agent: bytes, address: st
 
 
 def stored(platform: Platform[Any], person: Person) -> list[dict[str, Any]]:
-    return [found.to_dict() or {} for found in platform.db.collection("users", person.uid, "events").stream()]
+    return [found.to_dict() or {} for found in platform.db.collection("users", person.uid, "events").get()]
 
 
 def test_neither_the_user_agent_nor_the_address_is_in_any_store_or_log(
@@ -58,7 +58,7 @@ def test_an_event_is_deleted_by_its_owner_by_the_id_that_the_client_made(
     for name in ("kept-0001", "gone-0001"):
         client.call("log_event", {"event": "app_opened", "id": name}, ada.token)
     assert client.call("delete_item", {"kind": "event", "id": "gone-0001"}, ada.token) == {}
-    assert [found.id for found in platform.db.collection("users", ada.uid, "events").stream()] == ["kept-0001"]
+    assert [found.id for found in platform.db.collection("users", ada.uid, "events").get()] == ["kept-0001"]
 
 
 def test_what_a_browser_logs_in_a_minute_is_there_in_two_documents(

@@ -36,7 +36,7 @@ class Person:
 
     def stored(self) -> dict[str, datetime]:
         """When each document was written."""
-        found = self.platform.db.collection("users", self.uid, "events").stream()
+        found = self.platform.db.collection("users", self.uid, "events").get()
         return {snapshot.id: snapshot.create_time for snapshot in found}
 
 

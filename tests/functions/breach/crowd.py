@@ -71,7 +71,7 @@ class Crowd:
         return State(self.campaign()["state"])
 
     def jobs(self) -> dict[str, dict[str, Any]]:
-        shards = campaigns.reference(self.db, self.name).collection(SHARDS).stream()
+        shards = campaigns.reference(self.db, self.name).collection(SHARDS).get()
         return {shard.id: shard.to_dict() or {} for shard in shards}
 
     def work(self, *, letters: bool = True) -> None:
@@ -105,17 +105,17 @@ class Crowd:
         raise AssertionError(f"it goes on and on: {self.jobs()}")
 
     def notices(self, uid: str) -> list[dict[str, Any]]:
-        found = self.db.collection("users", uid, "notices").stream()
+        found = self.db.collection("users", uid, "notices").get()
         return [{"name": notice.id, **(notice.to_dict() or {})} for notice in found]
 
     def told(self) -> list[str]:
         """Who has been told, in order; each once for each notice."""
-        found = self.db.collection_group("notices").stream()
+        found = self.db.collection_group("notices").get()
         return sorted(notice.reference.path.split("/")[1] for notice in found)
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """The ledger's rows, by account id."""
-        found = self.db.collection_group("deliveries").stream()
+        found = self.db.collection_group("deliveries").get()
         return {row.reference.path.split("/")[1]: row.to_dict() or {} for row in found}
 
     def is_terminal(self) -> bool:

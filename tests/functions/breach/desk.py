@@ -126,7 +126,7 @@ class Desk:
 
     def rows(self, name: str) -> dict[str, dict[str, Any]]:
         """What was noted of each person."""
-        found = self.db.collection_group("exposures").stream()
+        found = self.db.collection_group("exposures").get()
         return {row.reference.path.split("/")[1]: row.to_dict() or {} for row in found if row.id == name}
 
     def send(self, name: str, crowd: Crowd) -> None:
@@ -144,5 +144,5 @@ class Desk:
 
     def told(self, name: str) -> list[str]:
         """Who has been told of a breach, in order; each once for each notice."""
-        found = self.db.collection_group("notices").stream()
+        found = self.db.collection_group("notices").get()
         return sorted(one.reference.path.split("/")[1] for one in found if one.id == breach_words.campaign_of(name))

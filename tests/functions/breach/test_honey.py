@@ -62,7 +62,7 @@ def test_a_planted_account_is_like_anybodys(platform: Platform[Any], bait: str) 
     }
     assert auth.get_user(bait, app=platform.app).email == profile["email"]
     assert len(list(platform.bucket.list_blobs(prefix=f"incoming/{bait}/"))) == 1
-    stored = [repr(one.to_dict()) for one in platform.db.collection_group("consents").stream()]
+    stored = [repr(one.to_dict()) for one in platform.db.collection_group("consents").get()]
     assert not any("honey" in text for text in [*stored, repr(profile)])
 
 

@@ -71,7 +71,7 @@ def test_an_authority_is_told_though_it_is_not_known_where_people_are(desk: Desk
     desk.describe(name)
     desk.db.document(f"incidents/{name}").update({"affected": {"unknown": 3}})
     desk.tell(name, "gdpr-authority", "initial")
-    [stored] = desk.db.collection("incidents", name, "filings").stream()
+    [stored] = desk.db.collection("incidents", name, "filings").get()
     assert "People affected: 3 (unknown: 3)" in stored.get("text")
 
 
@@ -204,7 +204,7 @@ def test_a_regulator_is_told_in_phases_and_what_is_missing_is_named(desk: Desk) 
     assert incident["met"]["gdpr-authority"]["at"] == met, "an update does not make the first one late"
     phases = {number: row["phase"] for number, row in incident["filings"]["gdpr-authority"].items()}
     assert phases == {"n1": "initial", "n2": "final"}
-    texts = [one.to_dict() or {} for one in desk.db.collection("incidents", name, "filings").stream()]
+    texts = [one.to_dict() or {} for one in desk.db.collection("incidents", name, "filings").get()]
     assert any("People affected: not known yet" in one["text"] for one in texts)
     assert any("People affected: 2 (DE: 2)" in one["text"] for one in texts)
 
@@ -228,7 +228,7 @@ REASONS = "Reasons for delay: "
 
 def reasons(desk: Desk, name: str) -> list[str]:
     """What each filing says of its delay, in their order."""
-    rows = sorted(desk.db.collection("incidents", name, "filings").stream(), key=lambda row: row.id)
+    rows = sorted(desk.db.collection("incidents", name, "filings").get(), key=lambda row: row.id)
     texts = [str(row.get("text")) for row in rows]
     return [line.removeprefix(REASONS) for text in texts for line in text.splitlines() if line.startswith(REASONS)]
 

@@ -53,7 +53,7 @@ def opened_by(platform: Platform[Any], lines: str) -> list[dict[str, Any]]:
     """Deliver these lines to the watch. Return the incidents that it opens, and close them."""
     entries = [audit_log.own(platform.clock(), **json.loads(line)) for line in lines.splitlines()]
     watch(platform, audit_log.wire(*entries))
-    rows = list(platform.db.collection(incidents.INCIDENTS).stream())
+    rows = list(platform.db.collection(incidents.INCIDENTS).get())
     for row in rows:
         row.reference.delete()
     return [row.to_dict() or {} for row in rows]

@@ -30,7 +30,7 @@ SERVICES = {
 
 def found(platform: Platform[Any]) -> dict[str, dict[str, Any]]:
     """The cases of the project, by what was seen."""
-    stored = platform.db.collection(incidents.INCIDENTS).stream()
+    stored = platform.db.collection(incidents.INCIDENTS).get()
     return {case["detector"]: case for case in (one.to_dict() or {} for one in stored)}
 
 

@@ -85,7 +85,7 @@ def begun(platform: Platform[Any]) -> set[str]:
 
 
 def jobs_of(platform: Platform[Any]) -> list[Any]:
-    return list(platform.db.collection(erasure.JOBS).stream())
+    return platform.db.collection(erasure.JOBS).get()
 
 
 def state(somebody: Somebody) -> Any:

@@ -60,7 +60,7 @@ class Ledger:
     def at(self, index: int) -> Any:
         """The reference of the entry at this place."""
         here = firestore.FieldFilter("index", "==", index)
-        [row] = self.db.collection(tlog.COMMITMENTS).where(filter=here).stream()
+        [row] = self.db.collection(tlog.COMMITMENTS).where(filter=here).get()
         return row.reference
 
     def witnessed(self) -> list[Checkpoint]:

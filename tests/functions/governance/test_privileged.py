@@ -236,7 +236,7 @@ def test_a_proposal_counts_only_while_its_proposer_does(platform: Platform[Any],
         case "expired":
             platform.clock.step(days=3)  # type: ignore[attr-defined]
         case "kept":  # by a legal hold, beyond its time
-            [proposal] = document.collection("proposals").stream()
+            [proposal] = document.collection("proposals").get()
             proposal.reference.update({"expiredAt": platform.clock()})
         case "revoked":
             document.update(staff.revoked([], platform.clock()))

@@ -28,7 +28,7 @@ def form(platform: Platform[Any], name: str = "Replicate", days: float = 365, **
 
 def findings(platform: Platform[Any]) -> dict[str, bool]:
     """Each finding, and whether it is open."""
-    return {stored.id: stored.get("closedAt") is None for stored in platform.db.collection("findings").stream()}
+    return {stored.id: stored.get("closedAt") is None for stored in platform.db.collection("findings").get()}
 
 
 def test_an_agreement_is_entered_and_logged(platform: Platform[Any], team: Team) -> None:

@@ -393,8 +393,8 @@ def test_a_policy_that_takes_effect_opens_a_review_and_the_register_follows_it(
     review(platform)
     assert in_force(platform) == version
     assert platform.db.document("rounds/review").get().get("material") != material
-    assert list(platform.db.collection("reviews").stream())
-    names = {stored.id for stored in platform.db.collection("findings").stream()}
+    assert platform.db.collection("reviews").get()
+    names = {stored.id for stored in platform.db.collection("findings").get()}
     assert "not-named-by-policy.Replicate" in names
 
 

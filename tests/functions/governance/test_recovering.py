@@ -17,13 +17,13 @@ Copy = tuple[dict[str, dict[str, Any]], dict[str, Any]]
 
 
 def back_up(ledger: Ledger) -> Copy:
-    rows = {row.id: row.to_dict() or {} for row in ledger.db.collection(tlog.COMMITMENTS).stream()}
+    rows = {row.id: row.to_dict() or {} for row in ledger.db.collection(tlog.COMMITMENTS).get()}
     return rows, ledger.job()
 
 
 def restore(ledger: Ledger, copy: Copy) -> None:
     rows, job = copy
-    for row in ledger.db.collection(tlog.COMMITMENTS).stream():
+    for row in ledger.db.collection(tlog.COMMITMENTS).get():
         row.reference.delete()
     for name, fields in rows.items():
         tlog.reference(ledger.db, name).set(fields)
@@ -67,7 +67,7 @@ def test_lost_records_are_logged_and_the_log_goes_on(ledger: Ledger) -> None:
     assert all(ledger.proof(entry) for entry in ledger.appended if entry in kept)
     [logged] = [
         tlog.record(row.to_dict() or {})
-        for row in ledger.db.collection(tlog.COMMITMENTS).stream()
+        for row in ledger.db.collection(tlog.COMMITMENTS).get()
         if row.get("action") == tlog.Action.RECORDS_LOST
     ]
     assert logged is not None
@@ -198,7 +198,7 @@ def test_wherever_it_breaks_off_doing_it_again_ends_it(ledger: Ledger, monkeypat
             assert [ledger.fields(entry)["index"] for entry in pending] != [None, None]
             lost = [
                 row
-                for row in ledger.db.collection(tlog.COMMITMENTS).stream()
+                for row in ledger.db.collection(tlog.COMMITMENTS).get()
                 if row.get("action") == tlog.Action.RECORDS_LOST
             ]
             assert len(lost) == 1

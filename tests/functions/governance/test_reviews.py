@@ -29,7 +29,7 @@ def look(platform: Platform[Any]) -> None:
 
 
 def states(platform: Platform[Any]) -> dict[str, str]:
-    return {stored.id: stored.get("state") for stored in platform.db.collection("reviews").stream()}
+    return {stored.id: stored.get("state") for stored in platform.db.collection("reviews").get()}
 
 
 def sign(platform: Platform[Any], person: Person, name: str) -> dict[str, Any]:

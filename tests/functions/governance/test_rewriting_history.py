@@ -96,7 +96,7 @@ def truncate(ledger: Ledger) -> None:
     """Back to the first checkpoint, signed as it was, in Storage and in Firestore."""
     first = ledger.entries(SIZE)[:200]
     ledger.rewrite(first, ledger.signer())
-    for row in ledger.db.collection(tlog.COMMITMENTS).where(filter=firestore.FieldFilter("index", ">=", 200)).stream():
+    for row in ledger.db.collection(tlog.COMMITMENTS).where(filter=firestore.FieldFilter("index", ">=", 200)).get():
         row.reference.delete()
     sequencing.reference(ledger.db).update({"size": 200, "published": 200})
 
@@ -106,7 +106,7 @@ def begin_anew(ledger: Ledger) -> None:
     for blob in ledger.bucket.list_blobs(prefix=PREFIX):
         blob.delete()
     batch = ledger.db.batch()
-    for row in ledger.db.collection(tlog.COMMITMENTS).stream():
+    for row in ledger.db.collection(tlog.COMMITMENTS).get():
         batch.delete(row.reference)
     batch.commit()
     sequencing.reference(ledger.db).delete()
@@ -117,7 +117,7 @@ def begin_anew_with_other_entries(ledger: Ledger) -> None:
     job = ledger.job()
     begin_anew(ledger)
     ledger.append(SIZE)
-    rows = list(ledger.db.collection(tlog.COMMITMENTS).stream())
+    rows = ledger.db.collection(tlog.COMMITMENTS).get()
     batch = ledger.db.batch()
     for number, row in enumerate(rows):
         batch.update(row.reference, {"index": number})
@@ -138,7 +138,7 @@ def sign_with_another_key(ledger: Ledger) -> None:
 def edit_everywhere(ledger: Ledger) -> None:
     """One record, in Firestore, in the entries and in all tiles above it: but for the checkpoint it all fits."""
     exchange_a_record_with_its_commitment(ledger)
-    rows = ledger.db.collection(tlog.COMMITMENTS).order_by("index").stream()
+    rows = ledger.db.collection(tlog.COMMITMENTS).order_by("index").get()
     ledger.rewrite([tlog.leaf(row.to_dict() or {}) for row in rows])
 
 

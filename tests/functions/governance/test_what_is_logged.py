@@ -17,7 +17,7 @@ from tests.people import Somebody
 
 def entries(platform: Platform[Any], subject: Pseudonym) -> dict[str, dict[str, Any]]:
     """What was logged about somebody, by action."""
-    rows = platform.db.collection(tlog.COMMITMENTS).stream()
+    rows = platform.db.collection(tlog.COMMITMENTS).get()
     found = [row.to_dict() or {} for row in rows if row.id.startswith(f"{subject}.")]
     assert all(tlog.is_opened_by(fields) for fields in found)
     actions = {fields["action"]: fields for fields in found}

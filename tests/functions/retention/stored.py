@@ -82,7 +82,7 @@ class Stored:
     def evidence(self, action: tlog.Action = tlog.Action.DATA_SWEPT) -> list[dict[str, Any]]:
         """What the log says of sweeps."""
         rows = self.db.collection("commitments").where(filter=firestore.FieldFilter("action", "==", action.value))
-        return [json.loads(row.get("record")) for row in rows.stream()]
+        return [json.loads(row.get("record")) for row in rows.get()]
 
     def counted(self, what: str = "deleted") -> Counter[str]:
         """How many the log says were deleted, or held, by entry."""

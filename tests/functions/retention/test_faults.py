@@ -75,8 +75,8 @@ def warning(stored: Stored, tag: str) -> Check:
 
     def check() -> None:
         assert profile.get().get("inactivity")["warnings"] == 1
-        assert len(list(profile.collection("notices").stream())) == 1
-        assert len(list(profile.collection("deliveries").stream())) == 1
+        assert len(profile.collection("notices").get()) == 1
+        assert len(profile.collection("deliveries").get()) == 1
         assert said(stored, tag) == ["retention:inactivity:warn"]
 
     return check
@@ -96,7 +96,7 @@ def erasing(stored: Stored, tag: str) -> Check:
 def said(stored: Stored, uid: str) -> list[str]:
     """What the log says of somebody."""
     subject = stored.platform.pseudonyms.of_uid(uid)
-    rows = stored.db.collection(tlog.COMMITMENTS).stream()
+    rows = stored.db.collection(tlog.COMMITMENTS).get()
     return sorted(row.get("action") for row in rows if row.id.startswith(f"{subject}."))
 
 

@@ -45,7 +45,7 @@ class Member:
     @property
     def warned(self) -> list[dict[str, Any]]:
         """The notices they have, the oldest first."""
-        rows = self.stored.db.collection("users", self.uid, "notices").order_by("createdAt").stream()
+        rows = self.stored.db.collection("users", self.uid, "notices").order_by("createdAt").get()
         return [row.to_dict() or {} for row in rows]
 
     @property
@@ -56,7 +56,7 @@ class Member:
     @property
     def letters(self) -> list[firestore.DocumentSnapshot]:
         """The letters they were written."""
-        return list(self.stored.db.collection("users", self.uid, "deliveries").stream())
+        return self.stored.db.collection("users", self.uid, "deliveries").get()
 
     def sign_in(self) -> bool:
         """Come back. Answers whether they were let in."""
@@ -458,9 +458,9 @@ def test_a_sign_in_while_the_sweep_is_about_to_commit(
 def test_everybody_who_is_due_and_nobody_else_is_read(platform: Platform[Any], join: Callable[..., Member]) -> None:
     here = [join() for _ in range(4)]
     platform.clock.step(days=699)  # type: ignore[attr-defined]
-    due = [row.id for row in Inactive(platform, platform.clock).due().stream()]
+    due = [row.id for row in Inactive(platform, platform.clock).due().get()]
     assert due == []
     here[1].sign_in()
     platform.clock.step(days=1)  # type: ignore[attr-defined]
-    due = [row.id for row in Inactive(platform, platform.clock).due().stream()]
+    due = [row.id for row in Inactive(platform, platform.clock).due().get()]
     assert sorted(due) == sorted(one.uid for one in here if one is not here[1])

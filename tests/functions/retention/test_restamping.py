@@ -28,7 +28,7 @@ def live(monkeypatch: pytest.MonkeyPatch, name: str, life: timedelta | None) -> 
 
 
 def lives_of(stored: Stored, name: str = "requests") -> set[timedelta]:
-    rows = expiry.everybodys(stored.db, next(e for e in expiry.entries() if e.name == name)).stream()
+    rows = expiry.everybodys(stored.db, next(e for e in expiry.entries() if e.name == name)).get()
     return {fields["expireAt"] - fields["createdAt"] for fields in (row.to_dict() or {} for row in rows)}
 
 
@@ -160,7 +160,7 @@ def test_a_life_that_is_no_longer_in_the_map_lets_go(rows: Stored, monkeypatch: 
     assert rows.counted("held")["requests"] > 0
     live(monkeypatch, "requests", None)
     rows.sweep()
-    found = [row.to_dict() or {} for row in rows.db.collection_group("requests").stream()]
+    found = [row.to_dict() or {} for row in rows.db.collection_group("requests").get()]
     assert len(found) == 20
     assert not any({"expireAt", "expiredAt"} & set(fields) for fields in found)
     record = rows.evidence(tlog.Action.LIFE_CHANGED)
@@ -207,7 +207,7 @@ def test_of_who_has_more_rows_than_a_page_none_is_passed_over_and_nobody_is_name
     assert lives_of(rows) == {400 * DAY}
     assert rows.job("restamp-requests")["counts"] == {"stamped": 31}
     assert any("/" in cursor for cursor in cursors)
-    ids = {part for row in rows.db.collection_group("requests").stream() for part in row.reference.path.split("/")[3:]}
+    ids = {part for row in rows.db.collection_group("requests").get() for part in row.reference.path.split("/")[3:]}
     assert not any(cursor.partition("/")[2] in ids for cursor in cursors)
 
 

@@ -39,7 +39,7 @@ class Member:
         return fields
 
     def requests(self) -> list[dict[str, Any]]:
-        return [snapshot.to_dict() or {} for snapshot in self.profile.collection("requests").stream()]
+        return [snapshot.to_dict() or {} for snapshot in self.profile.collection("requests").get()]
 
     def asked(self, address: str | None = HOME, **changes: Any) -> Asked:
         """What Auth asks when they sign in."""

@@ -39,7 +39,7 @@ def board(platform: Platform[Any]) -> Board:
 
 
 def notices(member: Member) -> list[str]:
-    return sorted(notice.id for notice in member.profile.collection("notices").stream())
+    return sorted(notice.id for notice in member.profile.collection("notices").get())
 
 
 def settled(platform: Platform[Any], version: str) -> None:

@@ -83,7 +83,7 @@ def test_an_enrolment_makes_one_profile_with_its_consents(platform: Platform[Any
     what_they_said = {"name", "email", "jurisdiction", "policyVersion", "ipLock"}
     assert set(fields) == what_they_said | {"createdAt", "state", "inactivity"}
     assert (fields["state"], fields["jurisdiction"], fields["ipLock"]) == ("active", "US-NY", False)
-    consents = {snapshot.id: snapshot.to_dict() for snapshot in profile.collection("consents").stream()}
+    consents = {snapshot.id: snapshot.to_dict() for snapshot in profile.collection("consents").get()}
     assert set(consents) == {"terms", "electronicNotices"}
     assert (consents["terms"] or {})["policySha256"] == policy.current(platform.db, platform.clock()).sha256
     assert stored(platform, email) is None
@@ -105,7 +105,7 @@ def test_a_lock_without_an_address_is_no_consent_to_one(platform: Platform[Any])
     before_create(platform, Asked(uid, email, address=None))
     profile = platform.db.document(f"users/{uid}")
     assert profile.get().get("ipLock") is False
-    assert [consent.id for consent in profile.collection("consents").stream()] == ["terms"]
+    assert [consent.id for consent in profile.collection("consents").get()] == ["terms"]
 
 
 def test_a_letter_that_becomes_another_in_lower_case_opens_nobodys_enrolment(platform: Platform[Any]) -> None:

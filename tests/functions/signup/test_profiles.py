@@ -48,7 +48,7 @@ def test_a_receipt_says_who_agreed_to_what_and_under_which_text(platform: Platfo
 
 def test_what_was_not_agreed_to_has_no_receipt(join: Join) -> None:
     member = join()
-    assert [snapshot.id for snapshot in member.profile.collection("consents").stream()] == ["terms"]
+    assert [snapshot.id for snapshot in member.profile.collection("consents").get()] == ["terms"]
 
 
 def test_a_change_is_made_and_that_it_was_made_is_kept(platform: Platform[Any], join: Join) -> None:
@@ -88,7 +88,7 @@ def test_consents_are_logged_when_they_are_given_and_taken_back_and_not_otherwis
     subject = platform.pseudonyms.of_uid(member.uid)
 
     def logged() -> list[tuple[str, str]]:
-        rows = (row.to_dict() or {} for row in platform.db.collection(tlog.COMMITMENTS).stream() if subject in row.id)
+        rows = (row.to_dict() or {} for row in platform.db.collection(tlog.COMMITMENTS).get() if subject in row.id)
         found = [(fields["action"], json.loads(fields["record"])) for fields in rows if tlog.is_opened_by(fields)]
         assert member.uid not in repr(found)
         assert member.email not in repr(found)
@@ -157,7 +157,7 @@ def logged(platform: Platform[Any], member: Member) -> list[str]:
     subject = platform.pseudonyms.of_uid(member.uid)
     first, last = (platform.db.document(f"commitments/{subject}{end}") for end in (".", "~"))
     entries = platform.db.collection("commitments").where(filter=firestore.FieldFilter("__name__", ">", first))
-    found = entries.where(filter=firestore.FieldFilter("__name__", "<", last)).stream()
+    found = entries.where(filter=firestore.FieldFilter("__name__", "<", last)).get()
     return sorted(json.loads(entry.get("record")).get("policyVersion", "") for entry in found)
 
 
@@ -228,4 +228,4 @@ def test_who_is_being_erased_changes_nothing_any_more(
         handler(platform, member.call(form))
     assert refusal.value.code is FunctionsErrorCode.PERMISSION_DENIED
     assert member.fields() == before
-    assert list(member.profile.collection("locks").stream()) == []
+    assert member.profile.collection("locks").get() == []

@@ -45,7 +45,7 @@ def test_a_lock_keeps_out_from_anywhere_else_and_says_what_to_do(
 def test_without_a_lock_anywhere_is_home_and_no_network_is_kept(platform: Platform[Any], join: Join) -> None:
     member = join()
     before_sign_in(platform, member.asked(AWAY))
-    assert list(member.profile.collection("locks").stream()) == []
+    assert member.profile.collection("locks").get() == []
 
 
 def test_two_people_of_one_network_can_not_be_linked_by_it(join: Join) -> None:

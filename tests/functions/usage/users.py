@@ -41,7 +41,7 @@ class User:
 
     def stored(self) -> list[dict[str, Any]]:
         """The documents in the database."""
-        return [found.to_dict() or {} for found in self.platform.db.collection("users", self.uid, "events").stream()]
+        return [found.to_dict() or {} for found in self.platform.db.collection("users", self.uid, "events").get()]
 
     def seconds(self) -> list[int]:
         """How long each page view took that is in the database: tells one event from another."""
