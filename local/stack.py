@@ -10,22 +10,19 @@ import fcntl
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import httpx
 import psutil  # type: ignore[import-untyped]
 
-from local import commands, ports, readiness, run_folder, toolchain, webhooks
+from local import commands, first_data, ports, readiness, run_folder, toolchain, webhooks
 from local.google import TOPIC, GoogleStandIn
 from local.mail import MailServer
-from local.paths import LOGS, MAIL, ROOT, shown
+from local.paths import LOGS, MAIL, shown
 from local.replicate import ReplicateStandIn
 from local.schedules import Schedules
 from local.supervised import Supervised
@@ -236,34 +233,12 @@ class Stack:
         self._wait_until_ready()
         programs = readiness.emulator_programs(self._processes.processes["firebase"])
         threading.Thread(target=self._watch_programs, args=(programs,), name="watchdog", daemon=True).start()
-        if "firestore" in self._only:
-            self._publish_policy()
-            self._enable_roll_call()
+        if "firestore" in self._only and (
+            wrong := first_data.write(self.firestore_url, self.project, self.environment())
+        ):
+            raise StackError(wrong)
         if self.schedules and self._timer:
             self.schedules.start_timer(self._timer)
-
-    def _publish_policy(self) -> None:
-        """Put the first policy into force, by the command that a deployer uses."""
-        done = subprocess.run(
-            [sys.executable, "-m", "astra.policy", "publish-first"],
-            env={**os.environ, **self.environment()},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=START_DEADLINE,
-        )
-        if done.returncode:
-            raise StackError(f"the first policy can't be published: {done.stderr.strip().rpartition(chr(10))[2]}")
-
-    def _enable_roll_call(self) -> None:
-        """Switch the roll call on. Here Auth has no outages, and nobody works here yet who could decide it."""
-        switch = f"projects/{self.project}/databases/(default)/documents/controls/roll-call"
-        now = datetime.now(UTC).isoformat()
-        fields = {"enabled": {"booleanValue": True}, "report": {"nullValue": None}, "at": {"timestampValue": now}}
-        owner = {"Authorization": "Bearer owner"}  # the emulator's administrator
-        url = f"{self.firestore_url}/v1/{switch}"
-        httpx.patch(url, json={"fields": fields}, headers=owner, trust_env=False).raise_for_status()
 
     def _wait_until_ready(self) -> None:
         log = self.log_dir / "firebase.log"

@@ -24,30 +24,26 @@ pseudonyms alone.
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from firebase_admin import auth
 from google.cloud import firestore
 
-from astra import doors, erasure, honey, jobs, log, presence, roll_call, tlog, tombstones
+from astra import doors, erasure, jobs, log, presence, roll_call, tlog
 from astra.clock import iso
-from astra.datamap import DATA_MAP
 from astra.documents import fetch
-from astra.entries import ACCOUNT_ID, Store
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.roll_call import Stop
 from astra.settings import ErasureSettings
 from astra.transactions import transact
 
-_PAGE: Final = 100
-"""As many accounts as Auth looks up at once."""
+import rosters
+from rosters import ACCOUNTS, People
+
 _MAX_REPORTED: Final = 1_000
 """Orphans that a dry run remembers; of more it says only that there are more."""
-_AGES_AGO: Final = datetime.fromtimestamp(0, UTC)
 _RETRY_DELAY: Final = timedelta(minutes=5)
 _FREEZE: Final = "freeze"
 _ERASE: Final = "erase"
@@ -55,30 +51,6 @@ _ERASE_AGAIN: Final = "erase-again"
 _GIVE_BACK: Final = "give-back"
 
 Changes = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """An account id that was seen in a store."""
-
-    uid: str
-    since: Callable[[], datetime]
-    """Since when it has been there. May cost a request: asked of few."""
-
-
-Page = tuple[list[Sighting], str | None]
-"""Who is there, and where the next page begins; None after the last."""
-
-
-@dataclass(frozen=True)
-class Roster:
-    """A way through one place that names accounts."""
-
-    place: str
-    page: Callable[[Platform[ErasureSettings], str | None], Page]
-
-
-_ACCOUNTS: Final = "accounts"
 
 
 class _Stopped(Exception):
@@ -111,21 +83,6 @@ def call_the_roll(platform: Platform[ErasureSettings], budget: timedelta, ahead:
         worker.run(job.reference, _Round(platform, now, dry=False).page, budget)
 
 
-@dataclass(frozen=True)
-class _People:
-    """What is known of the people that a page names, by their pseudonyms."""
-
-    uids: dict[Pseudonym, str]
-    sightings: dict[Pseudonym, Sighting]
-    with_account: set[Pseudonym]
-    erased: set[Pseudonym]
-    """They have a tombstone."""
-    under_way: set[Pseudonym]
-    """They are being erased already."""
-    odd: int
-    """Names that no account can have."""
-
-
 class _Round:
     """The pages of a round. A `dry` one looks, writes its report and ends."""
 
@@ -133,13 +90,13 @@ class _Round:
         self._platform = platform
         self._now = now
         self._dry = dry
-        self._rosters = list(_rosters())
+        self._rosters = list(rosters.rosters())
 
     def page(self, job: dict[str, Any]) -> Changes | jobs.Pause:
         """One page of one roster."""
         roster = self._rosters[job["roster"]]
         sightings, cursor = roster.page(self._platform, job["cursor"])
-        people, is_on = self._people(sightings), not self._dry and roll_call.is_on(self._platform.db)
+        people, is_on = rosters.look_up(self._platform, sightings), not self._dry and roll_call.is_on(self._platform.db)
         changes: Changes = {"cursor": cursor, "beganAt": job["beganAt"] or self._now(), "stopped": None}
         try:
             if job["phase"] == "act":
@@ -152,7 +109,7 @@ class _Round:
             here = changes.get("here", 0)
             # One account may be in every roster: the longest says how many there are at least.
             changes |= {"roster": job["roster"] + 1, "here": 0, "longest": max(job["longest"], here)}
-            if roster.place == _ACCOUNTS:
+            if roster.place == ACCOUNTS:
                 changes |= {"accounts": here}
             if changes["roster"] == len(self._rosters):
                 return self._ended({**job, **changes}, changes, is_on=is_on)
@@ -162,41 +119,12 @@ class _Round:
             return {**roll_call.begun(), **jobs.STOPPED, "stopped": stopped.stop.value}
         return changes
 
-    def _people(self, sightings: list[Sighting]) -> _People:
-        """Look everybody up whom a page names. Honey accounts are skipped: our own jobs must not touch them."""
-        platform, names = self._platform, self._platform.pseudonyms
-        by_uid = {one.uid: one for one in sightings if ACCOUNT_ID.fullmatch(one.uid)}
-        odd = sum(not ACCOUNT_ID.fullmatch(one.uid) for one in sightings)
-        uids = {names.of_uid(uid): uid for uid in by_uid if not honey.is_honey(names, uid)}
-        if not uids:
-            return _People({}, {}, set(), set(), set(), odd)
-        accounts = auth.get_users([auth.UidIdentifier(uid) for uid in uids.values()], app=platform.app).users
-        erased = {
-            stone.id
-            for db in (platform.db, platform.vault_db)
-            for stone in fetch(db, *(tombstones.reference(db, subject) for subject in uids))
-            if stone.exists
-        }
-        under_way = {
-            job.id
-            for job in fetch(platform.db, *(erasure.reference(platform.db, subject) for subject in uids))
-            if job.exists and job.get("state") != "verified" and job.get("step") != erasure.HELD
-        }
-        return _People(
-            uids,
-            {subject: by_uid[uid] for subject, uid in uids.items()},
-            {names.of_uid(account.uid) for account in accounts},
-            {subject for subject in uids if subject in erased},
-            {subject for subject in uids if subject in under_way},
-            odd,
-        )
-
-    def _look(self, job: dict[str, Any], place: str, people: _People, *, is_on: bool) -> Changes:
+    def _look(self, job: dict[str, Any], place: str, people: People, *, is_on: bool) -> Changes:
         """Note who is an orphan, who came back from a backup, and where Auth contradicts itself."""
         if people.odd:
             # No account's by their names, and no path to delete by: staff must look.
             log.write(log.Event.ODD_NAMES, severity=logging.CRITICAL, count=people.odd)
-        seen, restored, is_listed = dict(job["seen"]), set(job["restored"]), place == _ACCOUNTS
+        seen, restored, is_listed = dict(job["seen"]), set(job["restored"]), place == ACCOUNTS
         # Whoever is being erased, or was, may be denied by one view earlier than by the other.
         ending = people.under_way | people.erased
         denied = people.uids.keys() - people.with_account - ending
@@ -229,9 +157,9 @@ class _Round:
             "more": job["more"] + more,
         }
 
-    def _without_profile(self, place: str, people: _People) -> int:
+    def _without_profile(self, place: str, people: People) -> int:
         """How many accounts of a page have no profile. A dry run alone says so: nothing follows from it."""
-        if not self._dry or place != _ACCOUNTS:
+        if not self._dry or place != ACCOUNTS:
             return 0
         users = self._platform.db.collection("users")
         return sum(
@@ -284,7 +212,7 @@ class _Round:
         found, settings = len(job["seen"]) + len(job["restored"]) + job["more"], self._platform.settings
         return bool(found <= min(settings.most_orphans, settings.orphans_share * job["longest"]))
 
-    def _act(self, job: dict[str, Any], people: _People, *, is_on: bool) -> Changes:
+    def _act(self, job: dict[str, Any], people: People, *, is_on: bool) -> Changes:
         """Do what is planned with the people whom a page names. Harmless to repeat."""
         suspects = dict(job["suspects"])
         for subject in people.uids.keys() & job["plan"].keys():
@@ -357,77 +285,3 @@ class _Round:
 def _all_back(suspects: dict[str, Any]) -> dict[str, str]:
     """The plan of a round that runs while the roll call is off: give back what is frozen."""
     return {subject: _GIVE_BACK for subject, suspect in suspects.items() if suspect["frozenAt"]}
-
-
-def _rosters() -> Iterator[Roster]:
-    """A way through every place where an account is named, from the data map: each top collection, each folder of
-    objects that is divided by account id and, last, the account list, which must name none of the orphans."""
-    tops = {(entry.store, entry.where.partition("/{uid}")[0]): None for entry in DATA_MAP if "/{uid}" in entry.where}
-    for store, top in tops:
-        match store:
-            case Store.STORAGE:
-                yield Roster(top, _folders(f"{top}/"))
-            case Store.FIRESTORE | Store.VAULT:
-                yield Roster(top, _collection(store, top))
-    yield Roster(_ACCOUNTS, _accounts)
-
-
-def _accounts(platform: Platform[ErasureSettings], cursor: str | None) -> Page:
-    page = auth.list_users(page_token=cursor, max_results=_PAGE, app=platform.app)
-    sightings = [Sighting(user.uid, _at(_created(user))) for user in page.users]
-    return sightings, page.next_page_token or None
-
-
-def _created(user: auth.ExportedUserRecord) -> datetime:
-    return datetime.fromtimestamp((user.user_metadata.creation_timestamp or 0) / 1000, UTC)
-
-
-def _at(moment: datetime) -> Callable[[], datetime]:
-    return lambda: moment
-
-
-def _collection(store: Store, name: str) -> Callable[[Platform[ErasureSettings], str | None], Page]:
-    def page(platform: Platform[ErasureSettings], cursor: str | None) -> Page:
-        db = platform.db if store is Store.FIRESTORE else platform.vault_db
-        # Missing documents too: somebody's data may hang below a profile that is gone.
-        request = {
-            "parent": f"{db._database_string}/documents",
-            "collection_id": name,
-            "page_size": _PAGE,
-            "page_token": cursor or "",
-            "show_missing": True,
-            "mask": {"field_paths": ["createdAt"]},
-        }
-        answer = next(db._firestore_api.list_documents(request=request, metadata=db._rpc_metadata).pages)
-        sightings = [
-            Sighting(document.name.rpartition("/")[2], _at(document.create_time or _AGES_AGO))
-            for document in answer.documents
-        ]
-        return sightings, answer.next_page_token or None
-
-    return page
-
-
-def _folders(prefix: str) -> Callable[[Platform[ErasureSettings], str | None], Page]:
-    def page(platform: Platform[ErasureSettings], cursor: str | None) -> Page:
-        # Old generations too: of a folder there may be nothing else left.
-        listing = platform.bucket.list_blobs(
-            prefix=prefix, delimiter="/", versions=True, page_token=cursor, max_results=_PAGE
-        )
-        # An object directly below is nobody's, and odd. The folder itself may be one: the console makes it.
-        odd = [Sighting("", _at(_AGES_AGO)) for blob in next(listing.pages, ()) if blob.name != prefix]
-        folders = sorted(listing.prefixes)
-        named = [Sighting(folder.removeprefix(prefix).rstrip("/"), _first(platform, folder)) for folder in folders]
-        return [*named, *odd], listing.next_page_token
-
-    return page
-
-
-def _first(platform: Platform[ErasureSettings], folder: str) -> Callable[[], datetime]:
-    """When some object of a folder was made: a folder has no date of its own."""
-
-    def since() -> datetime:
-        objects = list(platform.bucket.list_blobs(prefix=folder, versions=True, max_results=1))
-        return objects[0].time_created or _AGES_AGO if objects else _AGES_AGO
-
-    return since

@@ -286,8 +286,7 @@ NOT_PERSONAL: Final = {
     "reviews/{item}": "the security policy's reviews; who signed one did so as an officer, under a keyed pseudonym",
     "findings/{item}": "what staff must see to: of agreements and processors",
     **NOBODYS,
-    "rounds/{item}": "how far a round through all stores is, what it did, and what it found without an account: whose "
-    "data that is, nobody can tell from a pseudonym",
+    "rounds/{item}": "how far a round through all stores is, and what it found, under keyed pseudonyms",
     "log/{item}": "tiles and checkpoint of the transparency log: hashes, times, and staff under keyed pseudonyms",
     "rate:{item}": "how many requests somebody made in this minute: whose they are nobody can tell",
 }

@@ -13,6 +13,7 @@ from requests.adapters import HTTPAdapter
 
 import cascade
 import orphans
+import rosters
 from astra import erasure, jobs, log, roll_call, tlog, tombstones
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
@@ -290,8 +291,8 @@ def test_the_roll_goes_on_where_its_worker_died(platform: Platform[Any], monkeyp
         platform.db.document(f"users/orphan-{number}").set({"state": "active"})
     call_the_roll(platform)
     call_the_roll(platform)
-    monkeypatch.setattr(orphans, "_PAGE", 2)
-    real, pages = orphans._Round._people, [0]
+    monkeypatch.setattr(rosters, "PAGE", 2)
+    real, pages = rosters.look_up, [0]
 
     def dies(*arguments: Any) -> Any:
         pages[0] += 1
@@ -299,7 +300,7 @@ def test_the_roll_goes_on_where_its_worker_died(platform: Platform[Any], monkeyp
             raise ServiceUnavailable("down")
         return real(*arguments)
 
-    monkeypatch.setattr(orphans._Round, "_people", dies)
+    monkeypatch.setattr(rosters, "look_up", dies)
     call_the_roll(platform, hours=24 * 8)
     assert begun(platform) == set(), "nobody is erased before the round has looked everywhere"
     for _ in range(3):
@@ -318,7 +319,7 @@ def test_too_many_at_once_are_reported_instead_of_erased(
     people = [Somebody(platform) for _ in range(6)]
     gone = people[:3]
     change(platform, **stop)
-    monkeypatch.setattr(orphans, "_PAGE", 1)  # each of them is on a page of their own
+    monkeypatch.setattr(rosters, "PAGE", 1)  # each of them is on a page of their own
     auth.delete_users([somebody.uid for somebody in gone], app=platform.app)
     are_untouched = untouched(*people)
     job = call_the_roll(platform)
@@ -413,9 +414,9 @@ def test_folders_of_old_generations_alone_are_asked_for(
 
 def test_every_place_of_the_map_that_names_an_account_is_gone_through_and_the_list_of_accounts_last() -> None:
     places = ["incoming", "images", "thumbs", "users", "keys", "staff", "removals", "suspensions"]
-    rosters = [roster.place for roster in orphans._rosters()]
-    assert sorted(rosters[:-1]) == sorted(places)
-    assert rosters[-1] == "accounts"
+    places_of = [roster.place for roster in rosters.rosters()]
+    assert sorted(places_of[:-1]) == sorted(places)
+    assert places_of[-1] == "accounts"
 
 
 def test_a_name_like_a_pattern_takes_nobody_along(platform: Platform[Any], ada: Somebody) -> None:
