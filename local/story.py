@@ -4,7 +4,7 @@
 demo prints it; a test listens to the same story.
 """
 
-from local import breach_story, company, life
+from local import breach_story, company, life, roll_call_story
 from local.client import Client
 from local.stack import Stack
 from local.telling import Listener
@@ -15,5 +15,6 @@ def tell(stack: Stack, listener: Listener) -> None:
     with Client(stack) as client:
         life.tell(stack, client, listener)
         staff = company.hire(stack, client, listener)
+        roll_call_story.tell(stack, client, listener)
         breach_story.tell(stack, client, staff, listener)
         company.tell(stack, client, staff, listener)

@@ -42,9 +42,7 @@ class SteppedClock:
 def stack() -> Iterator[Stack]:
     """The running local stack, with this process's environment pointing at it; started by the first test that asks."""
     before = dict(os.environ)
-    # One round of the roll call: tests put data where no account is, and want to find it there.
-    settings = {"ASTRA_ROLL_CALL_HOURS": "24"}
-    with Stack(offset=int(os.environ.get("STACK_OFFSET", "0")), settings=settings) as running:
+    with Stack(offset=int(os.environ.get("STACK_OFFSET", "0"))) as running:
         _shared.append(running)
         os.environ.update(running.environment())
         try:

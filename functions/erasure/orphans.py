@@ -181,7 +181,8 @@ class _Round:
             back = {subject for subject, what in job["plan"].items() if what == _GIVE_BACK}
             suspects = {subject: suspect for subject, suspect in suspects.items() if subject not in back}
         rest = timedelta(hours=self._platform.settings.roll_call_hours)
-        return jobs.Pause({**roll_call.begun(), "suspects": suspects, "stopped": None}, self._now() + rest)
+        # By the real time, also after a drill: the next round must not wait until its day.
+        return jobs.Pause({**roll_call.begun(), "suspects": suspects, "stopped": None}, self._platform.clock() + rest)
 
     def _suspects(self, job: dict[str, Any], plan: dict[str, str], *, is_on: bool) -> Changes:
         """Since when each of this round's orphans has been denied without a break, and since when it is frozen; and
