@@ -33,6 +33,7 @@ def tell(stack: Stack, client: Client, listener: Listener) -> None:
     listener.check("a day later its profile is frozen, which can be undone", _state(stack, ida) == "frozen")
     listener.check("and its image is still there", len(scan(stack, needles)) >= len(left))
     stack.fire("reconcile", at=today + timedelta(days=12))
+    wait_for("its profile to go", lambda: None if _state(stack, ida) else True, 90)
     wait_for("everything of it to go", lambda: None if scan(stack, needles) else True, 90)
     listener.check("a week later it is erased with all that is left of it", held=True)
     listener.check("whoever has an account keeps everything", _state(stack, maria) == "active")
