@@ -44,7 +44,9 @@ def redis(port: int, folder: RunFolder) -> Command | None:
     if server is None:
         return None
     keeps_nothing = ["--save", "", "--appendonly", "no", "--dir", str(folder.path)]
-    return Command("redis", [server, "--bind", "127.0.0.1", "--port", str(port), *keeps_nothing], dict(os.environ))
+    # The first database is the deployed functions'; each test takes another.
+    listens = ["--bind", "127.0.0.1", "--port", str(port), "--databases", "10000"]
+    return Command("redis", [server, *listens, *keeps_nothing], dict(os.environ))
 
 
 def witness(port: int) -> Command:

@@ -12,6 +12,7 @@ from astra.platform import Platform
 from astra.settings import BreachSettings, ErasureSettings, GovernanceSettings, SealingSettings, SignupSettings
 from local.client import Client
 from local.stack import Stack
+from tests.offsets import SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -42,7 +43,7 @@ class SteppedClock:
 def stack() -> Iterator[Stack]:
     """The running local stack, with this process's environment pointing at it; started by the first test that asks."""
     before = dict(os.environ)
-    with Stack(offset=int(os.environ.get("STACK_OFFSET", "0"))) as running:
+    with Stack(offset=SHARED) as running:
         _shared.append(running)
         os.environ.update(running.environment())
         try:

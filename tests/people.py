@@ -1,6 +1,7 @@
 """People with data in every store, in projects of their own: the emulators serve any number of projects."""
 
 import copy
+import itertools
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import firebase_admin
 import httpx
 from firebase_admin import auth
 from google.cloud import firestore
+from pydantic import RedisDsn, Secret
 
 import cascade
 from astra import erasure, jobs, policy, roll_call
@@ -20,6 +22,8 @@ from local.scan import Finding, contents, scan
 from local.stack import Stack
 
 _BUDGET: Final = timedelta(minutes=1)
+#: The first, 0, is the deployed functions'.
+_REDIS_DATABASES: Final = itertools.count(1)
 
 
 def settle(platform: Platform[Any], project: str) -> None:
@@ -31,10 +35,19 @@ def settle(platform: Platform[Any], project: str) -> None:
     roll_call.switch(platform.db).set(on)
 
 
+def own_redis(platform: Platform[Any]) -> str:
+    """Put `platform` over a Redis database that no other test has, before its first use. Return its URL."""
+    server, _, _ = str(platform.settings.redis_url.get_secret_value()).rpartition("/")
+    url = f"{server}/{next(_REDIS_DATABASES)}"
+    platform.__dict__["settings"] = platform.settings.model_copy(update={"redis_url": Secret(RedisDsn(url))})
+    return url
+
+
 @contextmanager
 def own_project(platform: Platform[Any], project: str | None = None) -> Iterator[None]:
-    """`settle` for as long as this lasts, over a project that nobody else has."""
+    """`settle` for as long as this lasts, over a project and a Redis database that no other test has."""
     settle(platform, project or f"demo-{secrets.token_hex(6)}")
+    own_redis(platform)
     yield
     firebase_admin.delete_app(platform.app)
 
@@ -116,4 +129,5 @@ class Somebody:
     def _project(self, stack: Stack) -> Stack:
         elsewhere = copy.copy(stack)
         elsewhere.project = self.platform.app.project_id
+        elsewhere.redis_url = str(self.platform.settings.redis_url.get_secret_value())
         return elsewhere

@@ -1,5 +1,6 @@
 """Runs after everything else: what the whole suite wrote, the data map claims."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from astra.claims import claimant
 from astra.datamap import NOT_PERSONAL
 from astra.entries import Store
+from astra.limits import connect
 from astra.platform import Platform
 from local.client import Client
 from local.life import PHOTOGRAPH, wait_sealed
@@ -21,8 +23,16 @@ def _places(platform: Platform[Any], bucket: str) -> list[tuple[Store, str]]:
     places = [(Store.FIRESTORE, path) for path, _ in documents(platform.db)]
     places += [(Store.VAULT, path) for path, _ in documents(platform.vault_db)]
     places += [(Store.STORAGE, blob.name) for blob in platform.bucket.client.list_blobs(bucket)]
-    places += [(Store.REDIS, key) for key in platform.redis.scan_iter()]
+    places += [(Store.REDIS, key) for key in _redis_keys(platform)]
     return places
+
+
+def _redis_keys(platform: Platform[Any]) -> Iterator[str]:
+    """The keys of every database: tests take databases of their own."""
+    server, _, _ = str(platform.settings.redis_url.get_secret_value()).rpartition("/")
+    for name in platform.redis.info("keyspace"):  # db0, db1, …
+        with connect(f"{server}/{name.removeprefix('db')}") as database:
+            yield from database.scan_iter()
 
 
 @pytest.mark.last

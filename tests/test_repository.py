@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from local.paths import ROOT
+from local.ports import needed
+from local.stack import EMULATORS
+from tests import offsets
 
 TRACKED = [
     ROOT / name
@@ -39,6 +42,54 @@ def test_no_secret_ever_was_in_the_history() -> None:
 def test_the_scan_would_find_one() -> None:
     for planted in ("AKIA" + "A" * 16, "A" * 43 + "=", "-----BEGIN " + "PRIVATE KEY-----"):
         assert _SECRETS.search(f"key = '{planted}'")
+
+
+def fixed_ports(source: str) -> list[int]:
+    """Return the ports that a module names outright: as an argument, in an address, by a name that says so.
+
+    Those below 1024 are no server's: tests connect to them to be refused.
+    """
+    found: list[object] = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.keyword(arg="port", value=ast.Constant(value=port)):
+                found.append(port)
+            case ast.Tuple(elts=[ast.Constant(value=str()), ast.Constant(value=port)]):
+                found.append(port)
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=port)) if name == "PORT":
+                found.append(port)
+            case ast.Assign(targets=[ast.Name(id="OFFSET")], value=ast.Constant(value=int(offset))):
+                found.append(1024 + offset)
+            case ast.Constant(value=str(text)):
+                found += [int(port) for port in re.findall(r"(?:127\.0\.0\.1|localhost|\[::1\]):(\d+)", text)]
+            case ast.Call(func=ast.Name(id="Stack"), keywords=keywords) if "offset" not in [k.arg for k in keywords]:
+                found.append(1024)
+            case ast.keyword(arg="offset", value=ast.Constant(value=int(offset))):
+                found.append(1024 + offset)
+    return [port for port in found if isinstance(port, int) and port >= 1024]
+
+
+# Two runs beside each other have a STACK_OFFSET each.
+def test_no_test_has_a_fixed_port() -> None:
+    found = {str(path): fixed_ports(path.read_text(encoding="utf-8")) for path in (ROOT / "tests").rglob("*.py")}
+    assert {path: ports for path, ports in found.items() if ports} == {}
+
+
+def test_a_fixed_port_would_be_found() -> None:
+    for planted in ("f(port=10_465)", "f(('localhost', 8080))", "PORT = 8080", f"f('http://127.0.0.1:{8080}/')"):
+        assert fixed_ports(planted), planted
+    for planted in ("Stack()", "Stack(offset=10_000)", "OFFSET = 20_000"):
+        assert fixed_ports(planted), planted
+    assert fixed_ports("f(port=0), f('redis://127.0.0.1:9/0'), Stack(offset=SHARED)") == []
+
+
+def test_the_stacks_of_the_tests_share_no_port() -> None:
+    ports = [
+        port + offset
+        for offset in (offsets.SHARED, offsets.ONE_LIFE, offsets.SERVERS, offsets.UP)
+        for port in needed(EMULATORS, 0).values()
+    ]
+    assert len(set(ports)) == len(ports)
 
 
 @pytest.mark.parametrize("path", TEXT, ids=lambda path: str(path.relative_to(ROOT)))

@@ -3,13 +3,13 @@
 On a stack of its own: it changes the policy for everybody, and lets years go by.
 """
 
-import os
 from typing import Any
 
 import pytest
 
 from local import story
 from local.stack import Stack
+from tests.offsets import ONE_LIFE
 
 
 class Witness:
@@ -40,7 +40,7 @@ class Witness:
 @pytest.mark.timeout(400)
 def test_one_persons_whole_life(monkeypatch: pytest.MonkeyPatch) -> None:
     witness = Witness()
-    with Stack(offset=int(os.environ.get("STACK_OFFSET", "0")) + 500) as stack:
+    with Stack(offset=ONE_LIFE) as stack:
         for name, value in stack.environment().items():
             monkeypatch.setenv(name, value)
         story.tell(stack, witness)

@@ -8,6 +8,7 @@ import pytest
 
 from local.stack import Stack
 from tests.local.support import Up, killed_at_last
+from tests.offsets import SERVERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Stack]:
-    """The emulators alone, 10,000 ports above their own places."""
-    with Stack(only=("auth", "firestore", "storage"), offset=10_000) as running:
+    """The emulators alone, on ports of their own."""
+    with Stack(only=("auth", "firestore", "storage"), offset=SERVERS) as running:
         yield running
 
 

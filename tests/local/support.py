@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import psutil  # type: ignore[import-untyped]
 
 from local.paths import ROOT, RUNS
+from tests.offsets import UP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,9 +27,9 @@ def eventually(holds: Callable[[], object], what: str, seconds: float = 60.0) ->
 
 
 class Up:
-    """`python -m local up` with the Firestore emulator only, 20,000 ports above its own places."""
+    """`python -m local up` with the Firestore emulator only, on ports of its own."""
 
-    OFFSET = 20_000
+    OFFSET = UP
 
     def __init__(self, output: Path) -> None:
         self.output = output
@@ -43,7 +44,7 @@ class Up:
 
     def wait_until_ready(self) -> list[psutil.Process]:
         """Everything it runs, itself excluded, once it says it is ready."""
-        eventually(lambda: "Ctrl-C stops" in self.said() or self.process.poll() is not None, "up is ready")
+        eventually(lambda: "Ctrl-C stops" in self.said() or self.process.poll() is not None, "up is ready", 150)
         assert self.process.poll() is None, self.said()
         return list(psutil.Process(self.process.pid).children(recursive=True))
 

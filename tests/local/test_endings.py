@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def assert_nothing_stays(up: Up, processes: list[psutil.Process]) -> None:
-    eventually(lambda: not psutil.wait_procs(processes, timeout=0)[1], f"these end: {processes}", 20)
-    eventually(lambda: not up.folders(), "its secrets, credentials and blobs are deleted", 5)
+    eventually(lambda: not psutil.wait_procs(processes, timeout=0)[1], f"these end: {processes}")
+    eventually(lambda: not up.folders(), "its secrets, credentials and blobs are deleted")
     assert ports.first_busy(ports.needed(("firestore",), up.OFFSET)) is None
 
 
@@ -36,7 +36,7 @@ def test_a_signal_stops_everything(up: Up, ending: signal.Signals, code: int) ->
 
     up.process.send_signal(ending)
 
-    assert up.process.wait(timeout=30) == code
+    assert up.process.wait(timeout=60) == code
     assert_nothing_stays(up, processes)
 
 
@@ -45,7 +45,7 @@ def test_a_dead_emulator_ends_it_with_one_line(up: Up) -> None:
     said_before = up.said()
     next(process for process in processes if process.name() == "java").kill()
 
-    assert up.process.wait(timeout=30) == 1
+    assert up.process.wait(timeout=60) == 1
     last_words = up.said().removeprefix(said_before).strip()
     assert last_words.startswith("local stack: the Firestore emulator stopped")
     assert "\n" not in last_words
@@ -55,7 +55,7 @@ def test_a_dead_emulator_ends_it_with_one_line(up: Up) -> None:
 def test_a_port_in_use_is_named_with_its_holder(tmp_path: Path) -> None:
     port = ports.needed(("firestore",), Up.OFFSET)["firestore"]
     with socket.create_server(("127.0.0.1", port)), killed_at_last(Up(tmp_path / "up.txt")) as up:
-        assert up.process.wait(timeout=30) == 1
+        assert up.process.wait(timeout=60) == 1
         said = up.said().strip()
         assert said.startswith(f"local stack: port {port} (firestore) is in use by pid {psutil.Process().pid} (")
         assert "\n" not in said

@@ -287,7 +287,7 @@ def test_a_webhook_is_signed_for_who_has_the_secret(
     made = create(http, webhook=f"{receiver.url}/hook")
     assert not receiver.taken
     replicate.finish(made["id"], PICTURE)
-    eventually(lambda: receiver.taken, "the webhook comes", 5)
+    eventually(lambda: receiver.taken, "the webhook comes")
     headers, body = receiver.taken[0]
     secret = client.webhooks.default.secret()
     Webhooks.validate(headers=headers, body=body.decode(), secret=secret, tolerance=5)
@@ -303,10 +303,10 @@ def test_a_webhook_that_is_refused_comes_again_under_its_id(
 ) -> None:
     receiver.faults.append(Fault("/hook", status=503, times=TRIES - 1))
     replicate.finish(create(http, webhook=f"{receiver.url}/hook")["id"])
-    eventually(lambda: receiver.taken, "the webhook comes again", 5)
+    eventually(lambda: receiver.taken, "the webhook comes again")
     assert len(receiver.ids) == TRIES
     replicate.finish(create(http, webhook=f"{receiver.url}/hook")["id"])
-    eventually(lambda: len(receiver.taken) == 2, "the next comes", 5)
+    eventually(lambda: len(receiver.taken) == 2, "the next comes")
     assert len(set(receiver.ids[:TRIES])) == 1
     assert len(set(receiver.ids)) == 2
 
@@ -314,7 +314,7 @@ def test_a_webhook_that_is_refused_comes_again_under_its_id(
 def test_a_webhook_is_given_up_in_the_end(replicate: ReplicateStandIn, http: httpx.Client, receiver: Receiver) -> None:
     receiver.faults.append(Fault("/hook", status=500, times=100))
     replicate.finish(create(http, webhook=f"{receiver.url}/hook")["id"])
-    eventually(lambda: receiver.calls["POST /hook"] == TRIES, "it is tried", 5)
+    eventually(lambda: receiver.calls["POST /hook"] == TRIES, "it is tried")
     time.sleep(1.5)
     assert receiver.calls["POST /hook"] == TRIES
     assert not receiver.taken
@@ -336,9 +336,9 @@ def test_only_the_events_that_were_asked_for_are_sent(
     chosen = {} if events is None else {"webhook_events_filter": events}
     made = create(http, webhook=f"{receiver.url}/hook", **chosen)
     if "starting" in statuses:
-        eventually(lambda: receiver.taken, "the first comes", 5)
+        eventually(lambda: receiver.taken, "the first comes")
     http.post(made["urls"]["cancel"]).raise_for_status()
-    eventually(lambda: len(receiver.taken) >= len(statuses), "all come", 5)
+    eventually(lambda: len(receiver.taken) >= len(statuses), "all come")
     time.sleep(0.2)
     assert [httpx.Response(200, content=body).json()["status"] for _, body in receiver.taken] == statuses
 
@@ -416,6 +416,7 @@ def test_an_answer_that_is_lost_leaves_what_was_done(replicate: ReplicateStandIn
     replicate.faults.append(Fault("/v1/predictions", hang=30))
     with pytest.raises(httpx.ReadTimeout):
         http.post("/v1/predictions", json={"version": VERSION, "input": {}}, timeout=0.5)
+    eventually(lambda: http.get("/v1/predictions").json()["results"], "the prediction is made")
     [made] = http.get("/v1/predictions").json()["results"]
     assert made["status"] == "starting"
 

@@ -14,6 +14,7 @@ from local.run_folder import KEYS
 from local.schedules import ScheduleError
 from local.stack import Stack, StackError
 from tests.local.support import eventually
+from tests.offsets import SHARED
 
 
 def test_every_codebase_is_loaded(stack: Stack) -> None:
@@ -75,5 +76,6 @@ def test_pubsub_delivers(stack: Stack) -> None:
 
 
 def test_a_second_stack_is_refused_while_it_runs(stack: Stack) -> None:
-    with pytest.raises(StackError, match=r"port 9099 \(auth\) is in use by pid \d+ \(node\): stop it"), Stack():
+    busy = rf"port {stack.ports['auth']} \(auth\) is in use by pid \d+ \(node\): stop it"
+    with pytest.raises(StackError, match=busy), Stack(offset=SHARED):
         pytest.fail("it started")

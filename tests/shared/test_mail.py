@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from pydantic import AnyUrl
 
 from astra import mail
+from bench.letters import free_port
 from local.mail import MailServer
 from tests.functions.breach.post_office import PostOffice
 
@@ -62,17 +63,18 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Ma
         told.append((data.login, data.password))
         return AuthResult(success=data.password == PASSWORD.encode())
 
+    port = free_port()
     controller = Controller(
         kept,
         hostname="localhost",
-        port=10_465,
+        port=port,
         ssl_context=context,
         authenticator=authenticate,
         auth_required=True,
         auth_require_tls=False,
     )
     controller.start()
-    yield kept, 10_465, told
+    yield kept, port, told
     controller.stop()
 
 

@@ -17,12 +17,11 @@ from tests.people import own_project
 
 @pytest.fixture
 def platform(platform: Platform[Any]) -> Iterator[Platform[Any]]:
-    """Over a project of its own: the deployed functions are not at it. Its pseudonyms, and so its keys of Redis, are
-    its own too."""
+    """A platform over a project of its own, which no deployed function works on, with pseudonyms of its own."""
     with own_project(platform):
         deployer = f"deploy@{secrets.token_hex(4)}.gserviceaccount.com"
         mine = {"pseudonym_key": secrets.token_bytes(32), "deployers": (deployer,)}
-        platform.__dict__["settings"] = WholeSettings.model_validate(WholeSettings().model_dump() | mine)
+        platform.__dict__["settings"] = WholeSettings.model_validate(platform.settings.model_dump() | mine)
         yield platform
 
 

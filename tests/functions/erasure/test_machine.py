@@ -52,13 +52,14 @@ from local.replicate import ReplicateStandIn
 from tests.conftest import SteppedClock, WholeSettings
 from tests.functions.erasure.boundaries import Boundaries, Mishap, crash, refused, unreachable
 from tests.functions.erasure.oracle import Oracle, Thing, Things
+from tests.people import own_redis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from local.stack import Stack
 
-PROJECT, BUCKET, REDIS_DATABASE = "demo-machine", "demo-machine-bucket", 1
+PROJECT, BUCKET = "demo-machine", "demo-machine-bucket"
 ONE_PAGE, TO_THE_END = timedelta(0), timedelta(minutes=1)
 LEASE = timedelta(minutes=5)
 LONGEST_RUN = timedelta(minutes=30)
@@ -805,13 +806,12 @@ def opened(stack: Stack) -> Iterator[World]:
     platform: Platform[Any] = Platform(WholeSettings, clock)
     options = {"projectId": PROJECT, "storageBucket": BUCKET}
     platform.__dict__["app"] = firebase_admin.initialize_app(options=options, name=PROJECT)
-    redis_url = f"{stack.redis_url.removesuffix('/0')}/{REDIS_DATABASE}"
-    platform.__dict__["redis"] = limits.connect(redis_url)
     with ReplicateStandIn() as replicate, pytest.MonkeyPatch.context() as patch:
         patch.setenv("ASTRA_QUIET_PERIOD_SECONDS", "5400")
         patch.setenv("ASTRA_RETRY_DELAY_SECONDS", "30")
         patch.setenv("ASTRA_REPLICATE_URL", replicate.url)
         patch.setenv("ASTRA_REPLICATE_TOKEN", replicate.token)
+        redis_url = own_redis(platform)
         platform.bucket.blob("made").upload_from_string(b"so that there is a bucket to list")
         yield World(platform, clock, Oracle(stack, PROJECT, BUCKET, redis_url), Boundaries(patch), replicate)
 

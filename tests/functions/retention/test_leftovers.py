@@ -1,24 +1,12 @@
 """What lies about in the bucket and in Redis."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from astra import leftovers, limits
-from astra.platform import Platform
 from tests.functions.retention.stored import Stored
-
-
-@pytest.fixture(autouse=True)
-def redis(platform: Platform[Any]) -> Iterator[Any]:
-    """A database of Redis of its own."""
-    url = str(platform.settings.redis_url.get_secret_value())
-    platform.__dict__["redis"] = client = limits.connect(url.rpartition("/")[0] + "/9")
-    client.flushdb()
-    yield client
-    client.flushdb()
 
 
 def test_plaintext_that_nobody_took_up_goes_after_two_days(stored: Stored) -> None:
@@ -51,19 +39,20 @@ def test_an_upload_that_arrives_under_the_same_name_meanwhile_stays(
     assert asked == [blob.generation]
 
 
-def test_keys_that_would_stay_for_good_go_and_no_others(stored: Stored, redis: Any) -> None:
+def test_keys_that_would_stay_for_good_go_and_no_others(stored: Stored) -> None:
+    redis = stored.platform.redis
     stored.platform.limits.count("ada", "open_image", 9, timedelta(minutes=1))
     redis.set("user:{bob}:rate:open_image", 3)
     redis.sadd("user:{bob}:keys", "user:{bob}:rate:open_image")
     redis.set("rate:0123", 3)
-    redis.set("somebody-elses", 1)
+    redis.set("planted/other", 1)
     stored.sweep()
-    assert sorted(redis.keys()) == ["somebody-elses", "user:{ada}:keys", "user:{ada}:rate:open_image"]
+    assert sorted(redis.keys()) == ["planted/other", "user:{ada}:keys", "user:{ada}:rate:open_image"]
     assert stored.counted() == {"short-lived-keys": 3}
 
 
-def test_many_keys_are_looked_at_in_few_requests(stored: Stored, redis: Any) -> None:
-    pipeline = redis.pipeline()
+def test_many_keys_are_looked_at_in_few_requests(stored: Stored) -> None:
+    pipeline = stored.platform.redis.pipeline()
     for number in range(2500):
         pipeline.set(f"rate:{number}", 1, ex=None if number % 2 else 60)
     pipeline.execute()

@@ -1,5 +1,5 @@
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from accounts import Asked, before_create
 from astra import policy
 from astra.callables import Call, Caller, parse
 from astra.platform import Platform
+from tests.people import own_project
 
 HOME, AWAY = "192.0.2.7", "198.51.100.7"
 """Addresses of documentation (RFC 5737)."""
@@ -47,6 +48,13 @@ class Member:
 
     def call(self, data: Any, network: str | None = "192.0.2.0/24") -> Call[Any]:
         return Call(data, Caller(self.uid, self.platform.clock(), "token"), network)
+
+
+@pytest.fixture
+def platform(platform: Platform[Any]) -> Iterator[Platform[Any]]:
+    """A platform over a project of its own: its policies are the test's, and no blocking function makes accounts."""
+    with own_project(platform):
+        yield platform
 
 
 def enrol(platform: Platform[Any], **changes: Any) -> str:

@@ -1,7 +1,7 @@
 """Who signs up while a version of the policy is announced, or takes effect; and what can be agreed to, and when."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -19,18 +19,16 @@ from publishing import publish_policy, take_effect
 from tests.announcing import Board, in_force, publication, stored, tell_everybody, text_of
 from tests.colleagues import Team
 from tests.functions.signup.conftest import Member, enrol
-from tests.people import own_project
 
 Join = Callable[..., Member]
 GRACE = timedelta(days=30)
 
 
 @pytest.fixture
-def platform(platform: Platform[Any]) -> Iterator[Platform[Any]]:
-    """Over a project of its own, whose policies are this test's."""
-    with own_project(platform):
-        platform.__dict__["settings"] = platform.settings.model_copy(update={"policy_notice_days": 30})
-        yield platform
+def platform(platform: Platform[Any]) -> Platform[Any]:
+    """A platform on which a policy is announced 30 days ahead."""
+    platform.__dict__["settings"] = platform.settings.model_copy(update={"policy_notice_days": 30})
+    return platform
 
 
 @pytest.fixture

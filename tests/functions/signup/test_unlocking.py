@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,17 +16,9 @@ from astra.callables import Call, parse
 from astra.platform import Platform
 from local.stack import Stack
 from tests.functions.signup.conftest import AWAY, HOME, Member, enrol
-from tests.people import own_project
 
 Join = Callable[..., Member]
 ELSEWHERE = "198.51.100.0/24"
-
-
-@pytest.fixture
-def platform(platform: Platform[Any]) -> Iterator[Platform[Any]]:
-    """Over a project of its own, where accounts can be made without a blocking function."""
-    with own_project(platform):
-        yield platform
 
 
 @pytest.fixture

@@ -28,15 +28,15 @@ from local.stack import Stack
 from local.telling import wait_for
 from recording import _minute
 from tests.functions.usage.users import CHROME, LIMIT, MINUTE, User
+from tests.people import own_redis
 
 SAFARI = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 Version/17.4 Mobile Safari/604.1"
 
 
 @pytest.fixture
-def ada(stack: Stack, platform: Platform[Any]) -> User:
-    """With a database of Redis of her own: the stack's timer flushes the other."""
-    platform.__dict__["redis"] = limits.connect(f"{stack.redis_url.removesuffix('0')}1")
-    platform.redis.flushdb()
+def ada(platform: Platform[Any]) -> User:
+    """A user with a Redis database of her own: the stack's timer flushes the first one."""
+    own_redis(platform)
     return User(platform)
 
 
