@@ -24,6 +24,7 @@ from astra import holds, notices, policy, staff, tombstones
 from astra.callables import Call, Caller, Shape, parse
 from astra.change_gate import Bar, Barred
 from astra.platform import Platform
+from astra.staff import Role
 from astra.vault import Unopenable
 from events import LogEvent
 from feedback import SeeNotice, see_notice
@@ -270,6 +271,16 @@ def test_a_hold_keeps_what_it_names_as_it_is(ada: Ada, name: str, entry: str) ->
     assert refusal(ada, CHANGES[name]) is None
 
 
+@pytest.mark.parametrize(("name", "entry"), [("staff's policy", "staff"), ("a notice", "notices")])
+def test_a_hold_counts_for_staff_without_a_profile_too(ada: Ada, name: str, entry: str) -> None:
+    staff.reference(ada.platform.db, ada.uid).set(staff.granted(Role.PRIVACY, [], ada.platform.clock()))
+    ada.profile.delete()
+    hold = ada.hold(entry)
+    assert refusal(ada, CHANGES[name]) is Bar.HELD
+    holds.release(ada.platform.db, ada.subject, hold, ada.platform.clock())
+    assert refusal(ada, CHANGES[name]) is None
+
+
 @EVERY
 def test_holds_on_anything_else_bar_nothing(ada: Ada, name: str) -> None:
     ada.hold("events")
@@ -356,6 +367,7 @@ SYSTEM: Final = {
     },
     "the roll call freezes and gives back, and hands orphans to the erasure": {
         "functions/erasure/orphans.py": {"_Round", "call_the_roll"},
+        "functions/erasure/freezing.py": {"freeze", "give_back"},
         "shared/astra/roll_call_desk.py": {"_look"},
     },
     "sign-up makes what was not there; sign-in notes that somebody was here, which is what keeps their data": {

@@ -54,6 +54,8 @@ class People:
     """They have a tombstone."""
     under_way: set[Pseudonym]
     """They are being erased already."""
+    waiting: set[Pseudonym]
+    """Their erasure has done all it may, and waits for a legal hold to end."""
     odd: int
     """Names that no account can have."""
 
@@ -65,7 +67,7 @@ def look_up(platform: Platform[ErasureSettings], sightings: list[Sighting]) -> P
     odd = sum(not ACCOUNT_ID.fullmatch(one.uid) for one in sightings)
     uids = {names.of_uid(uid): uid for uid in by_uid if not honey.is_honey(names, uid)}
     if not uids:
-        return People({}, {}, set(), set(), set(), odd)
+        return People({}, {}, set(), set(), set(), set(), odd)
     accounts = auth.get_users([auth.UidIdentifier(uid) for uid in uids.values()], app=platform.app).users
     erased = {
         stone.id
@@ -73,17 +75,18 @@ def look_up(platform: Platform[ErasureSettings], sightings: list[Sighting]) -> P
         for stone in fetch(db, *(tombstones.reference(db, subject) for subject in uids))
         if stone.exists
     }
-    under_way = {
-        job.id
+    begun = {
+        job.id: job.get("step") == erasure.HELD
         for job in fetch(platform.db, *(erasure.reference(platform.db, subject) for subject in uids))
-        if job.exists and job.get("state") != "verified" and job.get("step") != erasure.HELD
+        if job.exists and job.get("state") != "verified"
     }
     return People(
         uids,
         {subject: by_uid[uid] for subject, uid in uids.items()},
         {names.of_uid(account.uid) for account in accounts},
         {subject for subject in uids if subject in erased},
-        {subject for subject in uids if subject in under_way},
+        {subject for subject in uids if begun.get(subject) is False},
+        {subject for subject in uids if begun.get(subject) is True},
         odd,
     )
 

@@ -77,11 +77,10 @@ def refuse(
     even_if: Collection[Bar] = (),
 ) -> None:
     """Raise Barred unless the person may change what the entries `changes` of the data map name, as read now."""
-    bar = state_bar(tombstone, profile)
-    if bar is None and holds.held(held, now).keys() & set(changes):
-        bar = Bar.HELD
-    if bar is not None and bar not in even_if:
-        raise Barred(bar)
+    is_held = not set(changes).isdisjoint(holds.held(held, now))
+    for bar in (state_bar(tombstone, profile), Bar.HELD if is_held else None):
+        if bar is not None and bar not in even_if:
+            raise Barred(bar)
 
 
 def state_bar(tombstone: "Snapshot[Any] | None", profile: "Snapshot[Any]") -> Bar | None:

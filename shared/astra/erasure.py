@@ -169,7 +169,9 @@ def retry(platform: Platform[Settings], job: firestore.DocumentReference) -> Non
             raise LookupError("there is nothing to retry: it has ended")
         if fields["state"] == "running" and not fields["attempts"]:
             raise LookupError("there is nothing to retry: it goes on by itself, or waits as it should")
-        transaction.update(job, jobs.revived(now) | {"reopened": 0})
+        # A round's plan is of what Auth said when it was made: it looks anew.
+        anew = roll_call.begun() if job == roll_call.job(platform.db) else {"reopened": 0}
+        transaction.update(job, jobs.revived(now) | anew)
 
     transact(platform.db, body)
 
@@ -249,15 +251,15 @@ def main() -> int:
         )
     roll_call_desk.add_to(verbs)
     chosen = parser.parse_args()
-    platform = Platform.at_start(Settings)
     try:
+        if chosen.verb == "roll-call":
+            return roll_call_desk.run(chosen, lambda: Platform.at_start(Settings))
+        platform = Platform.at_start(Settings)
         if chosen.verb == "status":
             tables.show(_status(platform))
             print(roll_call.state_line(platform.db))  # noqa: T201
             print(roll_call_desk.deletion_line(platform))  # noqa: T201
             return 0
-        if chosen.verb == "roll-call":
-            return roll_call_desk.run(platform, chosen)
         job = find(platform, chosen.who)
         if chosen.verb == "retry":
             retry(platform, job)

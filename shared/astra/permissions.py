@@ -32,7 +32,7 @@ PERMISSIONS: Final[Mapping[Action, Permission]] = MappingProxyType(
         Action.HOLD_PLACED: Permission(_CARE, while_frozen=True),
         Action.HOLD_RELEASED: Permission(_CARE),
         Action.DISCLOSURE_RECORDED: Permission(_CARE),
-        Action.ROLL_CALL_SWITCHED: Permission(_CARE),
+        Action.ROLL_CALL_SWITCHED: Permission(_CARE, while_frozen=True),
         Action.PROCESSOR_REGISTERED: Permission(_DATA),
         # At 3 a.m. one person is enough for all but what people are told.
         Action.INCIDENT_OPENED: Permission(_CARE, while_frozen=True),

@@ -42,8 +42,8 @@ class Stop(enum.StrEnum):
 
 MEANING: Final = {
     Stop.CONTRADICTION: "Auth named accounts and denied them within one round. Wait until it answers rightly",
-    Stop.TOO_MANY: "it found more people than ASTRA_MOST_ORPHANS or ASTRA_ORPHANS_SHARE allow. Find out why; raise the "
-    "limit if they are to be erased indeed",
+    Stop.TOO_MANY: "it found more people than ASTRA_MOST_ORPHANS or ASTRA_ORPHANS_SHARE allow, or than 1,000. Find out "
+    "why; raise the limit if they are to be erased indeed",
     Stop.FAILED: "a page of it failed too often. Read the functions' log",
 }
 
@@ -92,6 +92,7 @@ def begun() -> dict[str, Any]:
         "odd": 0,
         "more": 0,
         "beganAt": None,
+        "plannedAt": None,
     }
 
 
@@ -148,9 +149,12 @@ def state_line(db: firestore.Client) -> str:
     """The roll call's state in one sentence, with the next command."""
     match trouble(db):
         case Trouble.OFF, _:
+            suspects = (job(db).get(["suspects"]).to_dict() or {}).get("suspects", {}).values()
+            frozen = sum(suspect["frozen"] for suspect in suspects)
             return (
                 "roll call: OFF. Data of accounts deleted in the console stays, and so does what a restored backup "
                 "brought back. `python -m astra.erasure roll-call --dry-run` shows what it would find."
+                + (f" {frozen} profiles that it had frozen are still to be opened: within minutes." if frozen else "")
             )
         case _, Stop() as stop:
             return f"roll call: STOPPED: {MEANING[stop]}, then run `python -m astra.erasure retry roll-call`."

@@ -13,6 +13,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from astra import jobs, roll_call, tables
@@ -43,15 +44,17 @@ def add_to(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--report", metavar="DIGEST", help="for enable: the digest of the newest dry run's report")
 
 
-def run(platform: Platform[Settings], chosen: argparse.Namespace) -> int:
-    """Do what was asked for; return the exit code."""
+def run(chosen: argparse.Namespace, start: Callable[[], Platform[Settings]]) -> int:
+    """Do what was asked for; return the exit code. `start` is called for what needs the databases alone."""
     if chosen.switch and chosen.dry_run:
         raise Failed("--dry-run goes without enable or disable")
     if (chosen.switch == "enable") != bool(chosen.report):
         raise Failed("enable needs --report DIGEST, and only enable takes it")
     if chosen.switch:
-        print(_switch(platform, enabled=chosen.switch == "enable", report=chosen.report))  # noqa: T201
-    elif chosen.dry_run:
+        print(_switch(enabled=chosen.switch == "enable", report=chosen.report))  # noqa: T201
+        return 0
+    platform = start()
+    if chosen.dry_run:
         _look(platform)
         _show(platform)
     else:
@@ -116,26 +119,36 @@ def _summary(found: dict[str, Any]) -> "Table":
     return table
 
 
-def _switch(platform: Platform[Settings], *, enabled: bool, report: str | None) -> str:
+def _switch(*, enabled: bool, report: str | None) -> str:
     """Ask `switch_roll_call` as the staff member whose ID token the environment holds. Raises Failed."""
     import httpx  # noqa: PLC0415
 
-    token = os.environ.get("ASTRA_ID_TOKEN")
+    token, base = os.environ.get("ASTRA_ID_TOKEN"), os.environ.get("ASTRA_FUNCTIONS_URL")
     if not token:
         raise Failed("ASTRA_ID_TOKEN is missing: it must hold the ID token of a staff member who is signed in")
-    base = os.environ.get("ASTRA_FUNCTIONS_URL", f"https://us-central1-{platform.app.project_id}.cloudfunctions.net")
+    if not base:
+        project = os.environ.get("GOOGLE_CLOUD_PROJECT")
+        if not project:
+            raise Failed("GOOGLE_CLOUD_PROJECT is missing: it must name the project")
+        base = f"https://us-central1-{project}.cloudfunctions.net"
     headers = {"Authorization": f"Bearer {token}"}
     if app_check := os.environ.get("ASTRA_APP_CHECK_TOKEN"):
         headers["X-Firebase-AppCheck"] = app_check
     data = {"enabled": enabled} | ({"report": report} if report else {})
     try:
         answer = httpx.post(f"{base}/switch_roll_call", json={"data": data}, headers=headers, timeout=_TIMEOUT)
-        body = answer.json()
-    except (httpx.HTTPError, ValueError) as error:
+    except httpx.HTTPError as error:
         raise Failed(f"switch_roll_call can't be asked at {base}: {type(error).__name__}") from None
-    if "error" in body:
-        raise Failed(f"{body['error']['status']}: {body['error']['message']}")
-    if body["result"]["state"] == "proposed":
+    try:
+        body = answer.json()
+        if "error" in body:
+            raise Failed(f"{body['error']['status']}: {body['error']['message']}")
+        state = body["result"]["state"]
+    except (ValueError, LookupError, TypeError):
+        raise Failed(
+            f"{base}/switch_roll_call is not deployed, or answered wrongly: HTTP {answer.status_code}"
+        ) from None
+    if state == "proposed":
         return "proposed: within 3 days a second staff member must run the same command"
     return f"roll call: {'on' if enabled else 'off'}"
 

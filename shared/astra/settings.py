@@ -42,6 +42,9 @@ Key = Annotated[Secret[bytes], BeforeValidator(_key)]
 """32 random bytes, in base64 in the environment. Printed as asterisks."""
 
 
+Wait = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class Settings(BaseSettings):
     """What every codebase needs."""
 
@@ -199,18 +202,18 @@ class ErasureSettings(RedisSettings, ReceiptSettings, RetrySettings):
     function, after which no write begun before the erasure can still arrive."""
     confirmation_wait_seconds: int = 600
     """For this long at most the deletion waits for the letter that says that it was asked for."""
-    roll_call_hours: float = 24
-    """How often every place is gone through for data whose owner is gone, and for accounts without a profile."""
-    orphan_grace_hours: float = 24
+    roll_call_hours: Wait = 24
+    """How often every place is gone through for data whose account is gone."""
+    orphan_grace_hours: Wait = 24
     """How old such data must be: an account's parts are not made in one instant."""
-    orphan_confirm_hours: float = 24
+    orphan_confirm_hours: Wait = 24
     """Auth must deny an account again after so long before its profile is frozen; 24 or more outside the emulators."""
-    orphan_frozen_days: float = 7
+    orphan_frozen_days: Wait = 7
     """After so long frozen, and denied in every round, it is erased; 2 or more outside the emulators."""
-    most_orphans: int = Field(default=100, ge=1, le=1000)
-    """A round that finds more acts on none of them and calls staff,"""
+    most_orphans: int = Field(default=100, ge=1)
+    """A round that finds more, or more than 1,000, acts on none of them and calls staff,"""
     orphans_share: float = Field(default=0.1, gt=0, le=1)
-    """and so does one that finds more than this share of all accounts."""
+    """and so does one that finds more than this share of those whom the longest list of a store names."""
     copies_days: dict[str, float] = {}
     """In the emulators, how long copies of each kind last, as JSON; a real project is asked for its own settings."""
     replicate_url: HttpUrl = HttpUrl("https://api.replicate.com")
@@ -220,13 +223,10 @@ class ErasureSettings(RedisSettings, ReceiptSettings, RetrySettings):
 
     @model_validator(mode="after")
     def _patient(self) -> Self:
-        if emulated():
-            return self
         # An outage of Auth must be over before anybody is frozen or erased for it.
-        if self.orphan_confirm_hours < 24:  # noqa: PLR2004
-            raise ValueError("ASTRA_ORPHAN_CONFIRM_HOURS must be 24 or more outside the emulators")
-        if self.orphan_frozen_days < 2:  # noqa: PLR2004
-            raise ValueError("ASTRA_ORPHAN_FROZEN_DAYS must be 2 or more outside the emulators")
+        for name, least in (("orphan_confirm_hours", 24), ("orphan_frozen_days", 2)):
+            if not emulated() and getattr(self, name) < least:
+                raise ValueError(f"ASTRA_{name.upper()} must be {least} or more outside the emulators")
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from google.api_core.exceptions import ServiceUnavailable
 from requests.adapters import HTTPAdapter
 
 import cascade
+import freezing
 import orphans
 import rosters
 from astra import erasure, jobs, log, roll_call, tlog, tombstones
@@ -364,6 +365,135 @@ def test_an_account_that_is_back_when_the_round_acts_stops_it(
     assert state(ada) == "active", "and what was frozen is given back"
 
 
+def both_orphans(platform: Platform[Any]) -> tuple[Somebody, Somebody]:
+    """Two people whose accounts are gone, as the roll call meets them: the first is acted on before the second."""
+    pair = Somebody(platform, uid="aaa-first"), Somebody(platform, uid="bbb-second")
+    auth.delete_users([somebody.uid for somebody in pair], app=platform.app)
+    return pair
+
+
+@pytest.mark.parametrize(("rounds", "page"), [(1, 100), (2, 100), (2, 1)])
+def test_an_account_that_is_back_keeps_the_round_from_touching_anybody(
+    platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, rounds: int, page: int
+) -> None:
+    first, second = both_orphans(platform)
+    monkeypatch.setattr(rosters, "PAGE", page)
+    for _ in range(rounds):
+        call_the_roll(platform)
+    before, real = (state(first), state(second)), log.write
+
+    def meanwhile(event: log.Event, *args: Any, **kwargs: Any) -> None:
+        if event is log.Event.ORPHANS_FOUND:  # between looking and acting
+            auth.create_user(uid=second.uid, email=second.email, app=platform.app)
+        real(event, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(log, "write", meanwhile)
+        assert call_the_roll(platform, hours=24 * 8)["stopped"] == "contradiction"
+    assert begun(platform) == set()
+    assert (state(first), state(second)) == before
+    # Both accounts are there again: whatever was frozen, or was about to be, is given back.
+    auth.create_user(uid=first.uid, email=first.email, app=platform.app)
+    erasure.retry(platform, roll_call.job(platform.db))
+    assert call_the_roll(platform)["suspects"] == {}
+    assert (state(first), state(second)) == ("active", "active")
+
+
+def test_after_a_contradiction_every_orphans_time_begins_anew(
+    platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, ada: Somebody
+) -> None:
+    other = Somebody(platform)
+    auth.delete_user(ada.uid, app=platform.app)
+    call_the_roll(platform)
+    call_the_roll(platform)
+    with monkeypatch.context() as outage:
+        hide(outage, [other.uid], "get_users")
+        assert call_the_roll(platform, hours=24 * 8)["stopped"] == "contradiction"
+    erasure.retry(platform, roll_call.job(platform.db))
+    for hours in (1, 25, 24 * 6):
+        call_the_roll(platform, hours=hours)
+        assert begun(platform) == set()
+    call_the_roll(platform, hours=24 * 2)
+    assert begun(platform) == {ada.subject}
+
+
+def test_a_worker_that_dies_while_it_freezes_leaves_nobody_frozen_for_good(
+    platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, ada: Somebody
+) -> None:
+    auth.delete_user(ada.uid, app=platform.app)
+    call_the_roll(platform)
+    real = freezing.freeze
+
+    def dies(*arguments: Any) -> None:
+        real(*arguments)
+        raise ServiceUnavailable("just before the checkpoint")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(freezing, "freeze", dies)
+        call_the_roll(platform)
+    assert state(ada) == "frozen"
+    switch(platform, enabled=False)
+    call_the_roll(platform)
+    assert state(ada) == "active"
+
+
+def test_a_plan_that_is_a_day_old_is_dropped(
+    platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, ada: Somebody
+) -> None:
+    auth.delete_user(ada.uid, app=platform.app)
+    call_the_roll(platform)
+    call_the_roll(platform)
+
+    def dies(*_: Any, **__: Any) -> None:
+        raise ServiceUnavailable("down")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(orphans._Round, "_act", dies)
+        assert call_the_roll(platform, hours=24 * 8)["plan"]
+    auth.create_user(uid=ada.uid, email=ada.email, app=platform.app)
+    with monkeypatch.context() as outage:
+        hide(outage, [ada.uid], "get_users")
+        assert call_the_roll(platform)["stopped"] == "contradiction", "it asks for the list again"
+    assert begun(platform) == set()
+
+
+def test_what_a_legal_hold_keeps_of_the_erased_counts_for_no_limit(platform: Platform[Any]) -> None:
+    held = [Somebody(platform) for _ in range(3)]
+    for somebody in held:
+        somebody.hold("image-records", days=300)
+        erasure.begin(platform, somebody.uid, platform.clock())
+        finish(platform, somebody)
+        assert somebody.fields()["step"] == erasure.HELD
+    change(platform, most_orphans=2)
+    assert call_the_roll(platform)["state"] == "running"
+    assert ask_for_a_dry_run(platform)["restored"] == []
+
+
+def test_a_round_of_an_older_form_begins_anew(platform: Platform[Any], ada: Somebody) -> None:
+    job = roll_call.job(platform.db)
+    job.set(jobs.opened(platform.clock(), roster=3, cursor="x", here=1, longest=1, noted=[], erasing=False))
+    job.update({"fence": 7, "state": "stuck", "nextRunAt": None})
+    fields = call_the_roll(platform)
+    assert (fields["state"], fields["attempts"], fields["phase"]) == ("running", 0, "look")
+    assert fields["fence"] > 7
+
+
+def test_a_dry_run_and_a_round_share_the_time_that_there_is(platform: Platform[Any], ada: Somebody) -> None:
+    auth.delete_user(ada.uid, app=platform.app)
+    call_the_roll(platform)
+    roll_call.dry_run(platform.db).set(jobs.opened(platform.clock(), **roll_call.begun()))
+    real = platform.clock
+
+    def slow() -> Any:
+        real.step(minutes=1)  # type: ignore[attr-defined]
+        return real()
+
+    platform.__dict__["clock"] = slow
+    real.step(hours=25)  # type: ignore[attr-defined]
+    orphans.call_the_roll(platform, timedelta(minutes=5))
+    assert state(ada) == "active", "the dry run took all of it"
+
+
 def test_no_account_id_is_noted(platform: Platform[Any], ada: Somebody) -> None:
     auth.delete_user(ada.uid, app=platform.app)
     while not begun(platform):
@@ -469,14 +599,18 @@ def test_switched_off_it_touches_nothing_and_looks_nowhere(platform: Platform[An
         assert is_untouched()
 
 
-def test_switched_off_while_people_are_frozen_it_gives_them_back(platform: Platform[Any], ada: Somebody) -> None:
+def test_switched_off_while_people_are_frozen_it_gives_them_back(
+    platform: Platform[Any], ada: Somebody, capsys: pytest.CaptureFixture[str]
+) -> None:
     auth.delete_user(ada.uid, app=platform.app)
     call_the_roll(platform)
     call_the_roll(platform)
     assert state(ada) == "frozen"
     switch(platform, enabled=False)
+    assert "1 profiles that it had frozen" in roll_call.state_line(platform.db)
     assert call_the_roll(platform, hours=24 * 8)["suspects"] == {}
     assert state(ada) == "active"
+    assert "orphans.returned" not in capsys.readouterr().out, "nobody has come back"
     assert begun(platform) == set()
 
 
@@ -532,7 +666,7 @@ def test_a_dry_run_says_what_would_stop_a_round(platform: Platform[Any], monkeyp
     switch(platform, enabled=False)
     people = [Somebody(platform) for _ in range(3)]
     change(platform, orphans_share=0.1)
-    monkeypatch.setattr(orphans, "_MAX_REPORTED", 1)
+    monkeypatch.setattr(orphans, "_MAX_ORPHANS", 1)
     with monkeypatch.context() as outage:
         hide(outage, [somebody.uid for somebody in people], "get_users")
         found = ask_for_a_dry_run(platform)

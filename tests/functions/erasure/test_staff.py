@@ -141,6 +141,38 @@ def test_what_the_switch_lacks_is_said(
     assert said in printed
 
 
+class Functions(HttpStandIn):
+    """A function's URL at which something else answers."""
+
+    def __init__(self, body: Any) -> None:
+        super().__init__(0, Map([Rule("/switch_roll_call", endpoint="switch")]))
+        self.body = body
+
+    def switch(self, _: Request) -> Response:
+        return answer(self.body)
+
+
+@pytest.mark.parametrize("body", [{}, [], {"error": "x"}, {"result": None}, "x"])
+def test_an_answer_that_is_none_of_the_functions_is_said_to_be_so(
+    run: Any, monkeypatch: pytest.MonkeyPatch, body: Any
+) -> None:
+    with Functions(body) as server:
+        monkeypatch.setenv("ASTRA_ID_TOKEN", server.token)
+        monkeypatch.setenv("ASTRA_FUNCTIONS_URL", server.url)
+        code, printed = run("roll-call", "disable")
+    assert code == 1
+    assert "is not deployed, or answered wrongly: HTTP 200" in printed
+
+
+def test_the_switch_needs_no_secret_and_asks_for_the_project(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASTRA_ID_TOKEN", "word")
+    for name in ("ASTRA_FUNCTIONS_URL", "GOOGLE_CLOUD_PROJECT", "ASTRA_PSEUDONYM_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(erasure.Platform, "at_start", lambda _kind: pytest.fail("it reads the databases"))
+    code, printed = run("roll-call", "disable")
+    assert (code, "GOOGLE_CLOUD_PROJECT is missing" in printed) == (1, True)
+
+
 class IdentityToolkit(HttpStandIn):
     """The one call of Identity Platform's administration that `status` makes, in its documented shape."""
 

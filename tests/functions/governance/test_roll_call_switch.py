@@ -7,7 +7,7 @@ import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
 import reviewing
-from astra import jobs, roll_call, tlog
+from astra import controls, jobs, roll_call, tlog
 from astra.callables import parse
 from astra.clock import iso
 from astra.platform import Platform
@@ -105,6 +105,31 @@ def test_a_report_that_was_changed_where_it_is_stored_switches_nothing_on(
 @pytest.mark.parametrize("data", [{"enabled": True}, {"enabled": False, "report": "0" * 64}])
 def test_a_report_goes_with_switching_it_on_alone(pair: tuple[Person, Person], data: dict[str, Any]) -> None:
     assert refusal(pair[0], **data).code is FunctionsErrorCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_either_way_a_round_begins_anew_and_knows_whom_it_froze(
+    platform: Platform[Any], pair: tuple[Person, Person], enabled: bool
+) -> None:
+    suspects = {"f" * 64: {"seenAt": platform.clock(), "frozen": True, "frozenAt": None}}
+    stopped = jobs.opened(platform.clock(), **roll_call.begun()) | jobs.STOPPED
+    roll_call.job(platform.db).set({**stopped, "stopped": "contradiction", "suspects": suspects, "phase": "act"})
+    digest = report(platform)
+    for person in pair:
+        ask(person, **({"enabled": True, "report": digest} if enabled else {"enabled": False}))
+    fields = roll_call.job(platform.db).get().to_dict() or {}
+    assert (fields["state"], fields["stopped"], fields["phase"]) == ("running", None, "look")
+    assert fields["suspects"] == suspects
+    assert fields["nextRunAt"] == platform.clock()
+
+
+def test_while_a_breach_is_contained_it_can_be_switched_off_and_not_on(
+    platform: Platform[Any], pair: tuple[Person, Person]
+) -> None:
+    digest = report(platform)
+    controls.reference(platform.db, controls.Control.STAFF).set({"frozen": True})
+    assert "being contained" in refusal(pair[0], enabled=True, report=digest).message
+    assert ask(pair[0], enabled=False)["state"] == "done"
 
 
 def test_support_may_not(platform: Platform[Any], team: Team) -> None:
