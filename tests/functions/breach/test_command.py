@@ -129,7 +129,11 @@ MET = {name: {"at": AT} for name in ("own-draft", "gdpr-authority", "uk-ico")}
         ({"affected": {}, "cohort": "frozen"}, "close_incident"),
         ({"affected": None, "cohort": "frozen", "met": MET}, "confirm_incident again"),
         (
-            {"affected": {}, "cohort": "frozen", "measures": {"freeze-exports": {"undoneAt": None}}},
+            {
+                "affected": {},
+                "cohort": "frozen",
+                "measures": {"freeze-exports": {"measure": "freeze-exports", "undoneAt": None}},
+            },
             "undo freeze-exports, then",
         ),
     ],

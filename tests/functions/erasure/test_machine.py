@@ -39,7 +39,7 @@ from hypothesis.stateful import (
 
 import erasing
 import items
-from astra import erasure, holds, limits, policy, tombstones
+from astra import erasure, holds, limits, policy, roll_call, tombstones
 from astra.callables import Call, Caller
 from astra.claims import claimant
 from astra.datamap import DATA_MAP, NOT_PERSONAL
@@ -202,6 +202,8 @@ class Machine(RuleBasedStateMachine):
                 self.replicate.finish(place.removeprefix("predictions/"))
         self.replicate.expire(timedelta(days=2))
         policy.publish_first(self.platform.db)
+        on = roll_call.switched(enabled=True, report=None, approvers=[], now=self.clock())
+        roll_call.switch(self.platform.db).set(on)
 
     @property
     def active(self) -> list[Person]:
@@ -809,6 +811,7 @@ def opened(stack: Stack) -> Iterator[World]:
     with ReplicateStandIn() as replicate, pytest.MonkeyPatch.context() as patch:
         patch.setenv("ASTRA_QUIET_PERIOD_SECONDS", "5400")
         patch.setenv("ASTRA_RETRY_DELAY_SECONDS", "30")
+        patch.setenv("ASTRA_ORPHANS_SHARE", "1")  # of a handful of people
         patch.setenv("ASTRA_REPLICATE_URL", replicate.url)
         patch.setenv("ASTRA_REPLICATE_TOKEN", replicate.token)
         redis_url = own_redis(platform)

@@ -121,7 +121,7 @@ def test_of_who_is_being_erased_nothing_is_kept(ada: User, name: str | None) -> 
 def test_who_has_no_profile_logs_nothing(ada: User) -> None:
     ada.profile.delete()
     refusal = ada.refused(event="app_opened")
-    assert (refusal.code, refusal.message) == (FunctionsErrorCode.PERMISSION_DENIED, "This account is not active.")
+    assert (refusal.code, refusal.details) == (FunctionsErrorCode.PERMISSION_DENIED, {"reason": "no-profile"})
     assert ada.stored() == []
 
 
