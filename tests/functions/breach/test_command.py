@@ -115,6 +115,9 @@ def incident(**fields: Any) -> dict[str, Any]:
 MET = {name: {"at": AT} for name in ("own-draft", "gdpr-authority", "uk-ico")}
 
 
+TAKEN = {"measure": "freeze-exports", "undoneAt": None}
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
