@@ -1,6 +1,8 @@
 """A benchmark that hangs or raises costs nothing but itself."""
 
+import contextlib
 import sys
+import time
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -26,18 +28,23 @@ def test_the_other_benchmarks_run_after_one_that_hangs_and_one_that_raises(
     noted = tmp_path / "pid"
     codes = {"hangs": _HANGS, "ignores": _IGNORES, "raises": _RAISES, "works": _WORKS}
     commands = {name: [sys.executable, "-c", code, str(noted)] for name, code in codes.items()}
-    assert apart.run_all(commands, timeout=3, grace=1) == 1
+    assert apart.run_all(commands, timeout=6, grace=6) == 1
     said = capfd.readouterr()
     assert said.out.splitlines() == [
         "bench hangs: its stack is stopped",
-        "bench hangs: failed: did not end within 3 s",
-        "bench ignores: failed: did not end within 3 s",
+        "bench hangs: failed: did not end within 6 s",
+        "bench ignores: failed: did not end within 6 s",
         "bench raises: failed: exit code 1: RuntimeError: no such thing",
         "bench works: 1 s",
         "bench: 3 of 4 failed: hangs, ignores, raises",
     ]
     assert "Traceback" in said.err
-    assert not psutil.pid_exists(int(noted.read_text())), "a benchmark's own children end with it"
+    # A benchmark's own children end with it. One may be gone already, or wait to be reaped.
+    with contextlib.suppress(psutil.NoSuchProcess):
+        child = psutil.Process(int(noted.read_text()))
+        deadline = time.monotonic() + 60
+        while child.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline, "its child is still there"
 
 
 def test_benchmarks_that_all_end_are_a_success(capfd: pytest.CaptureFixture[str]) -> None:
