@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import httpx
@@ -27,6 +28,7 @@ class Schedules:
         self._functions = functions_url
         self._prefix = f"{functions_url}/{project}/{region}"
         self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._starting = threading.Lock()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         #: Every schedule that the timer has fired, and what went wrong the last time it failed.
@@ -73,9 +75,14 @@ class Schedules:
         self._client.close()
 
     def _repeat(self, name: str, seconds: float) -> None:
+        # A function's first run starts a process. The emulator may give one port to two that start at once, and then
+        # one answers for the other: so each has a turn.
+        turn: AbstractContextManager[object] = self._starting
         while not self._stopping.wait(seconds):
             try:
-                self.fire(name)
+                with turn:
+                    self.fire(name)
+                turn = nullcontext()
             except ScheduleError as failure:
                 self.failures[name] = str(failure)
             self.fired.add(name)

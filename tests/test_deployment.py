@@ -132,7 +132,7 @@ def test_governance_lists_what_staff_may_do() -> None:
     names = ["accept_security_policy", "cancel_transfer", "grant_role", "place_hold", "plan_transfer", "policy_page"]
     names += ["preview_campaign", "publish_policy", "record_disclosure", "register_processor", "release_hold"]
     names += ["remove_child", "resume_campaign", "review", "revoke_role", "send_campaign", "sequence", "sign_review"]
-    names += ["stop_campaign", "withdraw_policy"]
+    names += ["stop_campaign", "switch_roll_call", "withdraw_policy"]
     assert listed.stdout.strip() == str(names), listed.stderr
     started = run(python, folder, LIST)
     for name in ("ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL", "ASTRA_LOG_KEY"):

@@ -190,9 +190,9 @@ class _Round:
         """How many accounts of a page have no profile. A dry run alone says so: nothing follows from it."""
         if not self._dry or place != ACCOUNTS:
             return 0
-        users = self._platform.db.collection("users")
+        db = self._platform.db
         return sum(
-            not profile.exists for profile in fetch(self._platform.db, *map(users.document, people.uids.values()))
+            not profile.exists for profile in fetch(db, *(db.document("users", uid) for uid in people.uids.values()))
         )
 
     def _ended(self, job: dict[str, Any], changes: Changes) -> Changes | jobs.Pause:

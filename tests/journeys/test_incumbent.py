@@ -143,8 +143,11 @@ def test_does_not_see_accounts_deleted_in_bulk(stack: Stack, platform: Platform[
     gone, stayed = [Somebody(platform), Somebody(platform)], Somebody(platform)
     before = stayed.belongings(stack)
     assert auth.delete_users([person.uid for person in gone], app=platform.app).success_count == 2
-    platform.clock.step(hours=platform.settings.orphan_grace_hours + 1)  # type: ignore[attr-defined]
-    orphans.call_the_roll(platform, timedelta(minutes=1))
+    change = {"orphans_share": 1}  # of three people
+    platform.__dict__["settings"] = platform.settings.model_copy(update=change)
+    for days in (2, 2, 10):  # noted, frozen, erased
+        platform.clock.step(days=days)  # type: ignore[attr-defined]
+        orphans.call_the_roll(platform, timedelta(minutes=1))
     for person in gone:
         assert person.finish()["state"] == "verified"
         assert person.traces(stack) == []
@@ -156,17 +159,29 @@ def count_reads(somebody: Somebody, monkeypatch: pytest.MonkeyPatch) -> int:
     """Requests to Firestore and documents in its answers, during an erasure."""
     call, reads = _GapicCallable.__call__, 0
 
-    def counted(answers: Iterator[Any]) -> Iterator[Any]:
-        nonlocal reads
-        for answer in answers:
+    class Counted:
+        """A stream of answers that counts them."""
+
+        def __init__(self, answers: Any) -> None:
+            self._answers = answers
+
+        def __iter__(self) -> Iterator[Any]:
+            return self
+
+        def __next__(self) -> Any:
+            nonlocal reads
+            answer = next(self._answers)
             reads += 1
-            yield answer
+            return answer
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._answers, name)
 
     def counting(self: _GapicCallable, *args: Any, **kwargs: Any) -> Any:
         nonlocal reads
         answer = call(self, *args, **kwargs)
         reads += 1 + len(getattr(answer, "documents", ()))
-        return counted(answer) if hasattr(answer, "__next__") else answer
+        return Counted(answer) if hasattr(answer, "__next__") else answer
 
     with monkeypatch.context() as patch:
         patch.setattr(_GapicCallable, "__call__", counting)

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -37,17 +37,27 @@ def command(*arguments: str, token: str = "") -> subprocess.CompletedProcess[str
     )
 
 
-def hire(platform: Platform[Any], client: Client, role: Role) -> Person:
-    person = client.join()
-    accept(client, person)
-    staff.reference(platform.db, person.uid).update(staff.granted(role, [], platform.clock()))
-    return person
+@pytest.fixture
+def hire(platform: Platform[Any], client: Client) -> Iterator[Callable[[Role], Person]]:
+    """Gives people a role for as long as the test lasts: other tests count who works here."""
+    hired: list[Person] = []
+
+    def hire(role: Role) -> Person:
+        person = client.join()
+        accept(client, person)
+        staff.reference(platform.db, person.uid).update(staff.granted(role, [], platform.clock()))
+        hired.append(person)
+        return person
+
+    yield hire
+    for person in hired:
+        staff.reference(platform.db, person.uid).update(staff.revoked([], platform.clock()))
 
 
 def test_a_dry_run_and_then_two_people_switch_it_on(
-    stack: Stack, client: Client, platform: Platform[Any], switch: Any
+    stack: Stack, client: Client, platform: Platform[Any], switch: Any, hire: Callable[[Role], Person]
 ) -> None:
-    first, second = hire(platform, client, Role.PRIVACY), hire(platform, client, Role.SECURITY)
+    first, second = hire(Role.PRIVACY), hire(Role.SECURITY)
     off = command("disable", token=first.token)
     assert (off.returncode, off.stdout) == (0, "roll call: off\n"), off.stderr
     assert switch.get().get("enabled") is False
