@@ -5,7 +5,8 @@
 The file is what the function `receipt` answers, {"state": "…", "certificate": {…}, "proof": "…"}, with or without the
 state, or the evidence that `python -m astra.audit export` writes. The key is the log's, as published; give --key
 several times if the log has had several. Exits 0 only if everything in the file was proved, and what it says beside a
-proof is what the proof says. A file that has a field twice, or a field that these forms don't have, is refused.
+proof is what the proof says. A file that has a field twice, or a field that these forms don't have, is refused; so is a
+certificate of another form than those that are issued, or one that leaves data remaining.
 
 What is checked, for a record (a certificate, say) and its proof:
   1. the commitment is SHA-256(nonce || record as canonical JSON),
@@ -37,7 +38,8 @@ PROOF: Final = re.compile(rf"c2sp\.org/tlog-proof@v1\nextra ({BASE64})\nindex ({
 CHECKPOINT: Final = re.compile(rf"([^\n]+)\n({NUMBER})\n({BASE64})")
 SIGNATURE: Final = re.compile(rf"— ([^\s+]+) ({BASE64})")
 KEY: Final = re.compile(rf"([^\s+]+)\+([0-9a-f]{{8}})\+({BASE64})")
-MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+SUBJECT: Final = re.compile("[0-9a-f]{64}")
+MOMENT: Final = "%Y-%m-%dT%H:%M:%SZ"
 EXACT: Final = 2**53 - 1
 """Larger integers are not the same to every reader of JSON."""
 LAST_SECOND: Final = 253402300799
@@ -48,7 +50,15 @@ EVIDENCE: Final = ("from", "to", "checkpoint", "verifiers", "entries", "closed")
 STATES: Final = ("running", "stuck", "verified")
 CERTIFIED: Final = "erasure:certificate:issue"
 FORMAT: Final = "astra-erasure-certificate/1"
+CERTIFICATE: Final = (
+    *("format", "subject", "requestedAt", "verifiedAt", "policyVersion", "dataMapSha256", "keyDestroyed"),
+    *("stores", "leftOut", "residual", "signature"),
+)
 COUNTED: Final = ("found", "deleted", "retained", "remaining")
+KEPT: Final = ("basis", "until")
+"""What a line of a certificate says of data that are retained, and only of those."""
+COPY: Final = ("copy", "until", "why")
+SIGNED: Final = ("algorithm", "publicKey", "value")
 
 
 class NotProved(Exception):
@@ -97,6 +107,13 @@ def fields(value: Any, what: str, needed: tuple[str, ...], allowed: tuple[str, .
     return value
 
 
+def texts(value: Any, what: str, names: tuple[str, ...]) -> None:
+    """Raise NotProved if one of these fields of an object is no text."""
+    for name in names:
+        if not isinstance(value[name], str):
+            raise NotProved(f"{what}'s {name} is no text")
+
+
 def items(value: Any, what: str) -> list[Any]:
     """Return `value` if it is a list. Raise NotProved."""
     if not isinstance(value, list):
@@ -110,7 +127,7 @@ def decoded(text: str, what: str, size: int | None = None) -> bytes:
         raw = base64.b64decode(text, validate=True)
     except ValueError:
         raw = b""
-    if not raw or base64.b64encode(raw).decode() != text or len(raw) != (size or len(raw)):
+    if base64.b64encode(raw).decode() != text or len(raw) != (size or len(raw)):
         raise NotProved(f"{what} is not in base64, or not of its size")
     return raw
 
@@ -252,7 +269,9 @@ def evidence(answer: dict[str, Any], keys: list[str]) -> Iterator[str]:
     if not isinstance(checkpoint, str):
         raise NotProved("the evidence's checkpoint is no text")
     signed_root(checkpoint, keys)
-    if not all(key in keys for key in items(answer["verifiers"], "the evidence's list of keys")):
+    if not items(answer["verifiers"], "the evidence's list of keys"):
+        raise NotProved("the evidence names no key: it must name those that the log publishes")
+    if not all(key in keys for key in answer["verifiers"]):
         raise NotProved("the evidence names a key that was not given: give every key that the log publishes as --key")
     before, entries = -1, items(answer["entries"], "the evidence's list of entries")
     for entry in entries:
@@ -289,29 +308,61 @@ def described(record: dict[str, Any], found: dict[str, Any]) -> list[str]:
 
 def certified(record: dict[str, Any]) -> Iterator[str]:
     """Yield what a certificate says. Raise NotProved if it is not of the known form."""
+    what = "the certificate"
     if record.get("format") != FORMAT:
-        raise NotProved(f"the certificate is not of the form {FORMAT}")
-    needed, stores = ("entry", "store", *COUNTED), items(record.get("stores"), "the certificate's list of stores")
-    lines = [fields(line, "a line of the certificate", needed, ("basis", "until")) for line in stores]
-    if not all(isinstance(line["store"], str) and all(type(line[name]) is int for name in COUNTED) for line in lines):
-        raise NotProved("a line of the certificate has no store, or no numbers")
+        raise NotProved(f"{what} is not of the form {FORMAT}")
+    fields(record, what, CERTIFICATE)
+    texts(record, what, ("subject", "policyVersion", "dataMapSha256", "leftOut"))
+    if not SUBJECT.fullmatch(record["subject"]):
+        raise NotProved(f"{what}'s subject must be 64 digits of 0 to f: they say whose data were erased")
+    if not isinstance(record["keyDestroyed"], bool):
+        raise NotProved(f"{what}'s keyDestroyed must be true or false")
+    texts(fields(record["signature"], f"{what}'s signature", SIGNED), f"{what}'s signature", SIGNED)
+    for copy in items(record["residual"], f"{what}'s list of copies"):
+        texts(fields(copy, f"a copy in {what}", COPY), f"a copy in {what}", COPY)
+        moment(copy["until"])
+    lines = [counted(line) for line in items(record["stores"], f"{what}'s list of stores")]
+    if not lines:
+        raise NotProved(f"{what} names no store: it must say what became of the data in each")
     yield "  request: its id is the data subject; the receipt begins with it"
-    yield f"  erasure: requested at {moment(record.get('requestedAt'))}, verified at {moment(record.get('verifiedAt'))}"
+    yield f"  erasure: requested at {moment(record['requestedAt'])}, verified at {moment(record['verifiedAt'])}"
     totals = ", ".join(f"{sum(line[name] for line in lines)} {name}" for name in COUNTED)
     yield f"  data: {len(lines)} entries in {len({line['store'] for line in lines})} stores; {totals}"
-    yield f"  user's key: {'destroyed' if record.get('keyDestroyed') is True else 'not destroyed'}"
+    yield f"  user's key: {'destroyed' if record['keyDestroyed'] else 'not destroyed'}"
+
+
+def counted(value: Any) -> dict[str, Any]:
+    """Return a certificate's line about one entry. Raise NotProved for one that no erasure leads to."""
+    what, needed = "a line of the certificate", ("entry", "store", *COUNTED)
+    line = fields(value, what, needed, KEPT)
+    texts(line, what, ("entry", "store"))
+    if not all(type(line[name]) is int and line[name] >= 0 for name in COUNTED):
+        raise NotProved(f"{what} has a count that is no whole number from 0 on")
+    if line["remaining"]:
+        raise NotProved(f"{line['remaining']} of {shown(line['entry'])} remaining: a certificate is issued only at 0")
+    if line["found"] != line["deleted"] + line["retained"]:
+        raise NotProved(f"the counts of {shown(line['entry'])} do not add up: found must be deleted and retained")
+    kept = KEPT if line["retained"] else ()
+    texts(fields(line, what, needed + kept), what, kept)
+    if kept and line["until"] != "for good":
+        moment(line["until"])
+    return line
 
 
 def moment(text: Any) -> str:
     """Return `text` if it is a time as the log writes it: texts of that form are in the order of time."""
-    if not isinstance(text, str) or not MOMENT.fullmatch(text):
+    try:
+        read = datetime.strptime(text, MOMENT).replace(tzinfo=UTC).isoformat().replace("+00:00", "Z")
+    except (TypeError, ValueError):
+        read = None
+    if read is None or read != text:  # strptime reads 2026-1-31 too
         raise NotProved("a time is not of the form 2026-01-31T00:00:00Z, of a certificate or of evidence")
-    return text
+    return read
 
 
 def when(seconds: int) -> str:
     """A time of the log in words."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(seconds, UTC).strftime(MOMENT)
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_origin
 
 
 class Store(enum.StrEnum):
@@ -66,12 +66,19 @@ class Basis(enum.StrEnum):
     CONSENT = "consent, GDPR art. 6(1)(a)"
 
 
+Item = Literal["", "image", "prompt", "event"]
+"""The kinds of single thing that can be deleted; the empty text is none of them."""
+Access = Literal["get", "list", "create", "update", "delete"]
+"""The words that security rules have for what is done with a document or an object."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One place. `where` is a path pattern: `{uid}`, `{email}` and `{subject}` stand for the person (account id,
     pseudonym of the e-mail address, pseudonym of the account), `{item}` for anything within one segment.
 
-    Raises Unsound for a place that is not of a form in `_FORMS`, and for what can't be done there.
+    Raises Unsound for a place that is not of a form in `_FORMS`, for what can't be done there, and for a field that is
+    not of its type: consumers compare with `is`, so that a text in place of a Store would never be erased.
     """
 
     name: str
@@ -89,11 +96,11 @@ class Entry:
     """For what is not deleted: what stays, and on what legal basis."""
     retain_days: int | None = None
     """For what is not deleted: how long it stays after the erasure; None is for good."""
-    item: str = ""
-    """Which single thing a person can delete this with: image, prompt or event."""
-    owner_may: tuple[str, ...] = ()
-    """What its owner may do with it through the clients' own protocols, of get, list, create, update and delete; all
-    others may do nothing, staff included. What has expired they can't get; rules can't take it out of a list."""
+    item: Item = ""
+    """Which single thing a person can delete this with."""
+    owner_may: tuple[Access, ...] = ()
+    """What its owner may do with it through the clients' own protocols; all others may do nothing, staff included.
+    What has expired they can't get; rules can't take it out of a list."""
     opened_by: tuple[str, ...] = ()
     """The entries without which this one is noise or can't be found: a legal hold on it keeps them too."""
     lives: timedelta | None = None
@@ -113,8 +120,24 @@ class Entry:
         for reason in self._faults():
             raise Unsound(f"the data map's entry {self.name}: {reason}")
 
+    def _mistyped(self) -> Iterator[str]:
+        """Yield what is not of its type or range, and what is needed."""
+        for field in dataclasses.fields(self):
+            kind, value = get_origin(field.type) or field.type, getattr(self, field.name)
+            if kind in (str, bool, tuple, Store, Disposition, Basis) and not isinstance(value, kind):
+                yield f"its {field.name} is {value!a}; it must be of the type {kind.__name__}"
+        if self.item not in get_args(Item):
+            yield f"its item is {self.item!a}; it must be one of {_listed(Item)}"
+        if not all(word in get_args(Access) for word in self.owner_may):
+            yield f"its owner_may is {self.owner_may!a}; each must be one of {_listed(Access)}"
+        if self.lives is not None and not (isinstance(self.lives, timedelta) and self.lives > timedelta()):
+            yield f"its lives is {self.lives!a}; it must be a timedelta above 0"
+        if self.retain_days is not None and not (type(self.retain_days) is int and self.retain_days > 0):
+            yield f"its retain_days is {self.retain_days!a}; it must be a whole number above 0"
+
     def _faults(self) -> Iterator[str]:
         """What is wrong with it, and what is needed."""
+        yield from self._mistyped()
         if not _ENTRY_NAME.fullmatch(self.name):
             yield "its name must be small letters, digits and hyphens, and must not begin with unmapped-"
         if _NAME.sub("NAME", self.where) not in _FORMS[self.store]:
@@ -131,6 +154,14 @@ class Entry:
             yield f"its place must end with /{{item}}, in a store of documents or objects, to delete one {self.item}"
         if self.opened_by and not (several and self.store in (Store.REPLICATE, Store.STORAGE, Store.FIRESTORE)):
             yield "opened_by is for places that end with /{item}; nothing else is looked for before its keys are kept"
+        if self.lives and self.store not in (Store.FIRESTORE, Store.STORAGE):
+            yield f"lives can't be kept to in {self.store}: no sweep goes by it; it must be in firestore or storage"
+        if self.lives and self.store is Store.STORAGE and not self.passing:
+            yield "what is swept in storage must be passing: the sweep there does not ask for a legal hold"
+        if self.may_expire and self.store is not Store.FIRESTORE:
+            yield f"may_expire can't be kept to in {self.store}: no sweep goes by it; it must be in firestore"
+        if self.retain_days and self.disposition is Disposition.DELETE:
+            yield "retain_days is for what is not deleted; its disposition must be another, or it must have none"
         if self.expires and not self.passing and "{uid}" not in self.where:
             yield "what expires must be found by {uid}, or the sweep can't find who has a legal hold on it"
 
@@ -188,10 +219,13 @@ class Subject:
         return f"{folder}{item_id}" if (folder := self.place(entry)) else None
 
     def owns(self, entry: Entry, fields: dict[str, Any]) -> bool:
-        """Whether a document at their place is theirs. An address can be enrolled again after the erasure of its
-        account was asked for: that is somebody new."""
-        created: datetime | None = fields.get("createdAt")
-        return "{email}" not in entry.where or created is None or created <= self.asked_at
+        """Return True if a document at their place is theirs.
+
+        An address can be enrolled again after the erasure of its account was asked for, by another person. A document
+        under an address that does not say since when it is there counts as that person's.
+        """
+        created = fields.get("createdAt")
+        return "{email}" not in entry.where or (isinstance(created, datetime) and created <= self.asked_at)
 
 
 def check(entries: Collection[Entry], impersonal: Collection[str]) -> None:
@@ -231,6 +265,10 @@ def _fault(where: str) -> str:
     if len(persons) > 1:
         return "names more than one person"
     return "has a part that comes before the person" if parts[0] == "item" else "is not one that an erasure can find"
+
+
+def _listed(words: Any) -> str:
+    return ", ".join(map(ascii, get_args(words)))
 
 
 @functools.cache

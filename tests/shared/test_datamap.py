@@ -9,7 +9,7 @@ import pytest
 from astra import datamap
 from astra.claims import claimant
 from astra.datamap import DATA_MAP, NOT_PERSONAL
-from astra.entries import Disposition, Entry, Store, Subject, check
+from astra.entries import Disposition, Entry, Store, Subject, Unsound, check
 from astra.governance_map import TOLD
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -41,7 +41,9 @@ def test_every_entry_is_found_by_the_person() -> None:
 
 
 def made(store: Store = Store.FIRESTORE, where: str = "rooms/{uid}", name: str = "rooms", **other: Any) -> Entry:
-    return dataclasses.replace(entry("profile"), name=name, store=store, where=where, owner_may=(), **other)
+    return dataclasses.replace(
+        entry("profile"), **{"name": name, "store": store, "where": where, "owner_may": ()} | other
+    )
 
 
 MANY = [
@@ -174,6 +176,71 @@ def test_what_an_entry_says_of_its_place_must_be_possible_there(changes: dict[st
         made(**changes)
 
 
+KEPT: dict[str, Any] = {"where": "rooms/{subject}", "disposition": Disposition.RETAIN}
+IN_STORAGE: dict[str, Any] = {"store": Store.STORAGE, "where": "rooms/{uid}/{item}"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"store": "firestore"}, "its store is 'firestore'; it must be of the type Store"),
+        ({"store": None}, "its store is None; it must be of the type Store"),
+        ({"disposition": "delete"}, "its disposition is 'delete'; it must be of the type Disposition"),
+        ({"lawful_basis": "because"}, "its lawful_basis is 'because'; it must be of the type Basis"),
+        ({"name": 7}, "its name is 7; it must be of the type str"),
+        ({"where": None}, "its where is None; it must be of the type str"),
+        ({"where": b"rooms/{uid}"}, "its where is b'.*'; it must be of the type str"),
+        ({"category": None}, "its category is None; it must be of the type str"),
+        ({"passing": "no"}, "its passing is 'no'; it must be of the type bool"),
+        ({"item": "chat", **IN_STORAGE}, "its item is 'chat'; it must be one of '', 'image', 'prompt', 'event'"),
+        ({"item": None, **IN_STORAGE}, "its item is None; it must be one of"),
+        ({"owner_may": ("get", "write")}, "its owner_may is .*'write'.*; each must be one of 'get', 'list', 'create'"),
+        ({"owner_may": ([],)}, "its owner_may is .*; each must be one of"),
+        ({"owner_may": "get"}, "its owner_may is 'get'; it must be of the type tuple"),
+        ({"recipients": "Firebase"}, "its recipients is 'Firebase'; it must be of the type tuple"),
+        ({"lives": timedelta()}, "its lives is .*; it must be a timedelta above 0"),
+        ({"lives": timedelta(days=-1)}, "its lives is .*; it must be a timedelta above 0"),
+        ({"lives": 90}, "its lives is 90; it must be a timedelta above 0"),
+        ({"lives": timedelta(days=1), "store": Store.VAULT}, "lives .* vault: no sweep goes by it"),
+        ({"lives": timedelta(days=1), "store": Store.AUTH, "where": "{uid}"}, "lives .* auth: no sweep goes by it"),
+        (
+            {"lives": timedelta(days=1), "store": Store.REDIS, "where": "user:{{uid}}:{item}"},
+            "lives .* redis: no sweep goes by it",
+        ),
+        (
+            {"lives": timedelta(days=1), "store": Store.REPLICATE, "where": "{uid}/{item}"},
+            "lives .* replicate: no sweep goes by it",
+        ),
+        ({"lives": timedelta(days=1), **IN_STORAGE}, "what is swept in storage must be passing: .* legal hold"),
+        ({"may_expire": True, **IN_STORAGE}, "may_expire .* storage: no sweep goes by it"),
+        ({"may_expire": True, "store": Store.VAULT}, "may_expire .* vault: no sweep goes by it"),
+        ({"retain_days": 0, **KEPT}, "its retain_days is 0; it must be a whole number above 0"),
+        ({"retain_days": -1, **KEPT}, "its retain_days is -1; it must be a whole number above 0"),
+        ({"retain_days": True, **KEPT}, "its retain_days is True; it must be a whole number above 0"),
+        ({"retain_days": 1.5, **KEPT}, "its retain_days is 1.5; it must be a whole number above 0"),
+        ({"retain_days": 30}, "retain_days is for what is not deleted"),
+    ],
+)
+def test_what_an_entry_says_is_of_its_type_and_range(changes: dict[str, Any], reason: str) -> None:
+    name = changes.get("name", "rooms")
+    with pytest.raises(Unsound, match=f"^the data map's entry {name}: {reason}"):
+        made(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lives": timedelta(seconds=1), "passing": True, **IN_STORAGE},
+        {"lives": timedelta(seconds=1)},
+        {"retain_days": 1, **KEPT},
+        *({"item": item, **IN_STORAGE} for item in ("", "image", "prompt", "event")),
+        {"owner_may": ("get", "list", "create", "update", "delete")},
+    ],
+)
+def test_what_is_possible_is_not_refused(changes: dict[str, Any]) -> None:
+    assert made(**changes).where.startswith("rooms/")
+
+
 CLASHES: list[tuple[str, list[Entry]]] = [
     ("more than once", [made(), made(where="chats/{uid}")]),
     ("rooms and halls", [made(), made(name="halls")]),
@@ -257,6 +324,14 @@ def test_an_enrolment_begun_after_the_request_is_somebody_new() -> None:
     assert ADA.owns(entry("enrolments"), {"createdAt": NOW - timedelta(minutes=1)})
     assert not ADA.owns(entry("enrolments"), {"createdAt": NOW + timedelta(minutes=1)})
     assert ADA.owns(entry("profile"), {"createdAt": NOW + timedelta(minutes=1)})
+
+
+@pytest.mark.parametrize("fields", [{}, {"createdAt": None}, {"createdAt": "2020-01-01T00:00:00Z"}, {"createdAt": 0}])
+def test_a_document_under_an_address_is_not_theirs_unless_it_says_since_when(fields: dict[str, Any]) -> None:
+    """The address can be another person's by now; the documents under an account id can't."""
+    assert not ADA.owns(entry("enrolments"), fields)
+    assert not ADA.owns(entry("sign-in-codes"), fields)
+    assert ADA.owns(entry("profile"), fields)
 
 
 @pytest.mark.parametrize("year", range(2026, 2030))

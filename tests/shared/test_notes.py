@@ -14,6 +14,7 @@ then you don't know what your problem is.
 SIGNER = Signer.of("example.com/log", bytes(range(32)))
 CHECKPOINT = Checkpoint("example.com/log", 20852163, bytes(32))
 NOTE = SIGNER.sign(str(CHECKPOINT))
+LONGEST = 64 * 1024
 ROOT = base64.b64encode(bytes(32)).decode()
 
 
@@ -28,30 +29,47 @@ def test_a_checkpoint_says_what_was_signed() -> None:
     assert SIGNER.sign(str(CHECKPOINT)) == NOTE, "signed again it is the same"
 
 
+def signature_alone(text: str) -> str:
+    """Return the line that signs `text`, without the text."""
+    return SIGNER.sign(text).rpartition("\n\n")[2]
+
+
 @pytest.mark.parametrize(
-    "note",
+    ("note", "reason"),
     [
-        NOTE.replace("20852163", "20852164"),
-        NOTE.replace("\n\n", "\n"),
-        NOTE.replace("— ", "- "),
-        NOTE.removesuffix("\n"),
-        NOTE.replace("— example.com/log", "— example.com/other"),
-        SIGNER.sign(str(CHECKPOINT))[:-6] + "AAA=\n",
-        NOTE.replace("— example.com/log ", "— example.com/log  "),
-        NOTE.replace("— example.com/log ", "— example.com/log\t"),
-        NOTE + "\n",
-        NOTE + "— example.com/other AAAAAAAA\x0b— example.com/other AAAAAAAA\n",
-        NOTE + "— example.com/other AAAAAAAA\u2028",
-        NOTE + "— exam+ple AAAAAAAA\n",
-        SIGNER.sign("example.com/log\n5\n\x1b[2J\n"),
-        SIGNER.sign("example.com/log\r\n5\n"),
-        "",
-        "\n\n",
+        (NOTE.replace("20852163", "20852164"), "a signature is wrong"),
+        (NOTE.replace("\n\n", "\n"), "not a signed note"),
+        (signature_alone("\n"), "not a signed note"),  # signed as it is: nothing is wrong but that no text is there
+        (SIGNER.sign("x" * LONGEST), "not a signed note"),
+        (NOTE.replace("— ", "- "), "not a signature line"),
+        (NOTE.removesuffix("\n"), "not a signed note"),
+        (NOTE.replace("— example.com/log", "— example.com/other"), "not signed by a key"),
+        (SIGNER.sign(str(CHECKPOINT))[:-6] + "AAA=\n", "not base64"),
+        (NOTE.replace("— example.com/log ", "— example.com/log  "), "not a signature line"),
+        (NOTE.replace("— example.com/log ", "— example.com/log\t"), "not a signed note"),
+        (NOTE + "\n", "not a signature line"),
+        (NOTE + "— example.com/other AAAAAAAA\x0b— example.com/other AAAAAAAA\n", "not a signed note"),
+        (NOTE + "— example.com/other AAAAAAAA\u2028", "not a signed note"),
+        (NOTE + "— example.com/other AAAA\n", "not a signature line"),
+        (NOTE + "— example.com/other AAAAAA==\n", "not a signature line"),
+        (NOTE + "— exam+ple AAAAAAAA\n", "not a signature line"),
+        (SIGNER.sign("example.com/log\n5\n\x1b[2J\n"), "not a signed note"),
+        (SIGNER.sign("example.com/log\r\n5\n"), "not a signed note"),
+        ("", "not a signed note"),
+        ("\n\n", "not a signature line"),
     ],
 )
-def test_what_is_not_signed_as_it_is_is_refused(note: str) -> None:
-    with pytest.raises(BadNote):
+def test_what_is_not_signed_as_it_is_is_refused(note: str, reason: str) -> None:
+    with pytest.raises(BadNote, match=reason):
         signed_by(note, [SIGNER.verifier])
+
+
+def test_a_note_may_be_as_long_as_64_kib() -> None:
+    text = "x" * (LONGEST - len(SIGNER.sign("\n"))) + "\n"
+    assert len(SIGNER.sign(text)) == LONGEST
+    assert signed_by(SIGNER.sign(text), [SIGNER.verifier]) == SIGNER.verifier
+    with pytest.raises(BadNote, match="not a signed note"):
+        signed_by(SIGNER.sign("x" + text), [SIGNER.verifier])
 
 
 def test_base64_is_written_in_one_way() -> None:
@@ -89,9 +107,29 @@ def test_what_is_no_checkpoint_is_refused(text: str) -> None:
         checkpoint_of(f"{text}\n— log AAAA\n")
 
 
+def written(name: str, public: bytes, kind: bytes = b"\1") -> str:
+    """Return a verifier key whose id belongs to it, of whatever name, size and kind."""
+    raw = base64.b64encode(kind + public).decode()
+    return f"{name}+{Verifier(name, public).key_id.hex()}+{raw}"
+
+
 @pytest.mark.parametrize(
-    "line", ["", "name", "a+00000000+AAAA", str(NEUMANN).replace("c74f20a3", "c74f20a4"), "a b+1+2"]
+    ("line", "reason"),
+    [
+        ("", "not an Ed25519 verifier key"),
+        ("name", "not an Ed25519 verifier key"),
+        ("a+00000000+AAAA", "not an Ed25519 verifier key"),
+        ("a b+1+2", "base64"),
+        (written("", NEUMANN.public), "not an Ed25519 verifier key"),
+        (written("a b", NEUMANN.public), "not an Ed25519 verifier key"),
+        (written("a\u2003b", NEUMANN.public), "not an Ed25519 verifier key"),
+        (written("a", NEUMANN.public, b"\2"), "not an Ed25519 verifier key"),
+        (written("a", NEUMANN.public[1:]), "not an Ed25519 verifier key"),
+        (written("a", NEUMANN.public + b"\0"), "not an Ed25519 verifier key"),
+        (str(NEUMANN).replace("c74f20a3", "c74f20a4"), "the key id does not belong to the key"),
+    ],
 )
-def test_what_is_no_key_is_refused(line: str) -> None:
-    with pytest.raises(ValueError):
+def test_what_is_no_key_is_refused(line: str, reason: str) -> None:
+    assert Verifier.parse(written("a", NEUMANN.public)) == Verifier("a", NEUMANN.public)
+    with pytest.raises(ValueError, match=reason):
         Verifier.parse(line)
