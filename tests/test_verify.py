@@ -331,6 +331,8 @@ def test_a_proof_leads_from_its_entry_to_the_root_and_no_further(run: Callable[.
     head, _, note = answer["proof"].partition("\n\n")
     outside = f"{head.replace('index 0', 'index 1')}\n\n{note}"
     refused(run({**answer, "proof": outside}), "index is outside the tree")
+    with pytest.raises(verify.NotProved, match="index is outside the tree"):
+        verify.root_above(bytes(32), -1, 1, [])
     [_, root] = note.split("\n")[1:3]
     leaf, sibling = base64.b64decode(root), bytes(32)
     above = hashlib.sha256(b"\1" + sibling + leaf).digest()
@@ -350,6 +352,7 @@ def test_a_checkpoint_is_of_the_log_whose_key_signed_it(run: Callable[..., Any])
         other.sign(str(Checkpoint(SIGNER.name, 1, root))),
         named.sign(str(Checkpoint(SIGNER.name, 1, root))),
         named.sign(str(Checkpoint("example.com/other", 1, root))),
+        note.replace(f"— {SIGNER.name} ", "— example.com/other "),
     ):
         refused(run({**answer, "proof": f"{head}\n\n{signed}"}), unsigned)
     refused(run({**answer, "proof": answer["proof"].replace("\n1\n", "\n2\n")}), "signature is wrong")

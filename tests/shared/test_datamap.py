@@ -315,6 +315,18 @@ def test_a_persons_entries_of_the_log_are_found_by_the_beginning_of_their_names(
     assert ADA.place(entry("log-entries")) == "commitments/" + "f" * 64 + "."
 
 
+def test_the_sweep_of_documents_goes_through_no_other_store() -> None:
+    assert entry("enrolments").expires
+    assert entry("image-records").expires
+    assert not entry("uploads").expires
+    assert not entry("profile").expires
+
+
+def test_a_path_names_its_owner_if_it_is_found_by_the_account() -> None:
+    assert entry("events").owner("users/ada/events/x") == "ada"
+    assert entry("tombstone").owner("tombstones/ada") is None
+
+
 def test_a_person_without_an_address_has_no_enrolment() -> None:
     assert ADA.place(entry("enrolments")) == "enrolments/" + "e" * 64
     assert dataclasses.replace(ADA, email=None).place(entry("enrolments")) is None
