@@ -1,6 +1,7 @@
 """`make bench` runs all benchmarks; `python -m bench NAME` some of them."""
 
 import os
+import signal
 import sys
 
 from bench import apart, campaign, cohort, cold_start, detect, erase, images, ledger, seal_stream, sweep
@@ -32,6 +33,8 @@ def main() -> int:
         return 2
     if not here:
         return apart.run_all({name: [sys.executable, "-m", "bench", _HERE, name] for name in chosen}, _TIMEOUT)
+    # A job in the background inherits that it is ignored: a benchmark whose time is up must stop its stack all the same.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in chosen:
         for line in BENCHES[name]():
             print(f"bench {line}", flush=True)

@@ -13,7 +13,8 @@ from bench import apart
 _WORKS = "print('bench works: 1 s')"
 _RAISES = "raise RuntimeError('no such thing')"
 _HANGS = (
-    "import subprocess, sys, time\n"
+    "import signal, subprocess, sys, time\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
     "print(child.pid, file=open(sys.argv[1], 'w'), flush=True)\n"
     "try: time.sleep(600)\n"

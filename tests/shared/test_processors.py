@@ -43,7 +43,7 @@ SILENT = {
 #: URLs with a host that is not written there, and why each is nobody else's.
 HOSTLESS: dict[str, str] = {
     "f'https://{REGION}-{act.platform.app.project_id}.cloudfunctions.net/policy_page/{form.version}'": "in a letter",
-    "f'https://us-central1-{platform.app.project_id}.cloudfunctions.net'": "our own function, asked by a command",
+    "f'https://us-central1-{project}.cloudfunctions.net'": "our own function, asked by a command",
 }
 #: A scheme, or any part that could be one, and a host in which something is filled in.
 _OPEN = re.compile(r"(?:\b[a-z][a-z0-9+.-]*|\{\})://[^/\s]*\{\}")
