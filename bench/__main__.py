@@ -33,7 +33,7 @@ def main() -> int:
         return 2
     if not here:
         return apart.run_all({name: [sys.executable, "-m", "bench", _HERE, name] for name in chosen}, _TIMEOUT)
-    # A job in the background inherits that it is ignored: a benchmark whose time is up must stop its stack all the same.
+    # A job in the background inherits that SIGINT is ignored: one whose time is up must stop its stack all the same.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in chosen:
         for line in BENCHES[name]():
