@@ -1,7 +1,8 @@
 """The roll call over a project of its own: orphans are erased, slowly, and nobody else ever is."""
 
 import io
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -72,6 +73,21 @@ def hide(monkeypatch: pytest.MonkeyPatch, uids: Collection[str], *views: str) ->
     for view, replacement in (("get_users", get_users), ("list_users", list_users)):
         if view in views:
             monkeypatch.setattr(auth, view, replacement)
+
+
+@contextmanager
+def between_looking_and_acting(work: Callable[[], object]) -> Iterator[None]:
+    """Do `work` once a round has looked everywhere, and before it acts anywhere."""
+    real = log.write
+
+    def meanwhile(event: log.Event, *args: Any, **kwargs: Any) -> None:
+        if event is log.Event.ORPHANS_FOUND:
+            work()
+        real(event, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(log, "write", meanwhile)
+        yield
 
 
 def finish(platform: Platform[Any], *people: Somebody) -> None:
@@ -342,25 +358,14 @@ def test_no_number_of_orphans_is_exempt_from_the_limits(platform: Platform[Any])
     assert len(call_the_roll(platform)["suspects"]) == 1
 
 
-def test_an_account_that_is_back_when_the_round_acts_stops_it(
-    platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, ada: Somebody
-) -> None:
+def test_an_account_that_is_back_when_the_round_acts_stops_it(platform: Platform[Any], ada: Somebody) -> None:
     auth.delete_user(ada.uid, app=platform.app)
     call_the_roll(platform)
     call_the_roll(platform)
-    real = log.write
-
-    def meanwhile(event: log.Event, *args: Any, **kwargs: Any) -> None:
-        if event is log.Event.ORPHANS_FOUND:  # between looking and acting
-            auth.create_user(uid=ada.uid, email=ada.email, app=platform.app)
-        real(event, *args, **kwargs)
-
-    monkeypatch.setattr(log, "write", meanwhile)
-    assert call_the_roll(platform, hours=24 * 8)["stopped"] == "contradiction"
-    monkeypatch.undo()
+    with between_looking_and_acting(lambda: auth.create_user(uid=ada.uid, email=ada.email, app=platform.app)):
+        assert call_the_roll(platform, hours=24 * 8)["stopped"] == "contradiction"
     assert begun(platform) == set()
     erasure.retry(platform, roll_call.job(platform.db))
-    platform.__dict__["settings"] = platform.settings.model_copy(update=SETTINGS)
     call_the_roll(platform)
     assert state(ada) == "active", "and what was frozen is given back"
 
@@ -380,15 +385,8 @@ def test_an_account_that_is_back_keeps_the_round_from_touching_anybody(
     monkeypatch.setattr(rosters, "PAGE", page)
     for _ in range(rounds):
         call_the_roll(platform)
-    before, real = (state(first), state(second)), log.write
-
-    def meanwhile(event: log.Event, *args: Any, **kwargs: Any) -> None:
-        if event is log.Event.ORPHANS_FOUND:  # between looking and acting
-            auth.create_user(uid=second.uid, email=second.email, app=platform.app)
-        real(event, *args, **kwargs)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(log, "write", meanwhile)
+    before = state(first), state(second)
+    with between_looking_and_acting(lambda: auth.create_user(uid=second.uid, email=second.email, app=platform.app)):
         assert call_the_roll(platform, hours=24 * 8)["stopped"] == "contradiction"
     assert begun(platform) == set()
     assert (state(first), state(second)) == before
@@ -614,21 +612,12 @@ def test_switched_off_while_people_are_frozen_it_gives_them_back(
     assert begun(platform) == set()
 
 
-def test_switched_off_between_looking_and_acting_it_does_not_act(
-    platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, ada: Somebody
-) -> None:
+def test_switched_off_between_looking_and_acting_it_does_not_act(platform: Platform[Any], ada: Somebody) -> None:
     auth.delete_user(ada.uid, app=platform.app)
     call_the_roll(platform)
     call_the_roll(platform)
-    real = log.write
-
-    def meanwhile(event: log.Event, *args: Any, **kwargs: Any) -> None:
-        if event is log.Event.ORPHANS_FOUND:
-            switch(platform, enabled=False)
-        real(event, *args, **kwargs)
-
-    monkeypatch.setattr(log, "write", meanwhile)
-    call_the_roll(platform, hours=24 * 8)
+    with between_looking_and_acting(lambda: switch(platform, enabled=False)):
+        call_the_roll(platform, hours=24 * 8)
     assert begun(platform) == set()
     call_the_roll(platform)
     assert state(ada) == "active"
