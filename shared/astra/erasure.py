@@ -36,11 +36,8 @@ HELD: Final = "held"
 LETTER: Final = "erasure"
 """The name of the letter that confirms one."""
 _SHORT: Final = 10
-_TRIES: Final = 10
-
-
-class Contended(Exception):
-    """The profile changed each time that its erasure was about to begin: ask again."""
+TRIES: Final = 5
+"""How often an erasure begins on condition that the profile has not changed, before it locks the profile."""
 
 
 def reference(db: firestore.Client, subject: Pseudonym) -> firestore.DocumentReference:
@@ -61,7 +58,7 @@ def begin(
     committed, is not to be erased. Answers whether this call was the one that began it.
     """
     db, subject = platform.db, platform.pseudonyms.of_uid(uid)
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         job, profile = fetch(db, reference(db, subject), db.collection("users").document(uid))
         if job.exists:
             return False
@@ -79,7 +76,17 @@ def begin(
         except (FailedPrecondition, NotFound):
             continue  # the profile has changed since it was read, and may be frozen
         return True
-    raise Contended
+
+    def alone(transaction: firestore.Transaction) -> bool:
+        job, profile = fetch(db, reference(db, subject), db.collection("users").document(uid), transaction=transaction)
+        if not job.exists:
+            refuse(profile)
+            intend(transaction, platform, uid, now, has_profile=profile.exists)
+            if profile.exists:
+                letter(transaction)
+        return not job.exists
+
+    return transact(db, alone)  # somebody writes to the profile all the time: keep them waiting
 
 
 def intend(

@@ -88,6 +88,20 @@ def test_n_deliveries_are_one(ada: Somebody) -> None:
     assert ada.fields()["certificate"] == certificate
 
 
+def test_an_erasure_begins_although_the_profile_changes_at_each_look(ada: Somebody) -> None:
+    looks = 0
+
+    def change(profile: firestore.DocumentSnapshot[Any]) -> None:
+        nonlocal looks
+        looks += 1
+        if looks <= erasure.TRIES:
+            profile.reference.update({"looks": looks})
+
+    assert erasure.begin(ada.platform, ada.uid, ada.platform.clock(), refuse=change)
+    assert looks == erasure.TRIES + 1
+    assert ada.erase()["state"] == "verified"
+
+
 def test_what_appears_after_the_cascade_reopens_it(ada: Somebody) -> None:
     erasure.begin(ada.platform, ada.uid, ada.platform.clock())
     ada.work()
