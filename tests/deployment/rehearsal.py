@@ -1,0 +1,123 @@
+"""Rehearsal of a deployment: the real `firebase` and `gcloud` commands against a stand-in of Google's APIs.
+
+    with Rehearsal(folder) as rehearsal:
+        rehearsal.gcloud("services", "enable", "run.googleapis.com")
+        done = rehearsal.firebase("deploy", "--only", "functions:erasure")
+
+Both run in a copy of this repository, with a home folder of their own, through an HTTPS proxy whose CA they are told to
+trust. What they leave behind is in `rehearsal.cloud`; what they asked for is recorded in `rehearsal.google`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final, Self
+
+from local.firebase_json import codebases
+from local.paths import FIREBASE, NODE_MODULES, ROOT, VENV
+from tests.deployment.cloud.certificates import Authority
+from tests.deployment.cloud.google import Google
+from tests.deployment.cloud.proxy import Proxy
+from tests.deployment.cloud.state import Cloud
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: What a copy of the repository needs to be deployed from.
+COPIED: Final = (
+    "firebase.json",
+    "firebase.vault.json",
+    "firestore.rules",
+    "firestore.indexes.json",
+    "firestore.vault.indexes.json",
+    "storage.rules",
+    "pyproject.toml",
+    "functions",
+    "shared",
+)
+_MADE: Final = shutil.ignore_patterns("venv", "vendor", "__pycache__", "*.egg-info")
+
+
+class Rehearsal:
+    """One project in the stand-in, and one copy of the repository to deploy it from."""
+
+    def __init__(self, folder: Path, cloud: Cloud | None = None) -> None:
+        self.cloud = cloud or Cloud()
+        self.google = Google(self.cloud)
+        self.folder = folder / "repository"
+        self.home = folder / "home"
+        self.home.mkdir(parents=True)
+        self._copy()
+        self.proxy = Proxy(Authority(folder), self.google)
+        #: Who deploys: the project's owner unless a test says otherwise.
+        self.caller = self.cloud.owner
+        self._running = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._running.enter_context(self.proxy)
+        return self
+
+    def __exit__(self, *_how: object) -> None:
+        self._running.close()
+
+    def _copy(self) -> None:
+        self.folder.mkdir()
+        for name in COPIED:
+            path = ROOT / name
+            if path.is_dir():
+                shutil.copytree(path, self.folder / name, ignore=_MADE)
+            else:
+                shutil.copy2(path, self.folder / name)
+        (self.folder / ".venv").symlink_to(VENV)
+        (self.folder / "node_modules").symlink_to(NODE_MODULES)
+        for source in codebases().values():
+            (self.folder / source / "venv").symlink_to(VENV)
+
+    def environment(self) -> dict[str, str]:
+        """What the commands run with: nothing of the machine's own accounts, settings or proxies."""
+        token = self.cloud.token_for(self.caller)
+        token_file = self.home / "access-token"
+        token_file.write_text(token)
+        ca = str(self.proxy.authority.certificate)
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "XDG_CONFIG_HOME": str(self.home / "config"),
+            "CI": "true",
+            "NO_UPDATE_NOTIFIER": "1",
+            "HTTPS_PROXY": self.proxy.url,
+            "NODE_EXTRA_CA_CERTS": ca,
+            "FIREBASE_TOKEN": token,
+            "CLOUDSDK_CONFIG": str(self.home / "gcloud"),
+            "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(token_file),
+            "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE": ca,
+            "CLOUDSDK_CORE_PROJECT": self.cloud.project,
+            "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+            "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1",
+            "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
+        }
+
+    def firebase(self, *arguments: str, timeout: float = 170) -> subprocess.CompletedProcess[str]:
+        """Run `firebase` as CI does, without a terminal."""
+        return self.run(str(FIREBASE), *arguments, "--project", self.cloud.project, "--non-interactive", timeout=timeout)
+
+    def gcloud(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run `gcloud`."""
+        return self.run("gcloud", *arguments, timeout=timeout)
+
+    def run(self, *command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run any command in the copy of the repository, through the proxy. Its output is in `stdout`, errors too."""
+        return subprocess.run(  # noqa: S603
+            command,
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
