@@ -30,7 +30,9 @@ def prepare(cloud: Cloud, secrets: Mapping[str, Iterable[str]], region: str = "u
         enable(cloud, f"{api}.googleapis.com")
     for database in ("(default)", "vault"):
         name = f"projects/{cloud.project}/databases/{database}"
-        cloud.create(name, {"name": name, "locationId": "nam5", "type": "FIRESTORE_NATIVE", "databaseEdition": "STANDARD"})
+        cloud.create(
+            name, {"name": name, "locationId": "nam5", "type": "FIRESTORE_NATIVE", "databaseEdition": "STANDARD"}
+        )
     bucket = f"{cloud.project}.firebasestorage.app"
     cloud.create(f"b/{bucket}", new_bucket(bucket, region))
     cloud.create(f"projects/{cloud.project}/config", {"name": f"projects/{cloud.project}/config"})

@@ -10,20 +10,25 @@ trust. What they leave behind is in `rehearsal.cloud`; what they asked for is re
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import signal
 import subprocess
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
 from local.firebase_json import codebases
 from local.paths import FIREBASE, NODE_MODULES, ROOT, VENV
+from local.stack import STARTING
 from tests.deployment.cloud.certificates import Authority
 from tests.deployment.cloud.google import Google
 from tests.deployment.cloud.proxy import Proxy
 from tests.deployment.cloud.state import Cloud
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 #: What a copy of the repository needs to be deployed from.
@@ -102,7 +107,35 @@ class Rehearsal:
 
     def firebase(self, *arguments: str, timeout: float = 170) -> subprocess.CompletedProcess[str]:
         """Run `firebase` as CI does, without a terminal."""
-        return self.run(str(FIREBASE), *arguments, "--project", self.cloud.project, "--non-interactive", timeout=timeout)
+        deadline = time.monotonic() + timeout
+        with self.started(*arguments) as process:
+            output, _ = process.communicate(timeout=deadline - time.monotonic())
+        return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+    @contextmanager
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Start `firebase` in a process group of its own, and end it if it is still running."""
+        command = [str(FIREBASE), *arguments, "--project", self.cloud.project, "--non-interactive"]
+        with STARTING.open("w") as turn:
+            # It asks each codebase what is in it at a port that another run, or a stack that starts, may take, too.
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            self.google.when_asked("GET cloudfunctions.googleapis.com/v1", lambda: fcntl.flock(turn, fcntl.LOCK_UN))
+            process = subprocess.Popen(  # noqa: S603
+                command,
+                cwd=self.folder,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.communicate()
 
     def gcloud(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run `gcloud`."""

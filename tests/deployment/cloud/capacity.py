@@ -32,7 +32,11 @@ def cpus(service: Json) -> float:
         return float(service["availableCpu"])
     # What Cloud Functions takes where nothing is said.
     memory = memory_mib(service)
-    return next(cpu for most, cpu in ((128, 0.083), (256, 0.167), (512, 0.333), (1024, 0.583), (4096, 1), (8192, 2), (32768, 4)) if memory <= most)
+    return next(
+        cpu
+        for most, cpu in ((128, 0.083), (256, 0.167), (512, 0.333), (1024, 0.583), (4096, 1), (8192, 2), (32768, 4))
+        if memory <= most
+    )
 
 
 def check_capacity(service: Json) -> None:

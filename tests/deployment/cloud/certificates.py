@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -31,9 +31,17 @@ class Authority:
         root = root.add_extension(_usage(signs_certificates=True), critical=True)
         self.certificate = folder / "ca.pem"
         self.certificate.write_bytes(root.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-        self.context_for = cache(self._context_for)
+        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._lock = threading.Lock()
 
-    def _context_for(self, host: str) -> ssl.SSLContext:
+    def context_for(self, host: str) -> ssl.SSLContext:
+        """Return what a server needs to be taken for `host`."""
+        with self._lock:
+            if host not in self._contexts:
+                self._contexts[host] = self._mint(host)
+            return self._contexts[host]
+
+    def _mint(self, host: str) -> ssl.SSLContext:
         key = ec.generate_private_key(ec.SECP256R1())
         leaf = _builder(self._name, _name(host[:64]), key.public_key())
         leaf = leaf.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)

@@ -79,7 +79,11 @@ def create_index(cloud: Cloud, ask: Ask) -> Json:
     cloud.get(_name(ask))
     body = ask.json(_INDEX, "index")
     named = [one for one in body["fields"] if one["fieldPath"] != "__name__"]
-    if len(named) < 2 and body.get("queryScope") != "COLLECTION_GROUP" and not any("arrayConfig" in one for one in named):
+    if (
+        len(named) < 2
+        and body.get("queryScope") != "COLLECTION_GROUP"
+        and not any("arrayConfig" in one for one in named)
+    ):
         raise Refusal("INVALID_ARGUMENT", "this index is not necessary, configure using single field index controls")
     last = named[-1].get("order", "ASCENDING")
     body["fields"] = [*named, {"fieldPath": "__name__", "order": last}]

@@ -11,7 +11,13 @@ if TYPE_CHECKING:
     from tests.deployment.cloud.state import Cloud
 
 #: Regions that a function may be in which listens to a bucket in a multi-region or dual-region.
-_WITHIN: Final = {"us": ("us-",), "eu": ("europe-",), "asia": ("asia-",), "nam4": ("us-central1", "us-east1"), "eur4": ("europe-north1", "europe-west4")}
+_WITHIN: Final = {
+    "us": ("us-",),
+    "eu": ("europe-",),
+    "asia": ("asia-",),
+    "nam4": ("us-central1", "us-east1"),
+    "eur4": ("europe-north1", "europe-west4"),
+}
 _STORAGE: Final = "google.cloud.storage.object.v1."
 _PUBSUB: Final = "google.cloud.pubsub.topic.v1.messagePublished"
 
@@ -88,7 +94,11 @@ def undelivered(cloud: Cloud) -> dict[str, str]:
     return problems
 
 
-@serves("GET", "eventarc.googleapis.com/v1/projects/{project}/locations/{location}/triggers", permission="eventarc.triggers.list")
+@serves(
+    "GET",
+    "eventarc.googleapis.com/v1/projects/{project}/locations/{location}/triggers",
+    permission="eventarc.triggers.list",
+)
 def list_triggers(cloud: Cloud, ask: Ask) -> Json:
     """List triggers."""
     pattern = f"projects/{cloud.project}/locations/{ask['location']}/triggers/.+".replace("/-/", "/[^/]+/")

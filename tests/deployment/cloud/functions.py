@@ -21,7 +21,7 @@ _API: Final = "cloudfunctions.googleapis.com"
 _V2: Final = f"{_API}/v2/projects/{{project}}/locations/{{location}}"
 _SOURCE: Final = fields("", storageSource=fields("bucket object generation sourceUploadUrl"))
 _BUILD: Final = fields(
-    "runtime entryPoint environmentVariables serviceAccount dockerRepository automaticUpdatePolicy onDeployUpdatePolicy",
+    "runtime entryPoint environmentVariables serviceAccount dockerRepository automaticUpdatePolicy",
     source=_SOURCE,
 )
 _SERVICE: Final = fields(
@@ -46,7 +46,11 @@ REPOSITORY: Final = "gcf-artifacts"
 _MAX_SOURCE_BYTES: Final = 104857600
 
 
-@serves("GET", f"{_API}/v1/projects/{{project}}/locations/{{location}}/functions", permission="cloudfunctions.functions.list")
+@serves(
+    "GET",
+    f"{_API}/v1/projects/{{project}}/locations/{{location}}/functions",
+    permission="cloudfunctions.functions.list",
+)
 def list_first_generation(_cloud: Cloud, _ask: Ask) -> Json:
     """List functions of the first generation: there are none."""
     return {}
@@ -205,7 +209,9 @@ def _finish(cloud: Cloud, function: Json) -> Json:
     region = function["name"].split("/")[3]
     repository = f"projects/{cloud.project}/locations/{region}/repositories/{REPOSITORY}"
     if repository not in cloud.resources:
-        cloud.create(repository, {"name": repository, "format": "DOCKER", "labels": {"goog-managed-by": "cloudfunctions"}})
+        cloud.create(
+            repository, {"name": repository, "format": "DOCKER", "labels": {"goog-managed-by": "cloudfunctions"}}
+        )
     url = run.release(cloud, function)
     service.update(uri=url, service=run.service_name(function))
     if "eventTrigger" in function:

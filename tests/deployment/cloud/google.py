@@ -1,4 +1,4 @@
-"""The stand-in itself: a WSGI application that answers for every Google host, and keeps a record of what it was asked."""
+"""The stand-in itself: a WSGI application that answers for every Google host, and records what it is asked."""
 
 from __future__ import annotations
 
@@ -27,11 +27,16 @@ from tests.deployment.cloud.service import ROUTES, Ask, Json, Refusal, Route
 from tests.deployment.cloud.state import Cloud
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 #: Asked whether or not the API is enabled in the project.
-_ALWAYS_ON: Final = {"www.googleapis.com", "oauth2.googleapis.com", "storage.googleapis.com", "www.google-analytics.com"}
+_ALWAYS_ON: Final = {
+    "www.googleapis.com",
+    "oauth2.googleapis.com",
+    "storage.googleapis.com",
+    "www.google-analytics.com",
+}
 
 
 class Google:
@@ -48,6 +53,11 @@ class Google:
         self.unknown: list[str] = []
         #: Refusals, as `METHOD host/path: STATUS: message`.
         self.refusals: list[str] = []
+        self._awaited: tuple[str, Callable[[], None]] | None = None
+
+    def when_asked(self, prefix: str, then: Callable[[], None]) -> None:
+        """Call `then` once, when the next request that begins like `prefix` comes in."""
+        self._awaited = prefix, then
 
     def forget(self) -> None:
         """Begin the record anew; the project stays as it is."""
@@ -77,6 +87,9 @@ class Google:
     def _answer(self, ask: Ask) -> Response:
         url = f"{ask.method} {ask.host}{ask.path}"
         self.cloud.settle()
+        if self._awaited and url.startswith(self._awaited[0]):
+            self._awaited[1]()
+            self._awaited = None
         try:
             route = self._route(ask)
             answer = self._permitted(route, ask)

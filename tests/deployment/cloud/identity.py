@@ -18,7 +18,9 @@ _SHAPE: Final = fields(
     client=fields("apiKey", permissions=fields("disabledUserSignup disabledUserDeletion")),
     blockingFunctions=fields(
         "",
-        triggers=fields("", beforeCreate=_TRIGGER, beforeSignIn=_TRIGGER, beforeSendEmail=_TRIGGER, beforeSendSms=_TRIGGER),
+        triggers=fields(
+            "", beforeCreate=_TRIGGER, beforeSignIn=_TRIGGER, beforeSendEmail=_TRIGGER, beforeSendSms=_TRIGGER
+        ),
         forwardInboundCredentials=fields("idToken accessToken refreshToken"),
     ),
 )

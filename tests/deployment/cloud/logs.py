@@ -14,14 +14,20 @@ _SINK: Final = fields(
     "name destination filter description disabled outputVersionFormat includeChildren writerIdentity",
     exclusions=[fields("name description filter disabled")],
 )
-_METRIC: Final = fields("name description filter disabled metricDescriptor valueExtractor labelExtractors bucketOptions")
+_METRIC: Final = fields(
+    "name description filter disabled metricDescriptor valueExtractor labelExtractors bucketOptions"
+)
 
 
 def _sink(cloud: Cloud, ask: Ask) -> str:
     name = f"projects/{cloud.project}/sinks/{ask['sink']}"
     if ask["sink"] == "_Default" and name not in cloud.resources:
         bucket = f"logging.googleapis.com/projects/{cloud.project}/locations/global/buckets/_Default"
-        cloud.resources[name] = {"name": "_Default", "destination": bucket, "filter": "NOT LOG_ID(\"cloudaudit.googleapis.com/activity\")"}
+        cloud.resources[name] = {
+            "name": "_Default",
+            "destination": bucket,
+            "filter": 'NOT LOG_ID("cloudaudit.googleapis.com/activity")',
+        }
     return name
 
 
@@ -67,11 +73,15 @@ def get_metric(cloud: Cloud, ask: Ask) -> Json:
 
 
 @serves(
-    "POST", "monitoring.googleapis.com/v3/projects/{project}/alertPolicies", permission="monitoring.alertPolicies.create"
+    "POST",
+    "monitoring.googleapis.com/v3/projects/{project}/alertPolicies",
+    permission="monitoring.alertPolicies.create",
 )
 def create_alert(cloud: Cloud, ask: Ask) -> Json:
     """Create an alert policy, each of whose conditions says what it looks at."""
-    body = ask.json(fields("displayName combiner conditions notificationChannels documentation enabled userLabels alertStrategy severity"))
+    body = ask.json(
+        fields("displayName combiner conditions notificationChannels documentation enabled userLabels alertStrategy")
+    )
     for condition in body.get("conditions", []):
         if "metric.type=" not in condition.get("conditionThreshold", {}).get("filter", ""):
             raise Refusal("INVALID_ARGUMENT", "Field alert_policy.conditions has a condition without a metric.type.")

@@ -20,7 +20,7 @@ _ROLE: Final = r"roles/[A-Za-z0-9_.]+|projects/[a-z0-9-]+/roles/[A-Za-z0-9_.]{3,
 
 
 def check_policy(cloud: Cloud, policy: Json, *, public: bool) -> None:
-    """Refuse malformed and unknown members and roles, conditions without version 3, and the public where it may not be."""
+    """Refuse malformed or unknown members and roles, conditions before version 3, and the public unless allowed."""
     for binding in policy.get("bindings", []):
         role = binding.get("role", "")
         if not re.fullmatch(_ROLE, role):

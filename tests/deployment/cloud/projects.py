@@ -75,7 +75,9 @@ def set_policy(cloud: Cloud, ask: Ask) -> Json:
 @serves("POST", f"{_MANAGER}:testIamPermissions", reads=True)
 def test_permissions(cloud: Cloud, ask: Ask) -> Json:
     """Return which of the permissions the caller has."""
-    return {"permissions": [one for one in ask.json(fields("permissions"))["permissions"] if cloud.may(ask.caller, one)]}
+    return {
+        "permissions": [one for one in ask.json(fields("permissions"))["permissions"] if cloud.may(ask.caller, one)]
+    }
 
 
 def _service(cloud: Cloud, name: str) -> Json:
@@ -109,7 +111,9 @@ def get_services(cloud: Cloud, ask: Ask) -> Json:
     return {"services": [_service(cloud, name.rsplit("/", 1)[1]) for name in ask.query.get("names", "").split(",")]}
 
 
-@serves("POST", f"{_USAGE}/v1/projects/{{project}}/services/{{service}}:enable", permission="serviceusage.services.enable")
+@serves(
+    "POST", f"{_USAGE}/v1/projects/{{project}}/services/{{service}}:enable", permission="serviceusage.services.enable"
+)
 def enable_service(cloud: Cloud, ask: Ask) -> Json:
     """Enable one API."""
     ask.json({})
@@ -157,7 +161,9 @@ def compute_project(cloud: Cloud, _ask: Ask) -> Json:
     return {"name": cloud.project, "id": cloud.number, "defaultServiceAccount": cloud.build_account}
 
 
-@serves("GET", "runtimeconfig.googleapis.com/v1beta1/projects/{project}/configs", permission="runtimeconfig.configs.list")
+@serves(
+    "GET", "runtimeconfig.googleapis.com/v1beta1/projects/{project}/configs", permission="runtimeconfig.configs.list"
+)
 def runtime_configs(_cloud: Cloud, _ask: Ask) -> Json:
     """List the configurations of first-generation functions: there are none."""
     return {}

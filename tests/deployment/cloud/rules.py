@@ -77,6 +77,9 @@ def _check_resource(cloud: Cloud, name: str) -> None:
     if service == "firebase.storage":
         known = f"b/{resource}" in cloud.resources
     else:
-        known = service == "cloud.firestore" and f"projects/{cloud.project}/databases/{resource or '(default)'}" in cloud.resources
+        known = (
+            service == "cloud.firestore"
+            and f"projects/{cloud.project}/databases/{resource or '(default)'}" in cloud.resources
+        )
     if not known:
         raise Refusal("NOT_FOUND", f"There is nothing that the release '{name}' could be for.")

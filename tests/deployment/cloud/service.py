@@ -110,7 +110,8 @@ def serves(
 ) -> Callable[[Callable[[Cloud, Ask], Any]], Callable[[Cloud, Ask], Any]]:
     """Register a handler for `method` of URLs like `run.googleapis.com/v1/projects/{project}/services/{service}`.
 
-    `public` routes need no access token. `{name}` is one segment without a colon, `{name=**}` any number of segments, `*.` at the start any region.
+    `{name}` is one segment without a colon, `{name=**}` any number of segments, `*.` at the start any region. A
+    `public` route needs no access token.
     """
 
     def register(handler: Callable[[Cloud, Ask], Any]) -> Callable[[Cloud, Ask], Any]:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 _API: Final = "storage.googleapis.com/storage/v1"
 _BUCKET: Final = f"{_API}/b/{{bucket}}"
 _SHAPE: Final = fields(
-    "name location storageClass labels lifecycle iamConfiguration versioning softDeletePolicy retentionPolicy encryption "
-    "logging website cors billing defaultEventBasedHold autoclass rpo acl defaultObjectAcl customPlacementConfig "
-    "locationType kind id etag"
+    "name location storageClass labels lifecycle iamConfiguration versioning softDeletePolicy retentionPolicy "
+    "encryption logging website cors billing defaultEventBasedHold autoclass rpo acl defaultObjectAcl "
+    "customPlacementConfig locationType kind id etag"
 )
 
 
