@@ -57,18 +57,18 @@ def check_capacity(service: Json) -> None:
         raise Refusal("INVALID_ARGUMENT", "minInstanceCount must not exceed maxInstanceCount.")
 
 
-def check_quota(cloud: Cloud, function: Json) -> None:
-    """Refuse a release while other releases and instances that are kept warm take up the vCPU of the region.
+def over_quota(cloud: Cloud, function: Json) -> Refusal | None:
+    """Return a refusal if other releases and instances that are kept warm take up the vCPU of the region.
 
     Each release starts an instance, to see whether it answers.
     """
     region = function["name"].split("/")[3]
     taken = 0.0
-    for name, other in cloud.named(f"projects/[^/]+/locations/{region}/functions/[^/]+").items():
+    for other in cloud.under(f"projects/{cloud.project}/locations/{region}", "functions"):
         service = other["serviceConfig"]
-        starts = other["state"] == "DEPLOYING" and name <= function["name"]
-        taken += cpus(service) * (int(starts) + int(service.get("minInstanceCount") or 0))
-    if taken > QUOTA_VCPU:
-        cloud.limits["vcpu"] += 1
-        message = f"Quota exceeded for total allowable CPU per project per region: {taken:g} of {QUOTA_VCPU:g} vCPU."
-        raise Refusal("RESOURCE_EXHAUSTED", message)
+        taken += cpus(service) * max(int(service.get("minInstanceCount") or 0), other["state"] == "DEPLOYING")
+    if taken <= QUOTA_VCPU:
+        return None
+    cloud.limits["vcpu"] += 1
+    message = f"Quota exceeded for total allowable CPU per project per region: {taken:g} of {QUOTA_VCPU:g} vCPU."
+    return Refusal("RESOURCE_EXHAUSTED", message)

@@ -9,7 +9,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.deployment.cloud import run
-from tests.deployment.cloud.capacity import check_capacity, check_quota
+from tests.deployment.cloud.capacity import check_capacity, over_quota
 from tests.deployment.cloud.event_triggers import check_trigger, make_trigger
 from tests.deployment.cloud.service import Ask, Json, Refusal, apply_mask, check_name, fields, serves
 from tests.deployment.cloud.state import now
@@ -43,6 +43,8 @@ _REGIONS: Final = {
 }
 #: Repository that Cloud Functions keeps its images in; the first function of a region makes it.
 REPOSITORY: Final = "gcf-artifacts"
+#: How long a release takes: so long that several are under way at once.
+DEPLOYMENT_SECONDS: Final = 0.7
 _MAX_SOURCE_BYTES: Final = 104857600
 
 
@@ -184,9 +186,12 @@ def _check(cloud: Cloud, ask: Ask, function: Json) -> None:
 
 def _deploy(cloud: Cloud, ask: Ask, function: Json) -> Json:
     name = function["name"]
+    refused_at_start = over_quota(cloud, function)
 
     def finish() -> Json:
         try:
+            if refused_at_start:
+                raise refused_at_start
             return _finish(cloud, function)
         except Refusal as refused:
             if name in cloud.resources:
@@ -195,13 +200,12 @@ def _deploy(cloud: Cloud, ask: Ask, function: Json) -> Json:
             raise
 
     metadata = {"@type": "type.googleapis.com/google.cloud.functions.v2.OperationMetadata", "target": name}
-    return cloud.start(_parent(ask), finish, metadata).body
+    return cloud.start(_parent(ask), finish, metadata, DEPLOYMENT_SECONDS).body
 
 
 def _finish(cloud: Cloud, function: Json) -> Json:
     """Build the image, release the service and make the trigger."""
     _check_build(cloud)
-    check_quota(cloud, function)
     service = function["serviceConfig"]
     account = service.setdefault("serviceAccountEmail", cloud.build_account)
     for secret in service.get("secretEnvironmentVariables", []):

@@ -110,10 +110,12 @@ class Cloud:
 
     # Operations
 
-    def start(self, prefix: str, finish: Callable[[], Json], metadata: Json | None = None) -> Operation:
+    def start(
+        self, prefix: str, finish: Callable[[], Json], metadata: Json | None = None, seconds: float = OPERATION_SECONDS
+    ) -> Operation:
         """Begin what takes a while."""
         name = f"{prefix}/operations/operation-{next(self._numbers)}".lstrip("/")
-        operation = Operation(name, time.monotonic() + OPERATION_SECONDS, finish, metadata or {})
+        operation = Operation(name, time.monotonic() + seconds, finish, metadata or {})
         self.operations[name] = operation
         return operation
 
