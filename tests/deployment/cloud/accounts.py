@@ -84,3 +84,11 @@ def update_role(cloud: Cloud, ask: Ask) -> Json:
     role = cloud.get(f"projects/{cloud.project}/roles/{ask['role']}")
     apply_mask(role, ask.json(_ROLE), ask.mask(), _ROLE)
     return role
+
+
+@serves("POST", "iam.googleapis.com/v1/permissions:queryTestablePermissions", reads=True)
+def testable_permissions(_cloud: Cloud, ask: Ask) -> Json:
+    """List permissions that a role of one's own may hold: those that this project's own role needs."""
+    ask.json(fields("fullResourceName pageSize pageToken"))
+    names = ("iam.serviceAccountKeys.disable", "iam.serviceAccountKeys.enable")
+    return {"permissions": [{"name": name, "stage": "GA"} for name in names]}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _BINDING: Final = fields("role members", condition=fields("title description expression location"))
 POLICY: Final = fields("version etag auditConfigs kind resourceId", bindings=[_BINDING])
 _EMAIL: Final = r"[^@\s:]+@[a-z0-9][a-z0-9.-]*\.[a-z]{2,}"
+_ATTRIBUTE: Final = re.compile(r"\b(resource\.(name|type|service)|request\.time)\b")
 _ROLE: Final = r"roles/[A-Za-z0-9_.]+|projects/[a-z0-9-]+/roles/[A-Za-z0-9_.]{3,64}"
 
 
@@ -29,8 +30,20 @@ def check_policy(cloud: Cloud, policy: Json, *, public: bool) -> None:
             raise Refusal("INVALID_ARGUMENT", f"Role {role} is not supported for this resource.")
         if "condition" in binding and policy.get("version") != 3:
             raise Refusal("INVALID_ARGUMENT", "Policies with conditional role bindings must have version 3.")
+        if "condition" in binding:
+            _check_condition(binding["condition"])
         for member in binding.get("members", []):
             check_member(cloud, member, public=public)
+
+
+def _check_condition(condition: Json) -> None:
+    """Refuse a condition without a title, or that is plainly not an expression over the resource or the request."""
+    expression = condition.get("expression", "")
+    balanced = all(expression.count(one) == expression.count(other) for one, other in ("()", "[]"))
+    if not balanced or expression.count("'") % 2 or expression.count('"') % 2 or not _ATTRIBUTE.search(expression):
+        raise Refusal("INVALID_ARGUMENT", f"Condition expression compilation failed: {expression}")
+    if not condition.get("title"):
+        raise Refusal("INVALID_ARGUMENT", "The condition's title is missing.")
 
 
 def check_member(cloud: Cloud, member: str, *, public: bool) -> None:

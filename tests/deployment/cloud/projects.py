@@ -142,8 +142,9 @@ def generate_identity(cloud: Cloud, ask: Ask) -> Json:
     ask.json({})
     if ask["service"] not in AGENTS:
         raise Refusal("INVALID_ARGUMENT", f"{ask['service']} has no service identity.")
-    email = cloud.agent(AGENTS[ask["service"]])
-    return cloud.start("", lambda: {"email": email, "uniqueId": "1"}).body
+    identity = {"@type": "type.googleapis.com/google.api.serviceusage.v1beta1.ServiceIdentity", "uniqueId": "1"}
+    identity["email"] = cloud.agent(AGENTS[ask["service"]])
+    return {"name": "operations/finished.DONE_OPERATION", "done": True, "response": identity}
 
 
 @serves("GET", f"{_USAGE}/v1/operations/{{operation}}", f"{_USAGE}/v1beta1/operations/{{operation}}")

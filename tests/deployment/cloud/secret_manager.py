@@ -6,6 +6,8 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Final
 
+import google_crc32c
+
 from tests.deployment.cloud.policies import serves_policies
 from tests.deployment.cloud.service import Ask, Json, Refusal, apply_mask, check_name, fields, serves
 from tests.deployment.cloud.state import now
@@ -66,9 +68,12 @@ def add_version(cloud: Cloud, ask: Ask) -> Json:
         raise Refusal("INVALID_ARGUMENT", "Invalid value at 'payload.data': base64 is expected.") from None
     if not content:
         raise Refusal("INVALID_ARGUMENT", "Secret payload cannot be empty.")
+    checksum = payload.get("dataCrc32c")
+    if checksum is not None and int(checksum) != google_crc32c.value(content):
+        raise Refusal("INVALID_ARGUMENT", "The payload does not match its checksum.")
     name = f"{secret}/versions/{len(cloud.under(secret, 'versions')) + 1}"
     version = {"name": name.replace(cloud.project, cloud.number, 1), "state": "ENABLED", "createTime": now()}
-    return cloud.create(name, version)
+    return cloud.create(name, version) | {"clientSpecifiedPayloadChecksum": checksum is not None}
 
 
 @serves("GET", f"{_ONE}/versions", permission="secretmanager.versions.list")

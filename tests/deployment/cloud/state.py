@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import itertools
 import re
@@ -223,4 +224,4 @@ def now() -> str:
 
 
 def _etag(generation: int) -> str:
-    return "ACAB" if not generation else f"BwY{generation:05d}="
+    return base64.b64encode(generation.to_bytes(8, "big")).decode()
