@@ -54,7 +54,11 @@ def prepare(cloud: Cloud, secrets: Mapping[str, Iterable[str]], region: str = "u
             _secret(cloud, name, f"serviceAccount:{email}")
     grant(cloud, f"projects/{cloud.project}", roles)
     repository = f"projects/{cloud.project}/locations/{region}/repositories/gcf-artifacts"
-    policy: Json = {"id": "firebase-functions-cleanup", "condition": {"tagState": "ANY", "olderThan": "86400s"}}
+    policy: Json = {
+        "id": "firebase-functions-cleanup",
+        "condition": {"tagState": "ANY", "olderThan": "86400s"},
+        "action": "DELETE",
+    }
     cloud.create(repository, {"name": repository, "format": "DOCKER", "cleanupPolicies": {policy["id"]: policy}})
 
 

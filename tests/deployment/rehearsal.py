@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -136,6 +138,59 @@ class Rehearsal:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.communicate()
+
+    def answering(self, answers: list[tuple[str, str]], *arguments: str, timeout: float = 170) -> str:
+        """Run `firebase` at a terminal, as a person does who gives each of `answers` to its question, in any order.
+
+        Return what it said. Raise AssertionError if it asks anything else and stands still until the deadline.
+        """
+        left = dict(answers)
+        said = ""
+        deadline = time.monotonic() + timeout
+        with self._terminal(*arguments) as (process, terminal):
+            answered = 0
+            while time.monotonic() < deadline:
+                if not select.select([terminal], [], [], 0.2)[0]:
+                    if process.poll() is not None:
+                        break
+                    continue
+                try:
+                    said += os.read(terminal, 65536).decode(errors="replace")
+                except OSError:  # the terminal's other end is closed: the command has ended
+                    break
+                question = next((one for one in left if one in said[answered:]), None)
+                if question:
+                    answered = len(said)
+                    os.write(terminal, f"{left.pop(question)}\r".encode())
+            process.wait(timeout=10)
+        assert not left, f"never asked: {[*left]}\n{said}"
+        return said
+
+    @contextmanager
+    def _terminal(self, *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+        ours, theirs = pty.openpty()
+        command = [str(FIREBASE), *arguments, "--project", self.cloud.project]
+        environment = self.environment() | {"TERM": "xterm"}
+        with STARTING.open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            self.google.when_asked("GET cloudfunctions.googleapis.com/v1", lambda: fcntl.flock(turn, fcntl.LOCK_UN))
+            process = subprocess.Popen(  # noqa: S603
+                command,
+                cwd=self.folder,
+                env=environment,
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                start_new_session=True,
+            )
+            os.close(theirs)
+            try:
+                yield process, ours
+            finally:
+                os.close(ours)
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
 
     def gcloud(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run `gcloud`."""
