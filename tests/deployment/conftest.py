@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from local.paths import ROOT
 from tests.deployment.expected import SECRETS
 from tests.deployment.prepared import prepare
 from tests.deployment.rehearsal import Rehearsal
@@ -20,9 +20,6 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
     """A project that is ready for its first deployment."""
     with Rehearsal(tmp_path_factory.mktemp("rehearsal")) as ready:
         prepare(ready.cloud, SECRETS)
-        (ready.folder / "settings").mkdir(exist_ok=True)
-        for main in ready.folder.glob("functions/*/main.py"):
-            text = main.read_text(encoding="utf-8")
-            full = r'from firebase_functions import params\nACCOUNT = f"\1@{params.PROJECT_ID}.iam.gserviceaccount.com"'
-            main.write_text(re.sub(r'ACCOUNT = "([\w-]+)@"', full, text), encoding="utf-8")
+        settings = (ROOT / "settings/.env.example").read_text(encoding="utf-8")
+        (ready.folder / f"settings/.env.{ready.cloud.project}").write_text(settings, encoding="utf-8")
         yield ready

@@ -5,106 +5,122 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-KEY, REDIS = "ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL"
+from tests.deployment.needed_secrets import needed
+
 REGION: Final = "us-central1"
-#: The invoker of a function that clients call themselves; App Check and ID tokens are its own business.
+#: The invoker of a function that clients call themselves: App Check and ID tokens are its own business.
 PUBLIC: Final = "everyone"
+_BLOCKING, _CALLABLE, _REQUEST = "blocking", "callable", "request"
+_STORAGE: Final = "google.cloud.storage.object.v1.finalized"
+_PUBSUB: Final = "google.cloud.pubsub.topic.v1.messagePublished"
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function as the project shows it: memory in MiB, timeout in seconds, and who may invoke its service."""
+    """A function as the project shows it. `memory` in MiB, `timeout` in seconds, `least` and `most` instances."""
 
     trigger: str
-    secrets: frozenset[str]
-    invoker: str = ""
-    memory: int = 256
-    timeout: int = 60
-    concurrency: int = 80
+    account: str
+    cpu: float
+    concurrency: int = 1
     least: int = 0
+    most: int = 20
+    memory: int = 512
+    timeout: int = 60
     retry: bool = False
+    secrets: frozenset[str] = frozenset()
+    invoker: str = ""
 
 
-def _callable(*secrets: str, **more: Any) -> Function:
-    return Function("callable", frozenset(secrets), PUBLIC, **more)
+def _every(interval: str, account: str, timeout: int, cpu: float = 0.2, **more: Any) -> Function:
+    return Function(f"every {interval}", account, cpu, most=1, timeout=timeout, **more)
 
 
-def _request(*secrets: str, **more: Any) -> Function:
-    return Function("request", frozenset(secrets), PUBLIC, **more)
+def _queue(backoff: int, account: str, at_once: int = 1000, cpu: float = 0.3, **more: Any) -> Function:
+    return Function(f"queue: {at_once} at once, 5 attempts from {backoff} s", account, cpu, **more)
 
 
-def _schedule(every: str, *secrets: str, **more: Any) -> Function:
-    return Function(f"every {every}", frozenset(secrets), "itself", **more)
+def _staff(account: str, names: str) -> dict[str, Function]:
+    return dict.fromkeys(names.split(), Function(_CALLABLE, account, 0.2, most=2))
 
 
-def _queue(backoff: int, *secrets: str, at_once: int = 1000, **more: Any) -> Function:
-    return Function(f"queue: {at_once} at once, 5 attempts from {backoff} s", frozenset(secrets), **more)
+_SIGNUP: Final = Function(_CALLABLE, "signup", 0.3)
+_DELETION: Final = Function(_CALLABLE, "deletion", 0.3)
+_PAGE: Final = Function(_REQUEST, "pages", 0.3)
+#: Work that takes a whole vCPU and as many requests at once as gunicorn has threads.
+_BUSY: Final[dict[str, Any]] = {"cpu": 1, "concurrency": 4}
+_LONG: Final[dict[str, Any]] = {**_BUSY, "most": 5, "timeout": 1800}
 
-
-def _blocking(kind: str, *secrets: str, **more: Any) -> Function:
-    return Function(kind, frozenset(secrets), PUBLIC, **more)
-
-
-_SIGNUP = (KEY, REDIS, "ASTRA_SMTP_URL")
-_ERASURE = (KEY, REDIS, "ASTRA_CERTIFICATE_KEY", "ASTRA_REPLICATE_TOKEN")
-_GOVERNANCE = (KEY, REDIS, "ASTRA_LOG_KEY", "ASTRA_WITNESS_KEY_ID", "ASTRA_WITNESS_SECRET")
-_BREACH = (KEY, REDIS, "ASTRA_SMTP_URL", "ASTRA_BOUNCE_SECRET")
-
-
-def _all(names: str, function: Function) -> dict[str, Function]:
-    return dict.fromkeys(names.split(), function)
-
-
-#: Functions by codebase. The account of each is `CODEBASE-functions`, its region `REGION`.
-FUNCTIONS: Final[dict[str, dict[str, Function]]] = {
+#: Functions by codebase, as `_completed` completes them. The account of each is `ACCOUNT-functions`.
+_FUNCTIONS: Final[dict[str, dict[str, Function]]] = {
     "signup": {
-        **_all("start_signup update_profile accept_policy set_ip_lock send_code unlock", _callable(*_SIGNUP)),
-        "before_create": _blocking("beforeCreate", *_SIGNUP),
-        "before_sign_in": _blocking("beforeSignIn", *_SIGNUP),
-        "sendcode": _queue(5, *_SIGNUP),
+        **dict.fromkeys(("start_signup", "update_profile", "set_ip_lock", "send_code", "unlock"), _SIGNUP),
+        "accept_policy": replace(_SIGNUP, **_BUSY),
+        "before_create": replace(_SIGNUP, trigger="beforeCreate", least=1, **_BUSY),
+        "before_sign_in": replace(_SIGNUP, trigger="beforeSignIn", least=1, **_BUSY),
+        "sendcode": _queue(5, "codes"),
     },
     "uploads": {
-        "seal_upload": Function(
-            "google.cloud.storage.object.v1.finalized", frozenset((KEY, REDIS)), "", 2048, 300, concurrency=1
-        ),
-        "open_image": _request(KEY, REDIS),
-        "recover": _schedule("5 minutes", KEY, REDIS, memory=2048, timeout=540),
+        "seal_upload": Function(_STORAGE, "uploads", 1, memory=2048, timeout=300),
+        "open_image": Function(_REQUEST, "uploads", **_BUSY),
+        "recover": _every("5 minutes", "uploads", 540, cpu=1, memory=2048),
     },
     "usage": {
-        "log_event": _callable(KEY, REDIS),
-        "flush": _schedule("1 minutes", KEY, REDIS, timeout=300),
+        "log_event": Function(_CALLABLE, "usage", **_BUSY),
+        "flush": _every("1 minutes", "usage", 300),
     },
     "erasure": {
-        **_all("delete_account delete_item receipt", _callable(*_ERASURE)),
-        "erase": _queue(10, *_ERASURE, at_once=20, timeout=1800),
-        "reconcile": _schedule("5 minutes", *_ERASURE, timeout=240),
+        "delete_account": _DELETION,
+        "delete_item": _DELETION,
+        "receipt": _DELETION,
+        "erase": _queue(10, "erasure", at_once=20, **_LONG),
+        "reconcile": _every("5 minutes", "erasure", 240),
     },
     "governance": {
-        **_all(
+        **_staff(
+            "governance",
             "accept_security_policy cancel_transfer grant_role place_hold plan_transfer preview_campaign "
-            "publish_policy record_disclosure register_processor release_hold remove_child resume_campaign revoke_role "
-            "send_campaign sign_review stop_campaign switch_roll_call withdraw_policy",
-            _callable(*_GOVERNANCE),
+            "publish_policy record_disclosure register_processor release_hold remove_child resume_campaign "
+            "revoke_role send_campaign sign_review stop_campaign switch_roll_call withdraw_policy",
         ),
-        "policy_page": _request(*_GOVERNANCE),
-        "review": _schedule("1 hours", *_GOVERNANCE, timeout=240),
-        "sequence": _schedule("1 minutes", *_GOVERNANCE, timeout=240),
+        "policy_page": _PAGE,
+        "review": _every("1 hours", "governance", 240),
+        "sequence": _every("1 minutes", "log", 240),
     },
-    "retention": {"sweep": _schedule("1 hours", KEY, REDIS, timeout=1800)},
+    "retention": {"sweep": _every("1 hours", "retention", 1800)},
     "breach": {
-        **_all(
+        **_staff(
+            "breach",
             "approve_notice close_incident confirm_incident contain_incident delay_notice describe_incident "
-            "report_incident rule_out_people see_notice tell_regulator",
-            _callable(*_BREACH),
+            "report_incident rule_out_people tell_regulator",
         ),
-        **_all("bounced notice_page", _request(*_BREACH)),
-        "notify": _queue(10, *_BREACH, at_once=20, timeout=1800),
-        "tick": _schedule("5 minutes", *_BREACH, timeout=240),
-        "watch": replace(Function("google.cloud.pubsub.topic.v1.messagePublished", frozenset(_BREACH)), retry=True),
+        "see_notice": Function(_CALLABLE, "notices", 0.3),
+        "bounced": Function(_REQUEST, "bounces", 0.3),
+        "notice_page": _PAGE,
+        "notify": _queue(10, "campaigns", at_once=20, **_LONG),
+        "tick": _every("5 minutes", "alerts", 240),
+        "watch": Function(_PUBSUB, "alerts", 0.3, retry=True),
     },
 }
-#: The secrets that each codebase's account may read.
+
+
+def _completed(name: str, function: Function) -> Function:
+    """Add what follows from a function's name and trigger: its secrets, and who may invoke it."""
+    invoker = PUBLIC if function.trigger in (_CALLABLE, _REQUEST, "beforeCreate", "beforeSignIn") else ""
+    if function.trigger.startswith("every "):
+        invoker = function.account
+    return replace(function, secrets=frozenset(needed(name)), invoker=invoker)
+
+
+#: Every function by its name.
+FUNCTIONS: Final = {
+    name: _completed(name, function) for functions in _FUNCTIONS.values() for name, function in functions.items()
+}
+CODEBASES: Final = {codebase: set(functions) for codebase, functions in _FUNCTIONS.items()}
+#: The secrets that each account may read.
 SECRETS: Final = {
-    f"{codebase}-functions": sorted({name for function in functions.values() for name in function.secrets})
-    for codebase, functions in FUNCTIONS.items()
+    function.account: sorted(
+        {name for one in FUNCTIONS.values() if one.account == function.account for name in one.secrets}
+    )
+    for function in FUNCTIONS.values()
 }

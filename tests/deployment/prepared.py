@@ -19,13 +19,16 @@ APIS: Final = (
 )
 #: Roles on the project that the deployment of the functions, and their triggers, need beside the functions' own work.
 PROJECT_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
-    "uploads-functions": ("roles/eventarc.eventReceiver", "roles/run.invoker"),
-    "breach-functions": ("roles/eventarc.eventReceiver", "roles/run.invoker"),
+    "uploads": ("roles/eventarc.eventReceiver", "roles/run.invoker"),
+    "alerts": ("roles/eventarc.eventReceiver", "roles/run.invoker"),
 }
 
 
 def prepare(cloud: Cloud, secrets: Mapping[str, Iterable[str]], region: str = "us-central1") -> None:
-    """Do what `docs/deploy.md` does before the first deployment. `secrets` names those of each codebase's account."""
+    """Do what `docs/deploy.md` does before the first deployment.
+
+    `secrets` names, for each `ACCOUNT-functions`, the secrets that it may read.
+    """
     for api in APIS.split():
         enable(cloud, f"{api}.googleapis.com")
     for database in ("(default)", "vault"):
@@ -46,7 +49,7 @@ def prepare(cloud: Cloud, secrets: Mapping[str, Iterable[str]], region: str = "u
         (f"serviceAccount:{cloud.agent('gs-project-accounts')}", "roles/pubsub.publisher"),
     ]
     for account, names in secrets.items():
-        email = f"{account}@{cloud.project}.iam.gserviceaccount.com"
+        email = f"{account}-functions@{cloud.project}.iam.gserviceaccount.com"
         full = f"projects/{cloud.project}/serviceAccounts/{email}"
         cloud.create(full, {"name": full, "email": email, "projectId": cloud.project})
         roles += [(f"serviceAccount:{email}", role) for role in PROJECT_ROLES.get(account, ())]

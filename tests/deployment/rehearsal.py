@@ -43,9 +43,10 @@ COPIED: Final = (
     "storage.rules",
     "pyproject.toml",
     "functions",
+    "settings",
     "shared",
 )
-_MADE: Final = shutil.ignore_patterns("venv", "vendor", "__pycache__", "*.egg-info")
+_MADE: Final = shutil.ignore_patterns("venv", "vendor", "__pycache__", "*.egg-info", ".env.[!e]*")
 
 
 class Rehearsal:
