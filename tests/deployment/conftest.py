@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from local.paths import ROOT
 from tests.deployment.expected import SECRETS
-from tests.deployment.prepared import prepare
+from tests.deployment.prepared import DEPLOYER, prepare
 from tests.deployment.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -20,6 +21,6 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
     """A project that is ready for its first deployment."""
     with Rehearsal(tmp_path_factory.mktemp("rehearsal")) as ready:
         prepare(ready.cloud, SECRETS)
-        settings = (ROOT / "settings/.env.example").read_text(encoding="utf-8")
-        (ready.folder / f"settings/.env.{ready.cloud.project}").write_text(settings, encoding="utf-8")
+        shutil.copy(ROOT / "settings/.env.example", ready.settings)
+        ready.caller = f"serviceAccount:{DEPLOYER}@{ready.cloud.project}.iam.gserviceaccount.com"
         yield ready

@@ -22,6 +22,23 @@ PROJECT_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "uploads": ("roles/eventarc.eventReceiver", "roles/run.invoker"),
     "alerts": ("roles/eventarc.eventReceiver", "roles/run.invoker"),
 }
+#: Who deploys in CI: what this account needs on the project. On each account that a function runs as, and on the one
+#: that builds them, it needs `roles/iam.serviceAccountUser`.
+DEPLOYER: Final = "deploy"
+DEPLOYER_ROLES: Final = (
+    "roles/artifactregistry.admin",  # `functions:artifacts:setpolicy`; after that, reader is enough
+    "roles/browser",
+    "roles/cloudfunctions.admin",
+    "roles/cloudscheduler.admin",
+    "roles/cloudtasks.queueAdmin",
+    "roles/datastore.indexAdmin",
+    "roles/firebase.viewer",
+    "roles/firebaseauth.admin",
+    "roles/firebaserules.admin",
+    "roles/pubsub.editor",
+    "roles/secretmanager.viewer",
+    "roles/serviceusage.serviceUsageAdmin",
+)
 
 
 def prepare(cloud: Cloud, secrets: Mapping[str, Iterable[str]], region: str = "us-central1") -> None:
@@ -48,10 +65,11 @@ def prepare(cloud: Cloud, secrets: Mapping[str, Iterable[str]], region: str = "u
         (f"serviceAccount:{cloud.agent('gcp-sa-pubsub')}", "roles/iam.serviceAccountTokenCreator"),
         (f"serviceAccount:{cloud.agent('gs-project-accounts')}", "roles/pubsub.publisher"),
     ]
+    deployer = f"serviceAccount:{_account(cloud, DEPLOYER)}"
+    roles += [(deployer, role) for role in DEPLOYER_ROLES]
     for account, names in secrets.items():
-        email = f"{account}-functions@{cloud.project}.iam.gserviceaccount.com"
-        full = f"projects/{cloud.project}/serviceAccounts/{email}"
-        cloud.create(full, {"name": full, "email": email, "projectId": cloud.project})
+        email = _account(cloud, f"{account}-functions")
+        grant(cloud, f"projects/{cloud.project}/serviceAccounts/{email}", [(deployer, "roles/iam.serviceAccountUser")])
         roles += [(f"serviceAccount:{email}", role) for role in PROJECT_ROLES.get(account, ())]
         for name in names:
             _secret(cloud, name, f"serviceAccount:{email}")
@@ -63,6 +81,13 @@ def prepare(cloud: Cloud, secrets: Mapping[str, Iterable[str]], region: str = "u
         "action": "DELETE",
     }
     cloud.create(repository, {"name": repository, "format": "DOCKER", "cleanupPolicies": {policy["id"]: policy}})
+
+
+def _account(cloud: Cloud, identifier: str) -> str:
+    email = f"{identifier}@{cloud.project}.iam.gserviceaccount.com"
+    name = f"projects/{cloud.project}/serviceAccounts/{email}"
+    cloud.create(name, {"name": name, "email": email, "projectId": cloud.project})
+    return email
 
 
 def grant(cloud: Cloud, resource: str, roles: Iterable[tuple[str, str]]) -> None:

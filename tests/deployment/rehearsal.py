@@ -62,6 +62,8 @@ class Rehearsal:
         self.proxy = Proxy(Authority(folder), self.google)
         #: Who deploys: the project's owner unless a test says otherwise.
         self.caller = self.cloud.owner
+        #: The deployment's settings, for all codebases.
+        self.settings = self.folder / f"settings/.env.{self.cloud.project}"
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
@@ -143,9 +145,10 @@ class Rehearsal:
     def answering(self, answers: list[tuple[str, str]], *arguments: str, timeout: float = 170) -> str:
         """Run `firebase` at a terminal, as a person does who gives each of `answers` to its question, in any order.
 
-        Return what it said. Raise AssertionError if it asks anything else and stands still until the deadline.
+        A question is asked as often as it stands in `answers`. Return what was said. Raise AssertionError if one was
+        not asked, or if another was, which nobody answers.
         """
-        left = dict(answers)
+        left = list(answers)
         said = ""
         deadline = time.monotonic() + timeout
         with self._terminal(*arguments) as (process, terminal):
@@ -159,12 +162,13 @@ class Rehearsal:
                     said += os.read(terminal, 65536).decode(errors="replace")
                 except OSError:  # the terminal's other end is closed: the command has ended
                     break
-                question = next((one for one in left if one in said[answered:]), None)
-                if question:
+                pair = next((one for one in left if one[0] in said[answered:]), None)
+                if pair:
                     answered = len(said)
-                    os.write(terminal, f"{left.pop(question)}\r".encode())
+                    left.remove(pair)
+                    os.write(terminal, f"{pair[1]}\r".encode())
             process.wait(timeout=10)
-        assert not left, f"never asked: {[*left]}\n{said}"
+        assert not left, f"never asked: {left}\n{said}"
         return said
 
     @contextmanager

@@ -14,7 +14,13 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
     "roles/owner": ("*",),
     "roles/editor": (*_READ, "cloudfunctions.*", "run.*", "eventarc.*", "cloudtasks.*", "cloudscheduler.*"),
     "roles/viewer": _READ,
-    "roles/firebase.viewer": ("firebase.projects.get", "cloudfunctions.*.list", "cloudfunctions.*.get"),
+    "roles/firebase.viewer": (
+        "firebase.projects.get",
+        "firebasestorage.*.get",
+        "storage.buckets.get",
+        "resourcemanager.projects.get",
+        "datastore.databases.getMetadata",
+    ),
     "roles/firebase.admin": (
         "firebase.*",
         "firebaserules.*",

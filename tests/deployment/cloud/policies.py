@@ -88,5 +88,6 @@ def serves_policies(
     @serves("POST", f"{template}:testIamPermissions", reads=True)
     def test_permissions(cloud: Cloud, ask: Ask) -> Json:
         resource = name(ask)
+        cloud.get(resource)
         asked = ask.json(fields("permissions"))["permissions"]
         return {"permissions": [one for one in asked if cloud.may(ask.caller, one, resource)]}
