@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.deployment.manifests import endpoints
+from local.manifests import endpoints
 
 #: Names people by keyed pseudonyms: in tombstones, in the log, in Redis.
 PSEUDONYMS = "ASTRA_PSEUDONYM_KEY"
