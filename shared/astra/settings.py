@@ -9,7 +9,7 @@ import binascii
 import os
 import re
 from datetime import timedelta
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AnyUrl, BeforeValidator, Field, HttpUrl, RedisDsn, Secret, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -286,10 +286,13 @@ class GovernanceSettings(RedisSettings, ReceiptSettings, LogSettings):
     """From the moment at which everybody has been told of a transfer to the first data that is transferred."""
 
 
-def load(kind: type[S]) -> S:
-    """Read `kind` from the environment, or raise SettingsError naming everything missing or wrong."""
+def load(kind: type[S], **known: Any) -> S:
+    """Read `kind` from the environment, or raise SettingsError naming everything missing or wrong.
+
+    `known` goes before the environment, `_env_file` after it.
+    """
     try:
-        return kind()
+        return kind(**known)
     except ValidationError as invalid:
         problems = []
         for error in invalid.errors(include_url=False, include_input=False, include_context=False):
