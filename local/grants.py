@@ -50,6 +50,7 @@ ENQUEUES: Final = Role("roles/cloudtasks.enqueuer")
 GETS_EVENTS: Final = Role("roles/eventarc.eventReceiver")
 TURNS_KEYS_OFF: Final = Role(f"projects/{_PROJECT}/roles/astraKeySwitch")
 
+OPERATOR: Final = "operator"
 ACCOUNTS: Final[dict[str, tuple[Role, ...]]] = {
     "signup-functions": (PEOPLE, SEES_ACCOUNTS, ENQUEUES),
     "codes-functions": (PEOPLE, SEES_ACCOUNTS),
@@ -72,7 +73,14 @@ ACCOUNTS: Final[dict[str, tuple[Role, ...]]] = {
     "campaigns-functions": (PEOPLE, ENQUEUES, Role("roles/logging.privateLogViewer")),
     "notices-functions": (PEOPLE,),
     "bounces-functions": (PEOPLE,),
+    # Not a function's: staff act as it to run commands, see docs/operators.md.
+    OPERATOR: (PEOPLE_AND_KEYS, CHANGES_ACCOUNTS, Role("roles/firebasestorage.viewer")),
 }
+#: The secrets of the staff's commands.
+_OPERATED: Final = (
+    *("ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL"),
+    *("ASTRA_LOG_KEY", "ASTRA_WITNESS_KEY_ID", "ASTRA_WITNESS_SECRET"),
+)
 #: Whose Data Access audit logs are turned on.
 AUDITED: Final = (
     "cloudkms.googleapis.com",
@@ -187,7 +195,7 @@ def readable_by(accounts: Iterable[str], project: str) -> Policy:
 
 
 def _readers() -> dict[str, set[str]]:
-    readers: dict[str, set[str]] = {}
+    readers: dict[str, set[str]] = {name: {OPERATOR} for name in _OPERATED}
     for endpoint in endpoints().values():
         account = endpoint["serviceAccountEmail"].partition("@")[0]
         for variable in endpoint["secretEnvironmentVariables"]:
