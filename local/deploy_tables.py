@@ -56,7 +56,8 @@ def _accounts() -> Iterator[str]:
     yield from ("| account | functions | roles on the project |", "| --- | --- | --- |")
     for account, roles in grants.ACCOUNTS.items():
         words = (f"`{role.name}`" + (f" on {role.title}" if role.title else "") for role in roles)
-        yield f"| `{account}` | {', '.join(functions.get(account, ['[staff commands](operators.md)']))} | {', '.join(words)} |"
+        users = ", ".join(functions.get(account, ["[staff commands](operators.md)"]))
+        yield f"| `{account}` | {users} | {', '.join(words)} |"
     yield ""
     yield "The condition on a database, as it stands in the policy (`$P` is the project):"
     yield ""
