@@ -10,7 +10,7 @@ import binascii
 import os
 import re
 from datetime import timedelta
-from typing import Annotated, Final, Self, TypeVar, get_origin
+from typing import Annotated, Any, Final, Self, TypeVar, get_origin
 
 from pydantic import AnyUrl, BeforeValidator, Field, HttpUrl, RedisDsn, Secret, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -60,9 +60,14 @@ class Environment(BaseSettings):
         return f"{cls.model_config['env_prefix']}{name.upper()}"
 
     @classmethod
+    def secret_fields(cls) -> list[str]:
+        """The secrets that it can't do without."""
+        return [name for name, field in cls.model_fields.items() if _is_secret(field)]
+
+    @classmethod
     def secrets(cls) -> list[str]:
-        """The variables that a deployed function gets from Secret Manager: every secret that it can't do without."""
-        return [cls.variable(name) for name, field in cls.model_fields.items() if _is_secret(field)]
+        """Their variables, which a deployed function gets from Secret Manager."""
+        return list(map(cls.variable, cls.secret_fields()))
 
     @classmethod
     def asked(cls) -> dict[str, str]:
@@ -235,10 +240,13 @@ class GovernanceSettings(RedisSettings, ReceiptSettings):
     """From the moment at which everybody has been told of a transfer to the first data that is transferred."""
 
 
-def load(kind: type[S]) -> S:
-    """Read `kind` from the environment, or raise SettingsError naming everything missing or wrong."""
+def load(kind: type[S], **known: Any) -> S:
+    """Read `kind` from the environment, or raise SettingsError naming everything missing or wrong.
+
+    `known` goes before the environment, `_env_file` after it.
+    """
     try:
-        return kind()
+        return kind(**known)
     except ValidationError as invalid:
         problems = []
         for error in invalid.errors(include_url=False, include_input=False, include_context=False):

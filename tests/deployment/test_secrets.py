@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.deployment.manifests import endpoints
+from local.manifests import endpoints
 from tests.deployment.needed_secrets import OTHERS, WITHOUT_PSEUDONYMS, WITHOUT_REDIS, needed
 
 FUNCTIONS = endpoints()
