@@ -222,13 +222,14 @@ class Stack:
             "ASTRA_WITNESS_SECRET": "local",
         }
         self._folder = folder = run_folder.make(self.project, self._offset, services)
+        folder.configure(self._settings)
         self.mail.start()
         self.replicate.start()
         self.google.start()
         redis = commands.redis(self.ports["redis"], folder)
         if redis is None:
             raise StackError("there is no redis-server: install it (apt install redis-server)")
-        firebase = commands.firebase(self._only, self.project, folder, tools, self._settings)
+        firebase = commands.firebase(self._only, self.project, folder, tools)
         witness = commands.witness(self.ports["witness"])
         self._processes = Supervised([redis, firebase, witness], self.log_dir, folder.path, self._on_exit)
         self._wait_until_ready()

@@ -23,9 +23,10 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from astra import jobs, log, operator
-from astra.operator import Desk, Google
+from astra.access import Google, Refused
+from astra.operator import Desk
 from astra.pseudonyms import Pseudonyms
-from astra.settings import LogSettings, RetentionSettings, SealingSettings, Settings
+from astra.settings import LogKeySettings, LogSettings, RetentionSettings, SealingSettings, Settings
 from local.http_stand_in import HttpStandIn, answer
 from local.paths import ROOT
 from local.stack import Stack
@@ -319,7 +320,12 @@ def test_settings_that_are_no_secrets_come_from_the_projects_file(cloud: Cloud, 
     found = Desk(LogSettings, PROJECT, operator.GOOGLE, acts=True).settings
     assert (str(found.witness_url), found.witness_bucket) == ("https://s3.example/", "b")
     assert found.witness_secret.get_secret_value() == "witness-secret"
-    assert sorted(cloud.read) == sorted(set(SECRETS) - {"ASTRA_REDIS_URL"})
+    assert sorted(cloud.read) == sorted(LogSettings.secrets())
+
+
+def test_checking_the_log_reads_no_secret_of_the_witness(cloud: Cloud) -> None:
+    assert Desk(LogKeySettings, PROJECT, operator.GOOGLE, acts=True).settings.log_key
+    assert cloud.read == ["ASTRA_LOG_KEY"]
 
 
 def test_what_holds_in_the_cloud_holds_for_a_secret_of_secret_manager(cloud: Cloud) -> None:
@@ -340,7 +346,7 @@ def test_a_command_that_acts_does_so_as_the_operator_account(cloud: Cloud, monke
         assert desk.bucket.client._credentials is desk.credentials
         assert desk.bucket.name == "astra-p.firebasestorage.app"
     monkeypatch.setenv("ASTRA_OPERATOR", "log-operator@astra-p.iam.gserviceaccount.com")
-    with pytest.raises(operator.Refused, match="there is no account log-operator@astra-p"):
+    with pytest.raises(Refused, match="there is no account log-operator@astra-p"):
         Desk(Settings, PROJECT, operator.GOOGLE, acts=True).credentials  # noqa: B018
 
 
