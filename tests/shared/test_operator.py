@@ -63,6 +63,20 @@ READS = [
 ]
 
 
+#: What changes something or always needs a secret, with the secrets that it reads and its exit code here.
+ACTS: list[tuple[tuple[str, ...], list[str], int]] = [
+    (("policy", "publish-first"), [], 0),
+    (("processors", "add-missing"), [], 0),
+    (("erasure", "retry", "0123456789"), [], 1),
+    (("retention", "retry", "sweep-events"), [], 1),
+    (("audit", "resume"), [], 1),
+    (("audit", "key"), ["ASTRA_LOG_KEY"], 0),
+    (("breach", "retry", "none"), [], 1),
+    (("staff", "first-cto", "nobody"), ["ASTRA_PSEUDONYM_KEY"], 1),
+    (("rotation", "user", "nobody"), ["ASTRA_PSEUDONYM_KEY"], 1),
+]
+
+
 class Wrong(Exception):
     """An error in the shape that Google's APIs give it."""
 
@@ -221,6 +235,18 @@ def test_a_command_that_reads_needs_google_credentials_alone(
     assert printed
     assert cloud.read == []
     assert not [call for call in cloud.calls if "generateAccessToken" in call]
+
+
+@pytest.mark.parametrize(("words", "read", "expected"), ACTS, ids=[" ".join(words) for words, *_ in ACTS])
+def test_a_command_that_acts_reads_the_secrets_that_it_needs_and_no_other(
+    stack: Stack, cloud: Cloud, command: Any, tmp_path: Path, words: Any, read: list[str], expected: int
+) -> None:
+    (tmp_path / f"settings/.env.{PROJECT}").write_text("ASTRA_KMS_URI=gcp-kms://projects/p/cryptoKeys/k\n")
+    subject = known_erasure()
+    code, _, errors = command(*(subject[: len(word)] if word.isdigit() else word for word in words))
+    assert (code, bool(errors)) == (expected, bool(expected)), errors
+    assert cloud.read == read
+    assert cloud.calls[f"POST {TOKENS.format(OPERATOR)}"] == 1
 
 
 @pytest.mark.parametrize("place", [("--project", PROJECT, "status"), ("status", "--project", PROJECT)])
