@@ -13,6 +13,7 @@ from astra.settings import BreachSettings, ErasureSettings, GovernanceSettings, 
 from local.client import Client
 from local.stack import Stack
 from tests.offsets import SHARED
+from tests.sources import sources
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -43,7 +44,7 @@ class SteppedClock:
 def stack() -> Iterator[Stack]:
     """The running local stack, with this process's environment pointing at it; started by the first test that asks."""
     before = dict(os.environ)
-    with Stack(offset=SHARED) as running:
+    with Stack(offset=SHARED, sources=sources()) as running:
         _shared.append(running)
         os.environ.update(running.environment())
         try:
