@@ -40,9 +40,9 @@ def platform() -> Any:
     import firebase_admin  # noqa: PLC0415  (the child's imports: the environment is the stack's)
 
     from astra.platform import Platform  # noqa: PLC0415
-    from astra.settings import BreachSettings  # noqa: PLC0415
+    from breach_settings import TickSettings  # noqa: PLC0415
 
-    found = Platform(BreachSettings)
+    found = Platform(TickSettings)
     name = secrets.token_hex(6)
     found.__dict__["app"] = firebase_admin.initialize_app(options={"projectId": f"demo-{name}"}, name=name)
     return found

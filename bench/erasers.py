@@ -13,8 +13,8 @@ import descendants
 from astra import erasure, jobs
 from astra.clock import utc_now
 from astra.platform import Platform
-from astra.settings import ErasureSettings
 from bench.wire import Meter
+from erasure_settings import ErasureSettings
 
 _HOUR = timedelta(hours=1)
 _PATIENCE = 180

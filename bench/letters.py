@@ -122,7 +122,7 @@ def work(name: str, ahead: timedelta) -> None:
     from astra import campaigns  # noqa: PLC0415
     from astra.clock import utc_now  # noqa: PLC0415
     from astra.platform import Platform  # noqa: PLC0415
-    from astra.settings import BreachSettings  # noqa: PLC0415
+    from breach_settings import TickSettings  # noqa: PLC0415
 
     begin = FirestoreClient.begin_transaction
 
@@ -137,7 +137,7 @@ def work(name: str, ahead: timedelta) -> None:
     def clock() -> datetime:
         return utc_now() + ahead + waited
 
-    platform = Platform(BreachSettings, clock)
+    platform = Platform(TickSettings, clock)
     queue: Any = Hints()
     while campaigns.completed_at(platform.db, name) is None:
         if not fanout.tick(platform, queue):

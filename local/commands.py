@@ -15,8 +15,6 @@ from local.paths import FIREBASE, ROOT
 from local.supervised import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from local.run_folder import RunFolder
     from local.toolchain import Toolchain
 
@@ -63,14 +61,11 @@ def node_options() -> str:
     return f"--require {preloaded} {os.environ.get('NODE_OPTIONS', '')}".rstrip()
 
 
-def firebase(
-    only: tuple[str, ...], project: str, folder: RunFolder, tools: Toolchain, settings: Mapping[str, str]
-) -> Command:
-    """The Emulator Suite; `settings` reach the functions as environment."""
+def firebase(only: tuple[str, ...], project: str, folder: RunFolder, tools: Toolchain) -> Command:
+    """The Emulator Suite."""
     argv = [str(FIREBASE), "emulators:start", "--only", ",".join(only)]
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)},
-        **settings,
         **tools.environment(),
         "FIREBASE_EMULATORS_PATH": str(emulators.cache_folder()),
         "FUNCTIONS_DISCOVERY_TIMEOUT": "120",

@@ -64,6 +64,12 @@ class RunFolder:
         """TMPDIR of the emulators: the Storage emulator keeps its blobs below it."""
         return self.path / "tmp"
 
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Write the settings down for firebase-tools, which asks for those of parameters and gives all to functions."""
+        lines = "".join(f"{name}='{value}'\n" for name, value in settings.items())
+        for source in firebase_json.codebases().values():
+            (self.config.parent / source / ".env.local").write_text(lines, encoding="utf-8")
+
 
 def make(project: str, offset: int, services: Mapping[str, str], sources: Mapping[str, Source]) -> RunFolder:
     """Make the folder for a stack whose ports are firebase.json's plus `offset`; clears those of dead stacks.

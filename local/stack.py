@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 EMULATORS = ("auth", "functions", "firestore", "storage", "pubsub", "tasks", "eventarc")
 #: Locked by the one stack of this machine that is starting.
-_STARTING = Path(tempfile.gettempdir()) / f"astra-stack-{os.getuid()}.lock"
+STARTING = Path(tempfile.gettempdir()) / f"astra-stack-{os.getuid()}.lock"
 #: Seconds the emulators may take to start; between two looks.
 START_DEADLINE, POLL = 180.0, 0.25
 #: Seconds between two lines of progress.
@@ -165,7 +165,7 @@ class Stack:
         try:
             # firebase-tools asks each codebase what is in it at the first port from 8081 on that looks free: two that
             # start at once ask each other's.
-            with _STARTING.open("w") as turn:
+            with STARTING.open("w") as turn:
                 fcntl.flock(turn, fcntl.LOCK_EX)
                 self._start()
         except BaseException:
@@ -225,13 +225,14 @@ class Stack:
             "ASTRA_WITNESS_SECRET": "local",
         }
         self._folder = folder = run_folder.make(self.project, self._offset, services, self._sources)
+        folder.configure(self._settings)
         self.mail.start()
         self.replicate.start()
         self.google.start()
         redis = commands.redis(self.ports["redis"], folder)
         if redis is None:
             raise StackError("there is no redis-server: install it (apt install redis-server)")
-        firebase = commands.firebase(self._only, self.project, folder, tools, self._settings)
+        firebase = commands.firebase(self._only, self.project, folder, tools)
         witness = commands.witness(self.ports["witness"])
         self._processes = Supervised([redis, firebase, witness], self.log_dir, folder.path, self._on_exit)
         self._wait_until_ready()

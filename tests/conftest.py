@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from astra.platform import Platform
-from astra.settings import BreachSettings, ErasureSettings, GovernanceSettings, SealingSettings, SignupSettings
+from astra.settings import GovernanceSettings, LogSettings, OpeningSettings, SignupSettings
+from breach_settings import BounceSettings, TickSettings
+from erasure_settings import ErasureSettings, RollCallSettings
 from local.client import Client
 from local.stack import Stack
 from tests.offsets import SHARED
@@ -22,7 +24,16 @@ if TYPE_CHECKING:
 _shared: list[Stack] = []
 
 
-class WholeSettings(SealingSettings, ErasureSettings, SignupSettings, BreachSettings, GovernanceSettings):
+class WholeSettings(
+    OpeningSettings,
+    ErasureSettings,
+    RollCallSettings,
+    SignupSettings,
+    TickSettings,
+    BounceSettings,
+    GovernanceSettings,
+    LogSettings,
+):
     """Everything: a test may look where no single codebase may."""
 
 

@@ -134,9 +134,9 @@ def test_there_are_staff_handlers_to_find() -> None:
 
 
 MAIN = """
-@callables.on_call(PLATFORM, work.Form, LIMIT)
+@callables.on_call(STAFF, work.Form, LIMIT)
 def spy(call):
-    return work.spy(PLATFORM, call)
+    return work.spy(STAFF.platform, call)
 """
 
 
@@ -156,7 +156,7 @@ def test_an_unwrapped_one_would_be_found(tmp_path: Path, decorator: str, wrapped
 @pytest.mark.parametrize(
     "main",
     [
-        "spy = callables.on_call(PLATFORM, work.Form, LIMIT)(work.spy)",
+        "spy = callables.on_call(STAFF, work.Form, LIMIT)(work.spy)",
         "spy: Any = https_fn.on_call()(work.spy)",
         "if True:\n    spy = https_fn.on_request()(work.spy)",
         "from firebase_functions.https_fn import on_request",

@@ -22,8 +22,8 @@ from astra import merkle, proofs, tlog
 from astra.datamap import DATA_MAP
 from astra.notes import Checkpoint, Signer
 from astra.pseudonyms import Pseudonym
-from astra.settings import ErasureSettings
 from copies import Copy
+from erasure_settings import ErasureSettings
 
 ROOT: Final = Path(__file__).parent.parent
 ADA, GRACE, STAFF = "a" * 64, "b" * 64, "7" * 64

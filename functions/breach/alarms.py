@@ -16,13 +16,13 @@ from astra.clocks import OVERDUE, Running
 from astra.incidents import State
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
-from astra.settings import BreachSettings
+from astra.settings import MailSettings
 from astra.transactions import transact
 
 _LETTER_FROM = 80
 
 
-def sound(platform: Platform[BreachSettings]) -> None:
+def sound(platform: Platform[MailSettings]) -> None:
     """Look at every open incident's clocks. One that fails keeps no other from calling."""
     for stored in incidents.open_ones(platform.db):
         if stored.get("state") == State.CONFIRMED:
@@ -33,7 +33,7 @@ def sound(platform: Platform[BreachSettings]) -> None:
                 log.failure(log.Event.FAILED, error)
 
 
-def _note_told(platform: Platform[BreachSettings], stored: "firestore.DocumentSnapshot[Any]") -> None:
+def _note_told(platform: Platform[MailSettings], stored: "firestore.DocumentSnapshot[Any]") -> None:
     """Note when everybody had been told: that meets the clocks of people, and starts others."""
     fields = stored.to_dict() or {}
     if fields.get("notice") and not fields.get("peopleToldAt"):
@@ -42,7 +42,7 @@ def _note_told(platform: Platform[BreachSettings], stored: "firestore.DocumentSn
             stored.reference.update({"peopleToldAt": at})
 
 
-def _sound(platform: Platform[BreachSettings], document: firestore.DocumentReference) -> None:
+def _sound(platform: Platform[MailSettings], document: firestore.DocumentReference) -> None:
     db, now = platform.db, platform.clock()
 
     def body(transaction: firestore.Transaction) -> list[tuple[Running, int]]:

@@ -19,7 +19,7 @@ from astra.clock import iso
 from astra.incidents import MOST_SIGNALS, State
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
-from astra.settings import BreachSettings
+from astra.settings import MailSettings
 from astra.transactions import transact
 
 from signals import Detector, Severity, Signal
@@ -32,7 +32,7 @@ _MOST_A_DAY: Final = 20
 _HINT: Final = "`python -m astra.breach` shows it, with the next step."
 
 
-def open_all(platform: Platform[BreachSettings], signals: list[Signal]) -> list[str]:
+def open_all(platform: Platform[MailSettings], signals: list[Signal]) -> list[str]:
     """Open a case for each of `signals`, or add it to the one that is open. Answers their names."""
     grouped: dict[tuple[Detector, str], list[Signal]] = {}
     for signal in signals:
@@ -40,13 +40,13 @@ def open_all(platform: Platform[BreachSettings], signals: list[Signal]) -> list[
     return [_open(platform, group) for group in grouped.values()]
 
 
-def name_of(platform: Platform[BreachSettings], detector: Detector, about: str, day: datetime, number: int = 0) -> str:
+def name_of(platform: Platform[MailSettings], detector: Detector, about: str, day: datetime, number: int = 0) -> str:
     """The case of one day; `number` counts those that were over before it on that day."""
     when = f"{day:%Y-%m-%d}" + (f" {number}" if number else "")
     return platform.pseudonyms.of_case(detector, about, when)[:_SHORT]
 
 
-def _open(platform: Platform[BreachSettings], signals: list[Signal]) -> str:
+def _open(platform: Platform[MailSettings], signals: list[Signal]) -> str:
     db, now, first = platform.db, platform.clock(), min(signals, key=lambda signal: signal.at)
     seen = {_row_name(platform, signal): _row(signal) for signal in signals}
 
@@ -99,7 +99,7 @@ def _open(platform: Platform[BreachSettings], signals: list[Signal]) -> str:
 
 
 def _case_of(
-    transaction: firestore.Transaction, platform: Platform[BreachSettings], first: Signal, rows: Rows
+    transaction: firestore.Transaction, platform: Platform[MailSettings], first: Signal, rows: Rows
 ) -> "tuple[firestore.DocumentSnapshot[Any], Rows]":
     """The case that these are of, there yet or not, and which of them are to be looked at in it."""
     stored, left = _of_day(transaction, platform, first, first.at, rows)
@@ -115,7 +115,7 @@ def _case_of(
 
 def _of_day(
     transaction: firestore.Transaction,
-    platform: Platform[BreachSettings],
+    platform: Platform[MailSettings],
     first: Signal,
     day: datetime,
     rows: Rows,
@@ -166,7 +166,7 @@ def _added(case: dict[str, Any], rows: Rows, severity: int, now: datetime) -> tu
     return changes, again
 
 
-def _row_name(platform: Platform[BreachSettings], signal: Signal) -> str:
+def _row_name(platform: Platform[MailSettings], signal: Signal) -> str:
     # Not the entry's own name: it is the platform's, and may hold what a field's name must not.
     key = signal.insert_id if not signal.count else f"{signal.about} {signal.at:%Y%m%d%H}"
     return "s" + platform.pseudonyms.of_case(signal.detector, "signal", key)[:12]
@@ -177,7 +177,7 @@ def _row(signal: Signal) -> dict[str, Any]:
     return fields | ({"count": signal.count, "threshold": signal.threshold} if signal.count else {})
 
 
-def alert(platform: Platform[BreachSettings], name: str) -> None:
+def alert(platform: Platform[MailSettings], name: str) -> None:
     """Send the letters of a case to who answers for security. What fails is sent again by `alert_again`, but for what a
     mailbox refuses for good: whose it is has the notice in the application."""
     db, stored = platform.db, incidents.reference(platform.db, name).get()
@@ -228,7 +228,7 @@ def _of_clocks(name: str, rows: list[dict[str, Any]]) -> tuple[str, str, str]:
     return f"{name} {about}", subject, text
 
 
-def alert_again(platform: Platform[BreachSettings]) -> None:
+def alert_again(platform: Platform[MailSettings]) -> None:
     """Send what a crash, or the mail server, has held up."""
     due = platform.db.collection(incidents.INCIDENTS).where(filter=firestore.FieldFilter("alertDue", "==", True))
     for stored in due.limit(20).get():

@@ -31,8 +31,8 @@ from astra.incidents import State
 from astra.platform import Platform
 from astra.privileged import Act, Decision, privileged
 from astra.pseudonyms import Pseudonym
-from astra.settings import BreachSettings
 
+from breach_settings import IncidentSettings
 from google_api import session
 
 _TIMEOUT: Final = 10
@@ -165,7 +165,7 @@ def _suspending(act: Act, form: ContainIncident, uid: str) -> Write:
     return write
 
 
-def settle_key(platform: Platform[BreachSettings], document: firestore.DocumentReference) -> None:
+def settle_key(platform: Platform[IncidentSettings], document: firestore.DocumentReference) -> None:
     """Turn a service account's key off, or on again. May be repeated. Raises requests.RequestException."""
     stored = document.get()
     fields: dict[str, Any] = stored.to_dict() or {}
@@ -179,7 +179,7 @@ def settle_key(platform: Platform[BreachSettings], document: firestore.DocumentR
     document.update({"settleDue": False}, platform.db.write_option(last_update_time=stored.update_time))
 
 
-def settle_again(platform: Platform[BreachSettings]) -> None:
+def settle_again(platform: Platform[IncidentSettings]) -> None:
     """Do what a crash has left undone."""
     db, due = platform.db, firestore.FieldFilter("settleDue", "==", True)
     work = [partial(settle, platform, uid) for uid in doors.unsettled(platform, doors.SUSPENSIONS)]

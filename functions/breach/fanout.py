@@ -11,16 +11,16 @@ from astra import breach_words, campaigns, jobs, log
 from astra.cohorts import DELIVERIES, LANE, LETTERS, OPENING, SHARDS
 from astra.platform import Platform
 from astra.queue import Queue
-from astra.settings import BreachSettings
 from astra.transactions import transact
 
+from breach_settings import CampaignSettings
 from mailing import Mailing
 from telling import Telling
 
 _MOST: Final = 100
 
 
-def notify(platform: Platform[BreachSettings], queue: Queue, job: str, budget: timedelta) -> None:
+def notify(platform: Platform[CampaignSettings], queue: Queue, job: str, budget: timedelta) -> None:
     """Work on one job, `campaign/shard` or `letters`, until it has ended or waits, or `budget` is used up."""
     worker = jobs.Worker(platform.db, platform.clock, platform.settings.retry_delay)
     if job == LETTERS:
@@ -44,7 +44,7 @@ def notify(platform: Platform[BreachSettings], queue: Queue, job: str, budget: t
             queue.hint(f"{name}/{other}")
 
 
-def tick(platform: Platform[BreachSettings], queue: Queue) -> int:
+def tick(platform: Platform[CampaignSettings], queue: Queue) -> int:
     """Hand every overdue job back to the queue. Answers how many there were."""
     found = list(_overdue(platform, platform.clock()))
     for job in found:
@@ -54,7 +54,7 @@ def tick(platform: Platform[BreachSettings], queue: Queue) -> int:
     return len(found)
 
 
-def _overdue(platform: Platform[BreachSettings], now: datetime) -> Iterator[str]:
+def _overdue(platform: Platform[CampaignSettings], now: datetime) -> Iterator[str]:
     due = firestore.FieldFilter("nextRunAt", "<=", now)
     overdue = platform.db.collection_group(SHARDS).where(filter=due).order_by("nextRunAt").limit(_MOST)
     for stored in overdue.select([]).get():
@@ -71,12 +71,12 @@ def _due(db: firestore.Client, now: datetime) -> firestore.Query:
     return letters.order_by("nextRunAt").select([]).limit(1)
 
 
-def _woken(platform: Platform[BreachSettings], now: datetime) -> bool:
+def _woken(platform: Platform[CampaignSettings], now: datetime) -> bool:
     """Let letters to single people be sent. Answers whether nobody is at it, and it waits for nothing."""
     return transact(platform.db, partial(_wake, platform=platform, now=now))
 
 
-def _wake(transaction: firestore.Transaction, platform: Platform[BreachSettings], now: datetime) -> bool:
+def _wake(transaction: firestore.Transaction, platform: Platform[CampaignSettings], now: datetime) -> bool:
     lane = _letters(platform)
     fields: dict[str, Any] = lane.get(transaction=transaction).to_dict() or {}
     if fields.get("nextRunAt") is None:
@@ -94,7 +94,7 @@ def _wake(transaction: firestore.Transaction, platform: Platform[BreachSettings]
     return is_due
 
 
-def _letters(platform: Platform[BreachSettings]) -> firestore.DocumentReference:
+def _letters(platform: Platform[CampaignSettings]) -> firestore.DocumentReference:
     return platform.db.document("rounds", LETTERS)
 
 

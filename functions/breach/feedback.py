@@ -17,10 +17,11 @@ from astra.cohorts import DELIVERIES
 from astra.documents import fetch
 from astra.limits import Limit, TooMany
 from astra.platform import Platform
-from astra.settings import BreachSettings
+from astra.settings import RedisSettings
 from astra.transactions import transact
 
 import outcomes
+from breach_settings import BounceSettings
 
 _KEY: Final = re.compile(r"<?([0-9a-f]{64})(@[^@\s<>]{1,255})?>?")
 _BY_CLASS: Final = {"2": "delivered", "5": "bounced"}
@@ -47,7 +48,7 @@ class Report(Shape):
     status: Annotated[str, StringConstraints(pattern=r"^[245]\.[0-9]{1,3}\.[0-9]{1,3}$")]
 
 
-def see_notice(platform: Platform[BreachSettings], call: Call[SeeNotice]) -> Answer:
+def see_notice(platform: Platform[RedisSettings], call: Call[SeeNotice]) -> Answer:
     """Note that the caller has seen a notice, once."""
     db, now, uid, name = platform.db, platform.clock(), call.caller.uid, call.data.id
     reads = (*change_gate.reads(platform, uid), notices.reference(db, uid, name), cohorts.row_of(db, uid, name))
@@ -68,7 +69,7 @@ def see_notice(platform: Platform[BreachSettings], call: Call[SeeNotice]) -> Ans
     return {}
 
 
-def bounced(platform: Platform[BreachSettings], request: Request) -> Response:
+def bounced(platform: Platform[BounceSettings], request: Request) -> Response:
     """POST `{"messageId", "status"}`, signed after Standard Webhooks: a letter has bounced, or was delivered.
 
     204 for everything that is genuine, also for what is old news or about no letter of ours: its sender need not, and
@@ -84,7 +85,7 @@ def bounced(platform: Platform[BreachSettings], request: Request) -> Response:
         return Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def _taken(platform: Platform[BreachSettings], request: Request) -> HTTPStatus:
+def _taken(platform: Platform[BounceSettings], request: Request) -> HTTPStatus:
     if request.method != "POST":
         return HTTPStatus.METHOD_NOT_ALLOWED
     if request.content_length is None:

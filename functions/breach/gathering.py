@@ -31,8 +31,9 @@ from astra.jobs import Atomic
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.queue import Queue
-from astra.settings import BreachSettings, Settings
+from astra.settings import Settings
 
+from breach_settings import CampaignSettings
 from evidence import Findings, Trail
 from noting import Notes
 
@@ -71,7 +72,7 @@ def _first(*, known: bool) -> str:
 
 def hint(platform: Platform[Settings], name: str) -> None:
     """Have an incident's cohort worked on. Where the hint is lost, `work_again` finds the job."""
-    Queue(platform.app, "notify").hint(_hint_of(name))
+    Queue(platform, "notify").hint(_hint_of(name))
 
 
 def _hint_of(name: str) -> str:
@@ -83,7 +84,7 @@ def resumed(now: datetime) -> dict[str, Any]:
     return {**jobs.revived(now), "step": "enlist"}
 
 
-def work(platform: Platform[BreachSettings], queue: Queue, name: str, budget: timedelta) -> None:
+def work(platform: Platform[CampaignSettings], queue: Queue, name: str, budget: timedelta) -> None:
     """Work on an incident's cohort, until that has ended or waits, or `budget` is used up."""
     worker = jobs.Worker(platform.db, platform.clock, platform.settings.retry_delay)
     again = worker.run(incidents.cohort_job(platform.db, name), Gathering(platform, name).page, budget)
@@ -91,7 +92,7 @@ def work(platform: Platform[BreachSettings], queue: Queue, name: str, budget: ti
         queue.hint(_hint_of(name), again)
 
 
-def work_again(platform: Platform[BreachSettings], queue: Queue) -> None:
+def work_again(platform: Platform[Settings], queue: Queue) -> None:
     """Hand what was lost back to the queue."""
     for incident in incidents.open_ones(platform.db):
         job = incidents.cohort_job(platform.db, incident.id).get(["nextRunAt"]).to_dict() or {}
@@ -102,7 +103,7 @@ def work_again(platform: Platform[BreachSettings], queue: Queue) -> None:
 class Gathering:
     """One incident's pages."""
 
-    def __init__(self, platform: Platform[BreachSettings], name: str) -> None:
+    def __init__(self, platform: Platform[CampaignSettings], name: str) -> None:
         self._platform, self._db, self._name = platform, platform.db, name
         self._incident = incidents.reference(platform.db, name)
         self._notes = Notes(platform, name)

@@ -25,10 +25,10 @@ from astra.jobs import Atomic, Pause
 from astra.limits import Limit, TooMany, Unknown
 from astra.notices import Kind
 from astra.platform import Platform
-from astra.settings import BreachSettings
 from astra.transactions import transact
 
 import outcomes
+from breach_settings import CampaignSettings
 from telling import ENDED, PARKED, complete
 
 _PAGE: Final = 100
@@ -66,7 +66,7 @@ class Mailing:
     """The pages of one lane: of a campaign or, without one, of the letters to single people."""
 
     def __init__(
-        self, platform: Platform[BreachSettings], lane: str, campaign: firestore.DocumentReference | None
+        self, platform: Platform[CampaignSettings], lane: str, campaign: firestore.DocumentReference | None
     ) -> None:
         self._platform, self._db = platform, platform.db
         self._lane, self._campaign = lane, campaign

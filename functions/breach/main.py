@@ -11,10 +11,10 @@ from flask import Request, Response
 
 from astra import callables
 from astra.callables import Answer, Call
+from astra.deployment import Group, defaults
 from astra.limits import Limit
-from astra.platform import Platform
 from astra.queue import Queue
-from astra.settings import BreachSettings
+from astra.settings import RedisSettings
 
 import breach_notice
 import containing
@@ -25,116 +25,115 @@ import filing
 import page
 import ticking
 import watching
+from breach_settings import BounceSettings, CampaignSettings, IncidentSettings, TickSettings, WatchSettings
 
-PLATFORM = Platform.at_start(BreachSettings)
-REGION = options.SupportedRegion.US_CENTRAL1
-ACCOUNT = "breach-functions@"
-SECRETS = ["ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL", "ASTRA_SMTP_URL", "ASTRA_BOUNCE_SECRET"]
+defaults(cpu=0.2, concurrency=1, max_instances=2)
+STAFF = Group("breach-functions", IncidentSettings)
+WATCH = Group("alerts-functions", WatchSettings)
+CAMPAIGNS = Group("campaigns-functions", CampaignSettings)
+TICK = Group("alerts-functions", TickSettings)
+FEEDBACK = Group("notices-functions", RedisSettings)
+BOUNCES = Group("bounces-functions", BounceSettings)
+PAGES = Group("pages-functions", RedisSettings)
+# What customers ask for, each by themselves.
+PUBLIC: dict[str, Any] = {"cpu": 0.3, "max_instances": 20}
 TASK_TIMEOUT = 1800
 TICK_TIMEOUT = 240
 #: No person works faster.
-STAFF = Limit(30)
+LIMIT = Limit(30)
 
 
 @cache
-def queue() -> Queue:
-    return Queue(PLATFORM.app, "notify")
+def queue(group: Group[Any]) -> Queue:
+    return Queue(group.platform, "notify")
 
 
 @tasks_fn.on_task_dispatched(
-    region=REGION,
-    secrets=SECRETS,
-    service_account=ACCOUNT,
-    timeout_sec=TASK_TIMEOUT,
-    retry_config=options.RetryConfig(max_attempts=5, min_backoff_seconds=10),
-    rate_limits=options.RateLimits(max_concurrent_dispatches=20),
+    **CAMPAIGNS.options(
+        timeout_sec=TASK_TIMEOUT,
+        cpu=1,
+        concurrency=4,
+        max_instances=5,
+        retry_config=options.RetryConfig(max_attempts=5, min_backoff_seconds=10),
+        rate_limits=options.RateLimits(max_concurrent_dispatches=20),
+    )
 )
-@callables.guarded
+@CAMPAIGNS.serves
 def notify(request: https_fn.CallableRequest[Any]) -> None:
-    ticking.notify(PLATFORM, queue(), request.data["job"], budget=timedelta(seconds=TASK_TIMEOUT * 0.7))
+    budget = timedelta(seconds=TASK_TIMEOUT * 0.7)
+    ticking.notify(CAMPAIGNS.platform, queue(CAMPAIGNS), request.data["job"], budget=budget)
 
 
-@callables.on_call(PLATFORM, feedback.SeeNotice, Limit(120), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(FEEDBACK, feedback.SeeNotice, Limit(120), **PUBLIC)
 def see_notice(call: Call[feedback.SeeNotice]) -> Answer:
-    return feedback.see_notice(PLATFORM, call)
+    return feedback.see_notice(FEEDBACK.platform, call)
 
 
-@https_fn.on_request(region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@https_fn.on_request(**BOUNCES.options(**PUBLIC))
+@BOUNCES.serves
 def bounced(request: Request) -> Response:
-    return feedback.bounced(PLATFORM, request)
+    return feedback.bounced(BOUNCES.platform, request)
 
 
-@scheduler_fn.on_schedule(
-    schedule="every 5 minutes",
-    region=REGION,
-    secrets=SECRETS,
-    service_account=ACCOUNT,
-    timeout_sec=TICK_TIMEOUT,
-)
-@callables.guarded
+@scheduler_fn.on_schedule(**TICK.options(schedule="every 5 minutes", timeout_sec=TICK_TIMEOUT, max_instances=1))
+@TICK.serves
 def tick(_event: scheduler_fn.ScheduledEvent) -> None:
-    ticking.tick(PLATFORM, queue())
+    ticking.tick(TICK.platform, queue(TICK))
 
 
-@pubsub_fn.on_message_published(
-    topic="audit-logs",
-    retry=True,  # what was not counted comes again
-    region=REGION,
-    secrets=SECRETS,
-    service_account=ACCOUNT,
-)
-@callables.guarded
+# What was not counted comes again.
+@pubsub_fn.on_message_published(**WATCH.options(topic="audit-logs", retry=True, cpu=0.3, max_instances=20))
+@WATCH.serves
 def watch(event: CloudEvent[pubsub_fn.MessagePublishedData[Any]]) -> None:
-    watching.watch(PLATFORM, [base64.b64decode(event.data.message.data)])
+    watching.watch(WATCH.platform, [base64.b64decode(event.data.message.data)])
 
 
-@callables.on_call(PLATFORM, deciding.ReportIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, deciding.ReportIncident, LIMIT)
 def report_incident(call: Call[deciding.ReportIncident]) -> Answer:
-    return deciding.report_incident(PLATFORM, call)
+    return deciding.report_incident(STAFF.platform, call)
 
 
-@callables.on_call(PLATFORM, declaring.ConfirmIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, declaring.ConfirmIncident, LIMIT)
 def confirm_incident(call: Call[declaring.ConfirmIncident]) -> Answer:
-    return declaring.confirm_incident(PLATFORM, call)
+    return declaring.confirm_incident(STAFF.platform, call)
 
 
-@callables.on_call(PLATFORM, containing.ContainIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, containing.ContainIncident, LIMIT)
 def contain_incident(call: Call[containing.ContainIncident]) -> Answer:
-    return containing.contain_incident(PLATFORM, call)
+    return containing.contain_incident(STAFF.platform, call)
 
 
-@callables.on_call(PLATFORM, deciding.DescribeIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, deciding.DescribeIncident, LIMIT)
 def describe_incident(call: Call[deciding.DescribeIncident]) -> Answer:
-    return deciding.describe_incident(PLATFORM, call)
+    return deciding.describe_incident(STAFF.platform, call)
 
 
-@callables.on_call(PLATFORM, filing.TellRegulator, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, filing.TellRegulator, LIMIT)
 def tell_regulator(call: Call[filing.TellRegulator]) -> Answer:
-    return filing.tell_regulator(PLATFORM, call)
+    return filing.tell_regulator(STAFF.platform, call)
 
 
-@callables.on_call(PLATFORM, deciding.DelayNotice, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, deciding.DelayNotice, LIMIT)
 def delay_notice(call: Call[deciding.DelayNotice]) -> Answer:
-    return deciding.delay_notice(PLATFORM, call)
+    return deciding.delay_notice(STAFF.platform, call)
 
 
-@callables.on_call(
-    PLATFORM, breach_notice.ApproveNotice, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT
-)
+@callables.on_call(STAFF, breach_notice.ApproveNotice, LIMIT)
 def approve_notice(call: Call[breach_notice.ApproveNotice]) -> Answer:
-    return breach_notice.approve_notice(PLATFORM, call)
+    return breach_notice.approve_notice(STAFF.platform, call)
 
 
-@callables.on_call(PLATFORM, declaring.RuleOutPeople, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, declaring.RuleOutPeople, LIMIT)
 def rule_out_people(call: Call[declaring.RuleOutPeople]) -> Answer:
-    return declaring.rule_out_people(PLATFORM, call)
+    return declaring.rule_out_people(STAFF.platform, call)
 
 
-@callables.on_call(PLATFORM, deciding.CloseIncident, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, deciding.CloseIncident, LIMIT)
 def close_incident(call: Call[deciding.CloseIncident]) -> Answer:
-    return deciding.close_incident(PLATFORM, call)
+    return deciding.close_incident(STAFF.platform, call)
 
 
-@https_fn.on_request(region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@https_fn.on_request(**PAGES.options(**PUBLIC))
+@PAGES.serves
 def notice_page(request: Request) -> Response:
-    return page.notice_page(PLATFORM, request)
+    return page.notice_page(PAGES.platform, request)

@@ -10,7 +10,7 @@ from astra import incidents, log
 from astra.headers import HARDENED
 from astra.limits import Limit, TooMany
 from astra.platform import Platform
-from astra.settings import BreachSettings
+from astra.settings import RedisSettings
 
 _ID: Final = re.compile(r"[0-9a-f]{20}")
 _MOST: Final = Limit(120)
@@ -21,7 +21,7 @@ _HEADERS: Final = {
 }
 
 
-def notice_page(platform: Platform[BreachSettings], request: Request) -> Response:
+def notice_page(platform: Platform[RedisSettings], request: Request) -> Response:
     """GET `?id=`: the page, with the hash that was approved; 404 for what was not."""
     try:
         response = _answer(platform, request)
@@ -32,7 +32,7 @@ def notice_page(platform: Platform[BreachSettings], request: Request) -> Respons
     return response
 
 
-def _answer(platform: Platform[BreachSettings], request: Request) -> Response:
+def _answer(platform: Platform[RedisSettings], request: Request) -> Response:
     if request.method not in ("GET", "HEAD"):
         return Response("Use GET.", 405, {"Allow": "GET, HEAD"})
     try:

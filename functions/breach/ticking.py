@@ -8,7 +8,6 @@ from functools import partial
 from astra import log
 from astra.platform import Platform
 from astra.queue import Queue
-from astra.settings import BreachSettings
 
 import alarms
 import cases
@@ -16,9 +15,10 @@ import containing
 import fanout
 import gathering
 import watching
+from breach_settings import CampaignSettings, TickSettings
 
 
-def tick(platform: Platform[BreachSettings], queue: Queue) -> None:
+def tick(platform: Platform[TickSettings], queue: Queue) -> None:
     """Hand lost jobs back; listen for silence; look at the clocks; carry through what a crash broke off."""
     parts: tuple[Callable[[], object], ...] = (
         partial(fanout.tick, platform, queue),
@@ -35,7 +35,7 @@ def tick(platform: Platform[BreachSettings], queue: Queue) -> None:
             log.failure(log.Event.FAILED, error)
 
 
-def notify(platform: Platform[BreachSettings], queue: Queue, job: str, budget: timedelta) -> None:
+def notify(platform: Platform[CampaignSettings], queue: Queue, job: str, budget: timedelta) -> None:
     """Work on a job: of an incident, or of a campaign."""
     kind, _, name = job.partition("/")
     if kind == gathering.HINT:

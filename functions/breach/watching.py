@@ -19,10 +19,10 @@ import redis
 from astra import log
 from astra.breach import DEPLOYING
 from astra.platform import Platform
-from astra.settings import BreachSettings
 
 import cases
 import counting
+from breach_settings import WatchSettings
 from detectors import Watch, instant
 from signals import Detector, LogEntry, Mark, Severity, Signal, Unreadable, decode, hour_of
 
@@ -52,7 +52,7 @@ return counts
 """
 
 
-def watch(platform: Platform[BreachSettings], messages: Sequence[bytes]) -> list[str]:
+def watch(platform: Platform[WatchSettings], messages: Sequence[bytes]) -> list[str]:
     """Look at a batch of entries. Answers the cases that it concerns; raises redis.RedisError, to be given it again."""
     seen = _watch(platform)
     found: list[Signal] = []
@@ -79,7 +79,7 @@ def _entries(messages: Sequence[bytes]) -> Iterable[LogEntry]:
             log.failure(log.Event.WATCH_UNREADABLE, error)
 
 
-def _count(platform: Platform[BreachSettings], seen: Watch, marks: list[Mark], *, heard: bool) -> list[Signal]:
+def _count(platform: Platform[WatchSettings], seen: Watch, marks: list[Mark], *, heard: bool) -> list[Signal]:
     """Add the marks to their counts. Answers what these say now. Our own lines and administrators' acts come though
     the log of who reads what is cut off: they are not `heard`."""
     client, thresholds = platform.redis, platform.settings.thresholds
@@ -115,21 +115,21 @@ def _count(platform: Platform[BreachSettings], seen: Watch, marks: list[Mark], *
     return found
 
 
-def _watch(platform: Platform[BreachSettings]) -> Watch:
+def _watch(platform: Platform[WatchSettings]) -> Watch:
     host = f"{platform.app.project_id}.iam.gserviceaccount.com"
     thorough = frozenset(f"{codebase}-functions@{host}" for codebase in _THOROUGH)
     deployers, is_deploying = frozenset(platform.settings.deployers), cache(partial(_is_deploying, platform))
     return Watch(platform.pseudonyms, deployers, is_deploying, thorough)
 
 
-def _is_deploying(platform: Platform[BreachSettings]) -> bool:
+def _is_deploying(platform: Platform[WatchSettings]) -> bool:
     try:
         return bool(platform.redis.exists(DEPLOYING))
     except redis.RedisError:
         return False  # then it is looked at once too often
 
 
-def listen(platform: Platform[BreachSettings]) -> None:
+def listen(platform: Platform[WatchSettings]) -> None:
     """Open a case if the audit log has fallen silent, or if nobody can tell. Never heard of is silent too."""
     silent, now = platform.settings.silent_minutes, platform.clock()
     try:

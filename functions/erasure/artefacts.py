@@ -12,7 +12,7 @@ from typing import Any, Final
 import httpx
 from google.cloud import firestore
 
-from astra.settings import ErasureSettings
+from erasure_settings import ErasureSettings
 
 _TIMEOUT: Final = 10.0
 _LONGEST_RUN: Final = timedelta(minutes=30)

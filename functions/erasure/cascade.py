@@ -24,13 +24,13 @@ from astra.erasure import FIRST, HELD
 from astra.jobs import Atomic, Pause
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
-from astra.settings import ErasureSettings
 
 import certificates
 import copies
 import objects
 import verifier
 from artefacts import Artefacts, Prediction
+from erasure_settings import ErasureSettings
 from trees import Trees
 
 _PREDICTIONS: Final = 20

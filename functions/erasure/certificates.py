@@ -17,9 +17,9 @@ from astra.clock import iso
 from astra.datamap import DATA_MAP
 from astra.entries import Disposition, Entry, Store
 from astra.pseudonyms import Pseudonym
-from astra.settings import ErasureSettings
 
 from copies import Copy
+from erasure_settings import ErasureSettings
 
 _FORMAT: Final = "astra-erasure-certificate/1"
 _SILENCE: Final = "Registers that may be under a ban on telling are left out, whether or not they hold anything."

@@ -10,7 +10,8 @@ from astra import cohorts, erasure
 from astra.entries import Store
 from astra.jobs import Page, Pause
 from astra.platform import Platform
-from astra.settings import ErasureSettings
+
+from erasure_settings import ErasureSettings
 
 
 def after(platform: Platform[ErasureSettings], page: Page) -> Page:

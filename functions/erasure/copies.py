@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Final
 from google.cloud.storage import Bucket
 
 from astra.platform import Platform
-from astra.settings import ErasureSettings, emulated
+from astra.settings import emulated
+
+from erasure_settings import ErasureSettings
 
 if TYPE_CHECKING:
     from google.cloud.firestore_admin_v1 import FirestoreAdminClient

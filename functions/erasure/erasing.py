@@ -17,11 +17,11 @@ from astra.cohorts import LETTERS
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.queue import Queue
-from astra.settings import ErasureSettings
 
 import cascade
 import confirming
 import orphans
+from erasure_settings import DeletionSettings, ErasureSettings, RollCallSettings
 
 _FRESH: Final = timedelta(minutes=5)
 
@@ -39,7 +39,7 @@ class ShowReceipt(Shape):
 
 
 def delete_account(
-    platform: Platform[ErasureSettings], queue: Queue, letters: Queue, call: Call[DeleteAccount]
+    platform: Platform[DeletionSettings], queue: Queue, letters: Queue, call: Call[DeleteAccount]
 ) -> Answer:
     """Begin the caller's erasure, and have them told. Asked again, it answers the same receipt and begins nothing."""
     caller, now = call.caller, platform.clock()
@@ -77,7 +77,7 @@ def erase(platform: Platform[ErasureSettings], queue: Queue, job: str, budget: t
 
 
 def reconcile(
-    platform: Platform[ErasureSettings], queue: Queue, budget: timedelta, ahead: timedelta = timedelta(0)
+    platform: Platform[RollCallSettings], queue: Queue, budget: timedelta, ahead: timedelta = timedelta(0)
 ) -> int:
     """Hand every overdue erasure back to the queue, then go on calling the roll, as if it were `ahead` so much later.
     Answers how many were overdue."""
@@ -90,7 +90,7 @@ def reconcile(
     return len(overdue)
 
 
-def receipt(platform: Platform[ErasureSettings], call: Call[ShowReceipt]) -> Answer:
+def receipt(platform: Platform[DeletionSettings], call: Call[ShowReceipt]) -> Answer:
     """How far an erasure is, for whoever holds its receipt; the account need not exist any more."""
     request_id = platform.pseudonyms.request_of(call.data.receipt)
     job: dict[str, Any] | None = None
@@ -107,7 +107,7 @@ def receipt(platform: Platform[ErasureSettings], call: Call[ShowReceipt]) -> Ans
     return answer
 
 
-def _proof(platform: Platform[ErasureSettings], entry_id: str | None) -> str | None:
+def _proof(platform: Platform[DeletionSettings], entry_id: str | None) -> str | None:
     """The certificate's receipt from the log, once it is in a checkpoint. A log in disorder hides no certificate."""
     try:
         return proofs.of_entry(platform.db, platform.bucket, entry_id) if entry_id else None
@@ -116,7 +116,7 @@ def _proof(platform: Platform[ErasureSettings], entry_id: str | None) -> str | N
         return None
 
 
-def _refuse_revoked(platform: Platform[ErasureSettings], caller: Caller) -> None:
+def _refuse_revoked(platform: Platform[DeletionSettings], caller: Caller) -> None:
     # The platform has verified the token itself; this asks Auth whether it still counts.
     try:
         auth.verify_id_token(caller.id_token, app=platform.app, check_revoked=True)

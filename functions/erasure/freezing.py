@@ -8,11 +8,12 @@ from astra import doors, log, presence, tlog
 from astra.documents import fetch
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
-from astra.settings import ErasureSettings
 from astra.transactions import transact
 
+from erasure_settings import RollCallSettings
 
-def freeze(platform: Platform[ErasureSettings], uid: str, subject: Pseudonym) -> None:
+
+def freeze(platform: Platform[RollCallSettings], uid: str, subject: Pseudonym) -> None:
     """Close an orphan's profile, if there is one and it is open. What has no profile nobody can reach."""
     db, now = platform.db, platform.clock()
 
@@ -25,7 +26,7 @@ def freeze(platform: Platform[ErasureSettings], uid: str, subject: Pseudonym) ->
     transact(db, body)
 
 
-def give_back(platform: Platform[ErasureSettings], uid: str, subject: Pseudonym, *, is_known: bool) -> None:
+def give_back(platform: Platform[RollCallSettings], uid: str, subject: Pseudonym, *, is_known: bool) -> None:
     """Open a profile again that a round has frozen, unless a child's removal or a breach holds it too.
 
     `is_known` is True if the account is there again: then staff are called.

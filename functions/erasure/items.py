@@ -12,8 +12,9 @@ from astra.change_gate import Bar, Barred
 from astra.documents import fetch
 from astra.platform import Platform
 from astra.removal import Thing
-from astra.settings import ErasureSettings
 from astra.transactions import transact
+
+from erasure_settings import DeletionSettings
 
 
 def _not_reserved(name: str) -> str:
@@ -30,7 +31,7 @@ class DeleteItem(Shape):
     id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$"), AfterValidator(_not_reserved)]
 
 
-def delete_item(platform: Platform[ErasureSettings], call: Call[DeleteItem]) -> Answer:
+def delete_item(platform: Platform[DeletionSettings], call: Call[DeleteItem]) -> Answer:
     """Delete one of the caller's things. What is gone already is success: after any failure, ask again."""
     uid, now = call.caller.uid, platform.clock()
     thing = Thing(platform, uid, call.data.kind, call.data.id)

@@ -8,69 +8,71 @@ from firebase_functions import https_fn, options, scheduler_fn, tasks_fn
 
 from astra import callables
 from astra.callables import Answer, Call
+from astra.deployment import Group, defaults
 from astra.limits import Limit
-from astra.platform import Platform
 from astra.queue import Queue
-from astra.settings import ErasureSettings, emulated
+from astra.settings import emulated
 
 import erasing
 import items
+from erasure_settings import DeletionSettings, ErasureSettings, RollCallSettings
 
-PLATFORM = Platform.at_start(ErasureSettings)
-REGION = options.SupportedRegion.US_CENTRAL1
-ACCOUNT = "erasure-functions@"
-SECRETS = ["ASTRA_PSEUDONYM_KEY", "ASTRA_CERTIFICATE_KEY", "ASTRA_REDIS_URL", "ASTRA_REPLICATE_TOKEN"]
+defaults(cpu=0.3, concurrency=1, max_instances=20)
+DELETION = Group("deletion-functions", DeletionSettings)
+ERASURE = Group("erasure-functions", ErasureSettings)
+ROLL_CALL = Group("erasure-functions", RollCallSettings)
 TASK_TIMEOUT = 1800
 RECONCILE_TIMEOUT = 240
 
 
 @cache
-def queue() -> Queue:
-    return Queue(PLATFORM.app, "erase")
+def erasures(group: Group[Any]) -> Queue:
+    return Queue(group.platform, "erase")
 
 
 @cache
 def letters() -> Queue:
-    return Queue(PLATFORM.app, "notify")
+    return Queue(DELETION.platform, "notify")
 
 
-@callables.on_call(PLATFORM, erasing.DeleteAccount, Limit(60), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(DELETION, erasing.DeleteAccount, Limit(60))
 def delete_account(call: Call[erasing.DeleteAccount]) -> Answer:
-    return erasing.delete_account(PLATFORM, queue(), letters(), call)
+    return erasing.delete_account(DELETION.platform, erasures(DELETION), letters(), call)
 
 
-@callables.on_call(PLATFORM, items.DeleteItem, Limit(120), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(DELETION, items.DeleteItem, Limit(120))
 def delete_item(call: Call[items.DeleteItem]) -> Answer:
-    return items.delete_item(PLATFORM, call)
+    return items.delete_item(DELETION.platform, call)
 
 
-@callables.on_call(PLATFORM, erasing.ShowReceipt, Limit(120), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(DELETION, erasing.ShowReceipt, Limit(120))
 def receipt(call: Call[erasing.ShowReceipt]) -> Answer:
-    return erasing.receipt(PLATFORM, call)
+    return erasing.receipt(DELETION.platform, call)
 
 
 @tasks_fn.on_task_dispatched(
-    region=REGION,
-    secrets=SECRETS,
-    service_account=ACCOUNT,
-    timeout_sec=TASK_TIMEOUT,
-    retry_config=options.RetryConfig(max_attempts=5, min_backoff_seconds=10),
-    rate_limits=options.RateLimits(max_concurrent_dispatches=20),
+    **ERASURE.options(
+        timeout_sec=TASK_TIMEOUT,
+        cpu=1,
+        concurrency=4,
+        max_instances=5,
+        retry_config=options.RetryConfig(max_attempts=5, min_backoff_seconds=10),
+        rate_limits=options.RateLimits(max_concurrent_dispatches=20),
+    )
 )
-@callables.guarded
+@ERASURE.serves
 def erase(request: https_fn.CallableRequest[Any]) -> None:
-    erasing.erase(PLATFORM, queue(), request.data["job"], budget=timedelta(seconds=TASK_TIMEOUT * 0.7))
+    erasing.erase(
+        ERASURE.platform, erasures(ERASURE), request.data["job"], budget=timedelta(seconds=TASK_TIMEOUT * 0.7)
+    )
 
 
 @scheduler_fn.on_schedule(
-    schedule="every 5 minutes",
-    region=REGION,
-    secrets=SECRETS,
-    service_account=ACCOUNT,
-    timeout_sec=RECONCILE_TIMEOUT,
+    **ROLL_CALL.options(schedule="every 5 minutes", timeout_sec=RECONCILE_TIMEOUT, cpu=0.2, max_instances=1)
 )
-@callables.guarded
+@ROLL_CALL.serves
 def reconcile(event: scheduler_fn.ScheduledEvent) -> None:
+    platform = ROLL_CALL.platform
     # A drill, in the emulators alone: whoever can start a deployed function must not be able to say what time it is.
-    ahead = event.schedule_time - PLATFORM.clock() if emulated() else timedelta(0)
-    erasing.reconcile(PLATFORM, queue(), timedelta(seconds=RECONCILE_TIMEOUT * 0.7), ahead)
+    ahead = event.schedule_time - platform.clock() if emulated() else timedelta(0)
+    erasing.reconcile(platform, erasures(ROLL_CALL), timedelta(seconds=RECONCILE_TIMEOUT * 0.7), ahead)

@@ -36,10 +36,10 @@ from astra.clock import iso
 from astra.documents import fetch
 from astra.platform import Platform
 from astra.roll_call import Stop
-from astra.settings import ErasureSettings
 
 import freezing
 import rosters
+from erasure_settings import RollCallSettings
 from rosters import ACCOUNTS, People
 
 _RETRY_DELAY: Final = timedelta(minutes=5)
@@ -64,7 +64,7 @@ class _Stopped(Exception):
         self.stop = stop
 
 
-def call_the_roll(platform: Platform[ErasureSettings], budget: timedelta, ahead: timedelta = timedelta(0)) -> None:
+def call_the_roll(platform: Platform[RollCallSettings], budget: timedelta, ahead: timedelta = timedelta(0)) -> None:
     """Go on with the dry run that staff asked for, then with the round under way, or begin one if it is time.
 
     `ahead`, in the emulators, lets a drill call the roll as if it were so much later.
@@ -91,7 +91,7 @@ def call_the_roll(platform: Platform[ErasureSettings], budget: timedelta, ahead:
 class _Round:
     """The pages of a round. A `dry` one looks, writes its report and ends."""
 
-    def __init__(self, platform: Platform[ErasureSettings], now: Callable[[], datetime], *, dry: bool) -> None:
+    def __init__(self, platform: Platform[RollCallSettings], now: Callable[[], datetime], *, dry: bool) -> None:
         self._platform = platform
         self._now = now
         self._dry = dry

@@ -13,7 +13,8 @@ from astra.documents import fetch
 from astra.entries import ACCOUNT_ID, Store
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
-from astra.settings import ErasureSettings
+
+from erasure_settings import RollCallSettings
 
 PAGE: Final = 100
 """As many accounts as Auth looks up at once."""
@@ -40,7 +41,7 @@ class Roster:
     """A way through one place that names accounts."""
 
     place: str
-    page: Callable[[Platform[ErasureSettings], str | None], Page]
+    page: Callable[[Platform[RollCallSettings], str | None], Page]
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class People:
     """Names that no account can have."""
 
 
-def look_up(platform: Platform[ErasureSettings], sightings: list[Sighting]) -> People:
+def look_up(platform: Platform[RollCallSettings], sightings: list[Sighting]) -> People:
     """Look everybody up whom a page names. Honeytoken accounts are skipped: our own jobs must not touch them."""
     names = platform.pseudonyms
     by_uid = {one.uid: one for one in sightings if ACCOUNT_ID.fullmatch(one.uid)}
@@ -104,7 +105,7 @@ def rosters() -> Iterator[Roster]:
     yield Roster(ACCOUNTS, _accounts)
 
 
-def _accounts(platform: Platform[ErasureSettings], cursor: str | None) -> Page:
+def _accounts(platform: Platform[RollCallSettings], cursor: str | None) -> Page:
     page = auth.list_users(page_token=cursor, max_results=PAGE, app=platform.app)
     sightings = [Sighting(user.uid, _at(_created(user))) for user in page.users]
     return sightings, page.next_page_token or None
@@ -118,8 +119,8 @@ def _at(moment: datetime) -> Callable[[], datetime]:
     return lambda: moment
 
 
-def _collection(store: Store, name: str) -> Callable[[Platform[ErasureSettings], str | None], Page]:
-    def page(platform: Platform[ErasureSettings], cursor: str | None) -> Page:
+def _collection(store: Store, name: str) -> Callable[[Platform[RollCallSettings], str | None], Page]:
+    def page(platform: Platform[RollCallSettings], cursor: str | None) -> Page:
         db = platform.db if store is Store.FIRESTORE else platform.vault_db
         # Missing documents too: somebody's data may hang below a profile that is gone.
         request = {
@@ -140,8 +141,8 @@ def _collection(store: Store, name: str) -> Callable[[Platform[ErasureSettings],
     return page
 
 
-def _folders(prefix: str) -> Callable[[Platform[ErasureSettings], str | None], Page]:
-    def page(platform: Platform[ErasureSettings], cursor: str | None) -> Page:
+def _folders(prefix: str) -> Callable[[Platform[RollCallSettings], str | None], Page]:
+    def page(platform: Platform[RollCallSettings], cursor: str | None) -> Page:
         # Old generations too: of a folder there may be nothing else left.
         listing = platform.bucket.list_blobs(
             prefix=prefix, delimiter="/", versions=True, page_token=cursor, max_results=PAGE
@@ -155,7 +156,7 @@ def _folders(prefix: str) -> Callable[[Platform[ErasureSettings], str | None], P
     return page
 
 
-def _first(platform: Platform[ErasureSettings], folder: str) -> Callable[[], datetime]:
+def _first(platform: Platform[RollCallSettings], folder: str) -> Callable[[], datetime]:
     """When some object of a folder was made: a folder has no date of its own."""
 
     def since() -> datetime:

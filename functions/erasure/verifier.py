@@ -17,9 +17,9 @@ from astra.datamap import DATA_MAP
 from astra.documents import fetch
 from astra.entries import Entry, Store, Subject
 from astra.platform import Platform
-from astra.settings import ErasureSettings
 
 from artefacts import Artefacts
+from erasure_settings import ErasureSettings
 
 _PAGE: Final = 300
 

@@ -2,14 +2,14 @@
 
 from datetime import timedelta
 
-from firebase_functions import https_fn, options, scheduler_fn
+from firebase_functions import https_fn, scheduler_fn
 from flask import Request, Response
 
 from astra import callables
 from astra.callables import Answer, Call
+from astra.deployment import Group, defaults
 from astra.limits import Limit
-from astra.platform import Platform
-from astra.settings import GovernanceSettings
+from astra.settings import GovernanceSettings, LogSettings, RedisSettings, Settings
 
 import campaigning
 import children
@@ -25,142 +25,119 @@ import roll_call_switch
 import sequencing
 import transferring
 
-PLATFORM = Platform.at_start(GovernanceSettings)
-REGION = options.SupportedRegion.US_CENTRAL1
-ACCOUNT = "governance-functions@"
-SECRETS = [
-    *("ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL"),
-    *("ASTRA_LOG_KEY", "ASTRA_WITNESS_KEY_ID", "ASTRA_WITNESS_SECRET"),
-]
+defaults(cpu=0.2, concurrency=1, max_instances=2)
+STAFF = Group("governance-functions", GovernanceSettings)
+REVIEW = Group("governance-functions", Settings)
+LOG = Group("log-functions", LogSettings)
+PAGES = Group("pages-functions", RedisSettings)
 SCHEDULE_TIMEOUT = 240
 #: No person works faster. Where it can't be counted, the log still can't be flooded: see `privileged`.
-STAFF = Limit(30)
+LIMIT = Limit(30)
 
 
-@callables.on_call(PLATFORM, roles.AcceptSecurityPolicy, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, roles.AcceptSecurityPolicy, LIMIT)
 def accept_security_policy(call: Call[roles.AcceptSecurityPolicy]) -> Answer:
-    return roles.accept_security_policy(PLATFORM, call)
+    return roles.accept_security_policy(STAFF.platform, call)
 
 
-@callables.on_call(PLATFORM, roles.GrantRole, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, roles.GrantRole, LIMIT)
 def grant_role(call: Call[roles.GrantRole]) -> Answer:
-    return roles.grant_role(PLATFORM, call)
+    return roles.grant_role(STAFF.platform, call)
 
 
-@callables.on_call(PLATFORM, roles.RevokeRole, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, roles.RevokeRole, LIMIT)
 def revoke_role(call: Call[roles.RevokeRole]) -> Answer:
-    return roles.revoke_role(PLATFORM, call)
+    return roles.revoke_role(STAFF.platform, call)
 
 
-@callables.on_call(PLATFORM, reviews.SignReview, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, reviews.SignReview, LIMIT)
 def sign_review(call: Call[reviews.SignReview]) -> Answer:
-    return reviews.sign_review(PLATFORM, call)
+    return reviews.sign_review(STAFF.platform, call)
 
 
-@callables.on_call(PLATFORM, holding.PlaceHold, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, holding.PlaceHold, LIMIT)
 def place_hold(call: Call[holding.PlaceHold]) -> Answer:
-    return holding.place_hold(PLATFORM, call)
+    return holding.place_hold(STAFF.platform, call)
 
 
-@callables.on_call(PLATFORM, holding.ReleaseHold, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, holding.ReleaseHold, LIMIT)
 def release_hold(call: Call[holding.ReleaseHold]) -> Answer:
-    return holding.release_hold(PLATFORM, call)
+    return holding.release_hold(STAFF.platform, call)
 
 
-@callables.on_call(
-    PLATFORM, disclosing.RecordDisclosure, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT
-)
+@callables.on_call(STAFF, disclosing.RecordDisclosure, LIMIT)
 def record_disclosure(call: Call[disclosing.RecordDisclosure]) -> Answer:
-    return disclosing.record_disclosure(PLATFORM, call)
+    return disclosing.record_disclosure(STAFF.platform, call)
 
 
-@callables.on_call(
-    PLATFORM, processing.RegisterProcessor, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT
-)
+@callables.on_call(STAFF, processing.RegisterProcessor, LIMIT)
 def register_processor(call: Call[processing.RegisterProcessor]) -> Answer:
-    return processing.register_processor(PLATFORM, call)
+    return processing.register_processor(STAFF.platform, call)
 
 
-@callables.on_call(
-    PLATFORM, roll_call_switch.SwitchRollCall, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT
-)
+@callables.on_call(STAFF, roll_call_switch.SwitchRollCall, LIMIT)
 def switch_roll_call(call: Call[roll_call_switch.SwitchRollCall]) -> Answer:
-    return roll_call_switch.switch_roll_call(PLATFORM, call)
+    return roll_call_switch.switch_roll_call(STAFF.platform, call)
 
 
-@callables.on_call(PLATFORM, children.RemoveChild, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, children.RemoveChild, LIMIT)
 def remove_child(call: Call[children.RemoveChild]) -> Answer:
-    return children.remove_child(PLATFORM, call)
+    return children.remove_child(STAFF.platform, call)
 
 
-@callables.on_call(PLATFORM, publishing.PublishPolicy, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, publishing.PublishPolicy, LIMIT)
 def publish_policy(call: Call[publishing.PublishPolicy]) -> Answer:
-    return publishing.publish_policy(PLATFORM, call)
+    return publishing.publish_policy(STAFF.platform, call)
 
 
-@callables.on_call(PLATFORM, publishing.WithdrawPolicy, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, publishing.WithdrawPolicy, LIMIT)
 def withdraw_policy(call: Call[publishing.WithdrawPolicy]) -> Answer:
-    return publishing.withdraw_policy(PLATFORM, call)
+    return publishing.withdraw_policy(STAFF.platform, call)
 
 
-@https_fn.on_request(region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@https_fn.on_request(**PAGES.options(cpu=0.3, max_instances=20))
+@PAGES.serves
 def policy_page(request: Request) -> Response:
-    return policy_pages.policy_page(PLATFORM, request)
+    return policy_pages.policy_page(PAGES.platform, request)
 
 
-@callables.on_call(PLATFORM, transferring.PlanTransfer, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, transferring.PlanTransfer, LIMIT)
 def plan_transfer(call: Call[transferring.PlanTransfer]) -> Answer:
-    return transferring.plan_transfer(PLATFORM, call)
+    return transferring.plan_transfer(STAFF.platform, call)
 
 
-@callables.on_call(
-    PLATFORM, transferring.CancelTransfer, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT
-)
+@callables.on_call(STAFF, transferring.CancelTransfer, LIMIT)
 def cancel_transfer(call: Call[transferring.CancelTransfer]) -> Answer:
-    return transferring.cancel_transfer(PLATFORM, call)
+    return transferring.cancel_transfer(STAFF.platform, call)
 
 
-@callables.on_call(PLATFORM, campaigning.SendCampaign, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, campaigning.SendCampaign, LIMIT)
 def send_campaign(call: Call[campaigning.SendCampaign]) -> Answer:
-    return campaigning.send_campaign(PLATFORM, call)
+    return campaigning.send_campaign(STAFF.platform, call)
 
 
-@callables.on_call(PLATFORM, campaigning.StopCampaign, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, campaigning.StopCampaign, LIMIT)
 def stop_campaign(call: Call[campaigning.StopCampaign]) -> Answer:
-    return campaigning.stop_campaign(PLATFORM, call)
+    return campaigning.stop_campaign(STAFF.platform, call)
 
 
-@callables.on_call(PLATFORM, campaigning.ResumeCampaign, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(STAFF, campaigning.ResumeCampaign, LIMIT)
 def resume_campaign(call: Call[campaigning.ResumeCampaign]) -> Answer:
-    return campaigning.resume_campaign(PLATFORM, call)
+    return campaigning.resume_campaign(STAFF.platform, call)
 
 
-@callables.on_call(
-    PLATFORM, campaigning.PreviewCampaign, STAFF, region=REGION, secrets=SECRETS, service_account=ACCOUNT
-)
+@callables.on_call(STAFF, campaigning.PreviewCampaign, LIMIT)
 def preview_campaign(call: Call[campaigning.PreviewCampaign]) -> Answer:
-    return campaigning.preview_campaign(PLATFORM, call)
+    return campaigning.preview_campaign(STAFF.platform, call)
 
 
-@scheduler_fn.on_schedule(
-    schedule="every 1 hours",
-    region=REGION,
-    secrets=SECRETS,
-    service_account=ACCOUNT,
-    timeout_sec=SCHEDULE_TIMEOUT,
-)
-@callables.guarded
+@scheduler_fn.on_schedule(**REVIEW.options(schedule="every 1 hours", timeout_sec=SCHEDULE_TIMEOUT, max_instances=1))
+@REVIEW.serves
 def review(_event: scheduler_fn.ScheduledEvent) -> None:
-    reviewing.review(PLATFORM)
+    reviewing.review(REVIEW.platform)
 
 
-@scheduler_fn.on_schedule(
-    schedule="every 1 minutes",
-    region=REGION,
-    secrets=SECRETS,
-    service_account=ACCOUNT,
-    timeout_sec=SCHEDULE_TIMEOUT,
-)
-@callables.guarded
+@scheduler_fn.on_schedule(**LOG.options(schedule="every 1 minutes", timeout_sec=SCHEDULE_TIMEOUT, max_instances=1))
+@LOG.serves
 def sequence(_event: scheduler_fn.ScheduledEvent) -> None:
-    sequencing.sequence(PLATFORM, budget=timedelta(seconds=SCHEDULE_TIMEOUT * 0.7))
+    sequencing.sequence(LOG.platform, budget=timedelta(seconds=SCHEDULE_TIMEOUT * 0.7))

@@ -27,7 +27,6 @@ from astra.platform import Platform
 from astra.policy import Policy, State, campaign_of
 from astra.privileged import Act, Decision, privileged
 from astra.pseudonyms import Pseudonym
-from astra.queue import REGION
 from astra.settings import Settings
 from astra.transactions import transact
 
@@ -200,7 +199,8 @@ def _take_effect(transaction: firestore.Transaction, platform: Platform[Settings
 
 
 def _change(act: Act, form: PublishPolicy) -> Campaign:
-    url = f"https://{REGION}-{act.platform.app.project_id}.cloudfunctions.net/policy_page/{form.version}"
+    region = act.platform.settings.region
+    url = f"https://{region}-{act.platform.app.project_id}.cloudfunctions.net/policy_page/{form.version}"
     facts = {"version": form.version, "effectiveAt": iso(form.effectiveAt), "summary": form.summary, "url": url}
     return Campaign(notices.Kind.POLICY_CHANGE, facts, _CHANNELS)
 

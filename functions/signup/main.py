@@ -7,27 +7,28 @@ from firebase_functions import https_fn, identity_fn, options, tasks_fn
 
 from astra import callables
 from astra.callables import Answer, Call
+from astra.deployment import Group, defaults
 from astra.limits import Limit
-from astra.platform import Platform
 from astra.queue import Queue
-from astra.settings import SignupSettings
+from astra.settings import MailSettings, SignupSettings
 
 import accounts
 import enrolment
 import profiles
 import unlocking
 
-PLATFORM = Platform.at_start(SignupSettings)
-REGION = options.SupportedRegion.US_CENTRAL1
-ACCOUNT = "signup-functions@"
-SECRETS = ["ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL", "ASTRA_SMTP_URL"]
+defaults(cpu=0.3, concurrency=1, max_instances=20)
+SIGNUP = Group("signup-functions", SignupSettings)
+CODES = Group("codes-functions", MailSettings)
+# Auth waits for 7 seconds, and then lets nobody in: one instance is always there.
+PROMPT = {"cpu": 1, "concurrency": 4, "min_instances": 1}
 #: Guesses at somebody's code: where they can't be counted, none is allowed.
 GUESSES = Limit(10, fails_closed=True)
 
 
 @cache
 def queue() -> Queue:
-    return Queue(PLATFORM.app, "sendcode")
+    return Queue(SIGNUP.platform, "sendcode")
 
 
 def asked(event: identity_fn.AuthBlockingEvent) -> accounts.Asked:
@@ -36,54 +37,50 @@ def asked(event: identity_fn.AuthBlockingEvent) -> accounts.Asked:
     return accounts.Asked(user.uid, user.email, event.ip_address, role)
 
 
-@callables.on_call(PLATFORM, enrolment.StartSignup, Limit(60), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(SIGNUP, enrolment.StartSignup, Limit(60))
 def start_signup(call: Call[enrolment.StartSignup]) -> Answer:
-    return enrolment.start_signup(PLATFORM, call)
+    return enrolment.start_signup(SIGNUP.platform, call)
 
 
-@identity_fn.before_user_created(region=REGION, secrets=SECRETS, service_account=ACCOUNT)
-@callables.guarded
+@identity_fn.before_user_created(**SIGNUP.options(**PROMPT))
+@SIGNUP.serves
 def before_create(event: identity_fn.AuthBlockingEvent) -> None:
-    accounts.before_create(PLATFORM, asked(event))
+    accounts.before_create(SIGNUP.platform, asked(event))
 
 
-@identity_fn.before_user_signed_in(region=REGION, secrets=SECRETS, service_account=ACCOUNT)
-@callables.guarded
+@identity_fn.before_user_signed_in(**SIGNUP.options(**PROMPT))
+@SIGNUP.serves
 def before_sign_in(event: identity_fn.AuthBlockingEvent) -> None:
-    accounts.before_sign_in(PLATFORM, asked(event))
+    accounts.before_sign_in(SIGNUP.platform, asked(event))
 
 
-@callables.on_call(PLATFORM, profiles.UpdateProfile, Limit(30), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(SIGNUP, profiles.UpdateProfile, Limit(30))
 def update_profile(call: Call[profiles.UpdateProfile]) -> Answer:
-    return profiles.update_profile(PLATFORM, call)
+    return profiles.update_profile(SIGNUP.platform, call)
 
 
-@callables.on_call(PLATFORM, profiles.AcceptPolicy, Limit(30), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+# After a new version everybody accepts at once.
+@callables.on_call(SIGNUP, profiles.AcceptPolicy, Limit(30), cpu=1, concurrency=4)
 def accept_policy(call: Call[profiles.AcceptPolicy]) -> Answer:
-    return profiles.accept_policy(PLATFORM, call)
+    return profiles.accept_policy(SIGNUP.platform, call)
 
 
-@callables.on_call(PLATFORM, profiles.SetIpLock, Limit(30), region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(SIGNUP, profiles.SetIpLock, Limit(30))
 def set_ip_lock(call: Call[profiles.SetIpLock]) -> Answer:
-    return profiles.set_ip_lock(PLATFORM, call)
+    return profiles.set_ip_lock(SIGNUP.platform, call)
 
 
-@callables.on_call(PLATFORM, unlocking.SendCode, GUESSES, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(SIGNUP, unlocking.SendCode, GUESSES)
 def send_code(call: Call[unlocking.SendCode]) -> Answer:
-    return unlocking.send_code(PLATFORM, queue(), call)
+    return unlocking.send_code(SIGNUP.platform, queue(), call)
 
 
-@tasks_fn.on_task_dispatched(
-    region=REGION,
-    secrets=SECRETS,
-    service_account=ACCOUNT,
-    retry_config=options.RetryConfig(max_attempts=5, min_backoff_seconds=5),
-)
-@callables.guarded
+@tasks_fn.on_task_dispatched(**CODES.options(retry_config=options.RetryConfig(max_attempts=5, min_backoff_seconds=5)))
+@CODES.serves
 def sendcode(request: https_fn.CallableRequest[Any]) -> None:
-    unlocking.deliver(PLATFORM, request.data["job"], request.data["uid"])
+    unlocking.deliver(CODES.platform, request.data["job"], request.data["uid"])
 
 
-@callables.on_call(PLATFORM, unlocking.Unlock, GUESSES, region=REGION, secrets=SECRETS, service_account=ACCOUNT)
+@callables.on_call(SIGNUP, unlocking.Unlock, GUESSES)
 def unlock(call: Call[unlocking.Unlock]) -> Answer:
-    return unlocking.unlock(PLATFORM, call)
+    return unlocking.unlock(SIGNUP.platform, call)

@@ -23,7 +23,7 @@ from astra.documents import fetch
 from astra.expiry import EXPIRES
 from astra.platform import Platform
 from astra.policy import Policy
-from astra.settings import SignupSettings
+from astra.settings import Settings
 from astra.transactions import transact
 
 import receipts
@@ -40,7 +40,7 @@ class Revision:
 
     def __init__(
         self,
-        platform: Platform[SignupSettings],
+        platform: Platform[Settings],
         transaction: firestore.Transaction,
         uid: str,
         now: datetime,
@@ -146,7 +146,7 @@ class Revision:
 
 
 def revise(
-    platform: Platform[SignupSettings],
+    platform: Platform[Settings],
     uid: str,
     change: Callable[[Revision], None],
     now: datetime,
@@ -162,11 +162,11 @@ def revise(
     transact(platform.db, body)
 
 
-def lock(platform: Platform[SignupSettings], uid: str) -> firestore.DocumentReference:
+def lock(platform: Platform[Settings], uid: str) -> firestore.DocumentReference:
     """Where the network that a person's sign-in is locked to is kept."""
     return platform.db.document("users", uid, "locks", "network")
 
 
-def locked(platform: Platform[SignupSettings], uid: str, network: str, now: datetime) -> dict[str, Any]:
+def locked(platform: Platform[Settings], uid: str, network: str, now: datetime) -> dict[str, Any]:
     """What is kept there of a masked network."""
     return {"network": platform.pseudonyms.of_network(uid, network), "since": now}

@@ -25,7 +25,7 @@ from astra.limits import Limit
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.queue import Queue
-from astra.settings import SignupSettings
+from astra.settings import MailSettings, Settings, SignupSettings
 from astra.transactions import transact
 
 from enrolment import Email, Version
@@ -71,7 +71,7 @@ def send_code(platform: Platform[SignupSettings], queue: Queue, call: Call[SendC
     return {}
 
 
-def deliver(platform: Platform[SignupSettings], address: str, uid: str) -> None:
+def deliver(platform: Platform[MailSettings], address: str, uid: str) -> None:
     """Make a code for the account `uid`, if there is one, and send it. A second delivery sends a second one."""
     reference, code, now = _reference(platform, address), f"{secrets.randbelow(10**8):08}", platform.clock()
     if not uid:
@@ -140,5 +140,5 @@ def _account(platform: Platform[SignupSettings], email: str) -> str:
     return "" if erased else uid
 
 
-def _reference(platform: Platform[SignupSettings], address: str) -> firestore.DocumentReference:
+def _reference(platform: Platform[Settings], address: str) -> firestore.DocumentReference:
     return platform.db.collection(CODES).document(Pseudonym(address))

@@ -26,7 +26,7 @@ from astra.expiry import has_expired
 from astra.headers import HARDENED
 from astra.limits import Limit, TooMany
 from astra.platform import Platform
-from astra.settings import SealingSettings, emulated
+from astra.settings import OpeningSettings, emulated
 from astra.vault import ObjectKey
 
 from sealing import FOLDERS
@@ -65,7 +65,7 @@ class _Image:
     etag: str
 
 
-def open_image(platform: Platform[SealingSettings], request: Request) -> Response:
+def open_image(platform: Platform[OpeningSettings], request: Request) -> Response:
     """GET `?id=` with a Bearer ID token: the image, if it is the caller's own; 404 for everybody else.
 
     `size=thumb` gives its small version. `Range` (one), `If-Range` and `If-None-Match` are answered after RFC 9110.
@@ -83,7 +83,7 @@ def open_image(platform: Platform[SealingSettings], request: Request) -> Respons
     return response
 
 
-def _answer(platform: Platform[SealingSettings], request: Request, begun: ExitStack) -> Response:
+def _answer(platform: Platform[OpeningSettings], request: Request, begun: ExitStack) -> Response:
     """The answer to an allowed request; raises _Refused. What was `begun` for it must be closed if it is not sent."""
     with _limited():  # whoever asks and for whatever
         platform.limits.admit_network(request, "open_image", Limit(_MOST_OF_A_NETWORK))
@@ -137,7 +137,7 @@ def _limited() -> Iterator[None]:
         raise _Refused(429, "RESOURCE_EXHAUSTED", str(many), Retry_After=str(many.seconds)) from None
 
 
-def _attest(platform: Platform[SealingSettings], request: Request) -> None:
+def _attest(platform: Platform[OpeningSettings], request: Request) -> None:
     """Refuse what does not come from an app of ours. For callables the SDK does so, with the same exception."""
     try:
         if not emulated():
@@ -146,7 +146,7 @@ def _attest(platform: Platform[SealingSettings], request: Request) -> None:
         raise _Refused(401, "UNAUTHENTICATED", "A valid App Check token is needed as X-Firebase-AppCheck.") from None
 
 
-def _caller(platform: Platform[SealingSettings], request: Request) -> str:
+def _caller(platform: Platform[OpeningSettings], request: Request) -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     claims: dict[str, Any] = {}
     with suppress(ValueError, auth.InvalidIdTokenError):
@@ -168,7 +168,7 @@ def _asked(request: Request) -> tuple[str, str]:
     return image_id, variant
 
 
-def _find(platform: Platform[SealingSettings], uid: str, image_id: str, variant: str) -> _Image:
+def _find(platform: Platform[OpeningSettings], uid: str, image_id: str, variant: str) -> _Image:
     user = platform.db.collection("users").document(uid)
     record = user.collection("images").document(image_id)
     profile, fields = (found.to_dict() or {} for found in fetch(platform.db, user, record))

@@ -3,22 +3,20 @@
 from datetime import timedelta
 from functools import partial
 
-from firebase_functions import options, scheduler_fn
+from firebase_functions import scheduler_fn
 from gunicorn.config import LimitRequestFieldSize
 
 from astra import callables
 from astra.callables import Answer, Call
+from astra.deployment import Group, defaults
 from astra.limits import Limit
-from astra.platform import Platform
 from astra.settings import RedisSettings
 
 import events
 import recording
 
-PLATFORM = Platform.at_start(RedisSettings)
-REGION = options.SupportedRegion.US_CENTRAL1
-ACCOUNT = "usage-functions@"
-SECRETS = ["ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL"]
+defaults(cpu=1, concurrency=4, max_instances=20)
+USAGE = Group("usage-functions", RedisSettings)
 # The server would refuse a user agent of over 8 KiB before it is reduced; it takes what this says when it starts.
 LimitRequestFieldSize.default = 16 * 1024
 
@@ -29,28 +27,14 @@ LIMIT = Limit(120)
 FLUSH_TIMEOUT = 300
 
 
-@callables.on_call(
-    PLATFORM,
-    events.LogEvent,
-    LIMIT,
-    partial(recording.gather, PLATFORM, LIMIT),
-    region=REGION,
-    secrets=SECRETS,
-    service_account=ACCOUNT,
-)
+@callables.on_call(USAGE, events.LogEvent, LIMIT, partial(recording.gather, USAGE.platform, LIMIT))
 def log_event(call: Call[events.LogEvent]) -> Answer:
-    return recording.log_event(PLATFORM, call)
+    return recording.log_event(USAGE.platform, call)
 
 
 @scheduler_fn.on_schedule(
-    schedule="every 1 minutes",
-    region=REGION,
-    secrets=SECRETS,
-    service_account=ACCOUNT,
-    timeout_sec=FLUSH_TIMEOUT,
-    max_instances=1,
-    concurrency=1,
+    **USAGE.options(schedule="every 1 minutes", timeout_sec=FLUSH_TIMEOUT, cpu=0.2, concurrency=1, max_instances=1)
 )
-@callables.guarded
+@USAGE.serves
 def flush(_event: scheduler_fn.ScheduledEvent) -> None:
-    recording.flush(PLATFORM, budget=timedelta(seconds=FLUSH_TIMEOUT * 0.7))
+    recording.flush(USAGE.platform, budget=timedelta(seconds=FLUSH_TIMEOUT * 0.7))

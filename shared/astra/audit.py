@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.api_core.exceptions import AlreadyExists
 from google.cloud import firestore
 
-from astra import auditing, jobs, proofs, recovery, tables, tlog
+from astra import auditing, jobs, operator, proofs, recovery, tables, tlog
 from astra.clock import iso
 from astra.log import Inconsistent
 from astra.notes import Verifier, checkpoint_of
@@ -145,7 +145,7 @@ def _day(text: str) -> datetime:
 
 def main() -> int:
     """Run the command of the command line; answers the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m astra.audit", description="Look into the transparency log.")
+    parser = operator.Parser(prog="python -m astra.audit", description="Look into the transparency log.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("status", help="is the sequencer at work")
     listing = verbs.add_parser("list", help="the newest entries")
@@ -162,7 +162,11 @@ def main() -> int:
     recovering = verbs.add_parser("recover", help="after a restored backup: go on from what the witness remembers")
     recovering.add_argument("--yes", action="store_true", help="don't ask")
     chosen = parser.parse_args()
-    platform = Platform.at_start(LogSettings)
+    with operator.platform(LogSettings, chosen, acts=chosen.verb not in ("status", "list")) as platform:
+        return _run(platform, chosen)
+
+
+def _run(platform: Platform[LogSettings], chosen: argparse.Namespace) -> int:
     actions: dict[str, Callable[[], int | None]] = {
         "status": lambda: tables.show(_status(platform)),
         "list": lambda: tables.show(_listing(_newest(platform, chosen.subject, chosen.most))),

@@ -16,12 +16,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from astra import breach_words, clocks, incident_report, incidents, jobs
+from astra import breach_words, clocks, incident_report, incidents, jobs, operator
 from astra.clock import iso
 from astra.clocks import BY_NAME, Running
 from astra.incidents import State
 from astra.platform import Platform
-from astra.settings import RetentionSettings
+from astra.settings import InactivitySettings, RedisSettings
 from astra.timeline import duration
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ _BAR: Final = 20
 _SHOWN: Final = 5
 _CALM, _SOON, _NOW = 50, 80, 95
 DEPLOYING: Final = "watch:deploying"
+_ACTS: Final = ("retry", "deploying", "plant")
 
 
 def overview(platform: Platform[Any], console: "Console") -> None:
@@ -156,7 +157,7 @@ def run(platform: Platform[Any], console: "Console", chosen: argparse.Namespace)
 
 def parser() -> argparse.ArgumentParser:
     """The commands."""
-    found = argparse.ArgumentParser(prog="python -m astra.breach", description="Look after breaches.")
+    found = operator.Parser(prog="python -m astra.breach", description="Look after breaches.")
     verbs = found.add_subparsers(dest="verb")
     for verb, what in (
         ("show", "one incident"),
@@ -185,8 +186,10 @@ def main() -> int:
     from rich.console import Console  # noqa: PLC0415
 
     chosen = parser().parse_args()
+    kind = InactivitySettings if chosen.verb == "plant" else RedisSettings
     try:
-        run(Platform.at_start(RetentionSettings), Console(soft_wrap=True), chosen)
+        with operator.platform(kind, chosen, acts=chosen.verb in _ACTS) as platform:
+            run(platform, Console(soft_wrap=True), chosen)
     except (LookupError, ValueError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

@@ -24,6 +24,7 @@ from astra.limits import Limit, TooMany, Unknown
 from astra.settings import RedisSettings, emulated
 
 if TYPE_CHECKING:
+    from astra.deployment import Group
     from astra.platform import Platform
 
 UID: Final = re.compile(r"(?!\.{1,2}$)(?!__.*__$)[^/\s\ud800-\udfff]{1,128}")
@@ -56,6 +57,7 @@ Agreed = Annotated[bool, AfterValidator(_agreed)]
 M = TypeVar("M", bound=BaseModel)
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T", bound=RedisSettings)
 Answer = dict[str, Any]
 
 
@@ -88,17 +90,18 @@ class Call(Generic[M]):
 
 
 def on_call(
-    platform: "Platform[RedisSettings]",
+    group: "Group[T]",
     shape: type[M],
     limit: Limit,
     shortcut: Callable[[Call[M]], Answer | None] | None = None,
     **options: Any,
 ) -> Callable[[Callable[[Call[M]], Answer]], Callable[[Request], Response]]:
-    """`https_fn.on_call` for a handler of `Call[shape]`, at most `limit` times for each user, or for each network of
-    those who have not signed in. App Check is enforced outside the emulators.
+    """`https_fn.on_call` for a handler of `Call[shape]` in `group`, at most `limit` times for each user, or for each
+    network of those who have not signed in. App Check is enforced outside the emulators.
 
     `shortcut` is asked first, for whoever has signed in. It counts itself what it answers, raising TooMany; None leaves
     the request to be counted, and to the handler."""
+    platform = group.platform
 
     def decorate(handler: Callable[[Call[M]], Answer]) -> Callable[[Request], Response]:
         def parsed(request: https_fn.CallableRequest[Any]) -> Answer:
@@ -115,8 +118,8 @@ def on_call(
             return handler(Call(checked(), caller, came_from, user_agent))
 
         parsed.__name__ = handler.__name__
-        wrap: Any = https_fn.on_call(enforce_app_check=not emulated(), **options)
-        inner: Callable[[Request], Response] = wrap(guarded(parsed))
+        wrap: Any = https_fn.on_call(enforce_app_check=not emulated(), **group.options(**options))
+        inner: Callable[[Request], Response] = wrap(group.serves(parsed))
 
         @functools.wraps(inner)
         def outer(request: Request) -> Response:

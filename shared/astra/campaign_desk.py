@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.cloud import firestore
 
-from astra import campaigns, cohorts, documents, letters, tables
+from astra import campaigns, cohorts, documents, letters, operator, tables
 from astra.campaigns import Channel, State
 from astra.clock import iso
 from astra.cohorts import DELIVERIES, LANE, LETTER_STATES, SHARDS
@@ -166,7 +166,7 @@ def _find(platform: Platform[Settings], name: str) -> "firestore.DocumentSnapsho
 
 def main() -> int:
     """Run the command of the command line; answers the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m astra.campaigns", description="Look after campaigns of notices.")
+    parser = operator.Parser(prog="python -m astra.campaigns", description="Look after campaigns of notices.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("status", help="how far those are that are not complete")
     verbs.add_parser("show", help="one of them, with its jobs and its letters").add_argument("name")
@@ -180,14 +180,14 @@ def main() -> int:
             for path in preview(chosen.kind, dict(chosen.fact), chosen.folder):
                 print(path)  # noqa: T201
             return 0
-        platform = Platform.at_start(Settings)
-        if chosen.verb == "status":
-            going = firestore.FieldFilter("state", "!=", State.COMPLETE.value)
-            tables.show(_status(platform, platform.db.collection(campaigns.CAMPAIGNS).where(filter=going).get()))
-            return 0
-        stored = _find(platform, chosen.name)
-        tables.show(_status(platform, [stored]))
-        tables.show(_jobs(Progress.of(platform, stored), platform.clock()))
+        with operator.platform(Settings, chosen, acts=False) as platform:
+            if chosen.verb == "status":
+                going = firestore.FieldFilter("state", "!=", State.COMPLETE.value)
+                tables.show(_status(platform, platform.db.collection(campaigns.CAMPAIGNS).where(filter=going).get()))
+                return 0
+            stored = _find(platform, chosen.name)
+            tables.show(_status(platform, [stored]))
+            tables.show(_jobs(Progress.of(platform, stored), platform.clock()))
     except (LookupError, ValueError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

@@ -5,7 +5,6 @@
 `python -m astra.erasure status`, `… show WHO`, `… retry WHO` and `… roll-call` are for staff.
 """
 
-import argparse
 import re
 import sys
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.api_core.exceptions import AlreadyExists, FailedPrecondition, NotFound
 from google.cloud import firestore
 
-from astra import campaigns, jobs, roll_call, tables, tlog, tombstones
+from astra import campaigns, jobs, operator, roll_call, tables, tlog, tombstones
 from astra.campaigns import Channel
 from astra.clock import iso
 from astra.documents import fetch
@@ -187,20 +186,18 @@ def find(platform: Platform[Settings], who: str) -> firestore.DocumentReference:
     """The erasure that a receipt, an account id or the first digits of a pseudonym stand for; raises LookupError."""
     if who == roll_call.job(platform.db).id:
         return roll_call.job(platform.db)
-    stored = platform.db.collection(JOBS)
-    unknown = LookupError(f"no erasure is known by this: give a receipt, an account id, or {_SHORT} digits or more")
+    stored, digits = platform.db.collection(JOBS), who.partition(".")[0]
+    if re.fullmatch(rf"[0-9a-f]{{{_SHORT},64}}", digits):
+        first, last = (stored.document(digits + end) for end in ("", "\uf8ff"))
+        query = stored.where(filter=firestore.FieldFilter("__name__", ">=", first))
+        found = query.where(filter=firestore.FieldFilter("__name__", "<", last)).select([]).limit(2).get()
+        if len(found) == 1:
+            return found[0].reference
+    # Only now: what staff mostly give needs no key.
     by_uid = stored.document(platform.pseudonyms.of_uid(who))
     if by_uid.get(["state"]).exists:
         return by_uid
-    who = who.partition(".")[0]
-    if not re.fullmatch(rf"[0-9a-f]{{{_SHORT},64}}", who):
-        raise unknown
-    first, last = (stored.document(who + end) for end in ("", "\uf8ff"))
-    query = stored.where(filter=firestore.FieldFilter("__name__", ">=", first))
-    found = query.where(filter=firestore.FieldFilter("__name__", "<", last)).select([]).limit(2).get()
-    if len(found) != 1:
-        raise unknown
-    return found[0].reference
+    raise LookupError(f"no erasure is known by this: give a receipt, an account id, or {_SHORT} digits or more")
 
 
 def _open(platform: Platform[Settings]) -> list["firestore.DocumentSnapshot[Any]"]:
@@ -249,7 +246,7 @@ def main() -> int:
     """Run the command of the command line; answers the exit code."""
     from astra import roll_call_desk  # noqa: PLC0415  (functions import this module, and run no command)
 
-    parser = argparse.ArgumentParser(prog="python -m astra.erasure", description="Look after erasures.")
+    parser = operator.Parser(prog="python -m astra.erasure", description="Look after erasures.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("status", help="list what is not verified: stuck first, then what is due longest")
     for verb, what in (("show", "how far one is, or its certificate"), ("retry", "let a stuck one go on")):
@@ -260,17 +257,18 @@ def main() -> int:
     chosen = parser.parse_args()
     try:
         if chosen.verb == "roll-call":
-            return roll_call_desk.run(chosen, lambda: Platform.at_start(Settings))
-        platform = Platform.at_start(Settings)
-        if chosen.verb == "status":
-            tables.show(_status(platform))
-            print(roll_call.state_line(platform.db))  # noqa: T201
-            print(roll_call_desk.deletion_line(platform))  # noqa: T201
-            return 0
-        job = find(platform, chosen.who)
-        if chosen.verb == "retry":
-            retry(platform, job)
-        tables.show(_show(job.get().to_dict() or {}, platform.clock()))
+            return roll_call_desk.run(chosen)
+        with operator.platform(Settings, chosen, acts=chosen.verb == "retry") as platform:
+            if chosen.verb == "status":
+                tables.show(_status(platform))
+                print(roll_call.state_line(platform.db))  # noqa: T201
+                google = platform.google.identity
+                print(roll_call_desk.deletion_line(platform.project, platform.session, google))  # noqa: T201
+                return 0
+            job = find(platform, chosen.who)
+            if chosen.verb == "retry":
+                retry(platform, job)
+            tables.show(_show(job.get().to_dict() or {}, platform.clock()))
     except (LookupError, roll_call_desk.Failed) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

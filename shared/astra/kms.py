@@ -2,7 +2,7 @@
 
 import base64
 import threading
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import google_crc32c
 from cryptography.exceptions import InvalidTag
@@ -10,6 +10,9 @@ from google.api_core.exceptions import GoogleAPICallError, InvalidArgument
 
 from astra import keywrap
 from astra.settings import SealingSettings, emulated
+
+if TYPE_CHECKING:
+    from google.auth.credentials import Credentials
 
 _TIMEOUT: Final = 5.0
 
@@ -56,10 +59,10 @@ class GoogleKms:
     Both ends check CRC32C, as Google's data integrity guidelines for KMS ask.
     """
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, credentials: "Credentials | None" = None) -> None:
         from google.cloud import kms  # noqa: PLC0415  (its import costs more than the rest of the vault)
 
-        self._client = kms.KeyManagementServiceClient()
+        self._client = kms.KeyManagementServiceClient(credentials=credentials)
         self._key = key
 
     def wrap(self, secret: bytes, context: bytes) -> bytes:
@@ -125,10 +128,13 @@ def _intact(value: bytes, checksum: int | None) -> bytes:
 
 
 class Keyring:
-    """The key in use, and those that it followed: what each wrapped names it by its URI."""
+    """The key in use, and those that it followed: what each wrapped names it by its URI.
 
-    def __init__(self, settings: SealingSettings) -> None:
-        self._settings = settings
+    `credentials` are for Cloud KMS: the process's own if there are none.
+    """
+
+    def __init__(self, settings: SealingSettings, credentials: "Credentials | None" = None) -> None:
+        self._settings, self._credentials = settings, credentials
         self._services: dict[str, Kms] = {}
         self._lock = threading.Lock()
 
@@ -149,7 +155,7 @@ class Keyring:
         if uri == "local" and self._settings.local_kms_key and emulated():
             return LocalKms(self._settings.local_kms_key.get_secret_value())
         if scheme == "gcp-kms":
-            return GoogleKms(key)
+            return GoogleKms(key, self._credentials)
         if scheme == "aws-kms":
             return AwsKms(key)
         raise KmsError("no key service of this kind is set up here")

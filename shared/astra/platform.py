@@ -1,6 +1,6 @@
 """The platform's clients, each made when first used and then kept for the life of the process.
 
-A codebase builds one Platform at start; its handlers are given it, so a test can give them another.
+A group of functions has one (see `deployment`); handlers are given it, so a test can give them another.
 """
 
 import gc
@@ -14,7 +14,7 @@ from google.cloud import firestore
 from astra import log
 from astra.clock import Clock, utc_now
 from astra.pseudonyms import Pseudonyms
-from astra.settings import RedisSettings, SealingSettings, Settings, SettingsError, load
+from astra.settings import Environment, RedisSettings, SealingSettings, Settings, SettingsError, load
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # start, and of a request now and then.
 gc.freeze()
 
-S = TypeVar("S", bound=Settings, covariant=True)  # noqa: PLC0105
+S = TypeVar("S", bound=Environment, covariant=True)  # noqa: PLC0105
 
 
 class Platform(Generic[S]):
@@ -39,22 +39,24 @@ class Platform(Generic[S]):
 
     @classmethod
     def at_start(cls, kind: type[S]) -> "Platform[S]":
-        """The Platform of a codebase; ends the process at once, saying why, if the environment is incomplete."""
-        log.install()
+        """The Platform of a command, ready for use."""
         platform = cls(kind)
-        # The deploy tool imports a codebase only to list its functions, and has no secrets to give.
-        if "ADMIN_PORT" not in os.environ:
-            try:
-                platform.settings  # noqa: B018
-            except SettingsError as incomplete:
-                # The message names variables and holds no value, so it may be shown whole.
-                raise SystemExit(f"settings: {incomplete}") from None
-            platform.app  # noqa: B018  (callables verify tokens with the default app before any handler runs)
+        platform.start()
         return platform
+
+    def start(self) -> None:
+        """Be ready for the first request; ends the process at once, saying why, if the environment is incomplete."""
+        log.install()
+        try:
+            self.settings  # noqa: B018
+        except SettingsError as incomplete:
+            # The message names variables and holds no value, so it may be shown whole.
+            raise SystemExit(f"settings: {incomplete}") from None
+        self.app  # noqa: B018  (callables verify tokens with the default app before any handler runs)
 
     @cached_property
     def settings(self) -> S:
-        """The typed settings of this codebase."""
+        """The typed settings of these functions."""
         return load(self._kind)
 
     @cached_property
@@ -86,7 +88,7 @@ class Platform(Generic[S]):
         return storage.Client(project=self.app.project_id).bucket(self.app.options.get("storageBucket"))
 
     @cached_property
-    def pseudonyms(self) -> Pseudonyms:
+    def pseudonyms(self: "Platform[Settings]") -> Pseudonyms:
         """Pseudonyms under this project's key."""
         return Pseudonyms(self.settings.pseudonym_key.get_secret_value())
 

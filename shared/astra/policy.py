@@ -12,7 +12,6 @@ force finds it. What was withdrawn, or overtaken by a newer version before it co
 is harmless to repeat.
 """
 
-import argparse
 import enum
 import hashlib
 import sys
@@ -22,6 +21,9 @@ from importlib import resources
 from typing import Any, Final
 
 from google.cloud import firestore
+
+from astra import operator
+from astra.settings import Settings
 
 FIRST: Final = "2025-08-02"
 FIRST_SECURITY: Final = "security-2025-07-15"
@@ -179,11 +181,11 @@ def versions(
 
 def main() -> int:
     """Run the command of the command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m astra.policy", description="Look after the policies.")
+    parser = operator.Parser(prog="python -m astra.policy", description="Look after the policies.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("publish-first", help="put the first version of each policy into force")
-    parser.parse_args()
-    publish_first(firestore.Client())
+    with operator.platform(Settings, parser.parse_args(), acts=True) as platform:
+        publish_first(platform.db)
     return 0
 
 

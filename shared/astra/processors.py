@@ -9,7 +9,6 @@ one that is in no line here.
 `python -m astra.processors add-missing` enters what is missing, without agreements: these are for staff to register.
 """
 
-import argparse
 import re
 import sys
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ from typing import Any, Final
 
 from google.cloud import firestore
 
-from astra import policy
-from astra.clock import utc_now
+from astra import operator, policy
 from astra.datamap import DATA_MAP
+from astra.settings import Settings
 
 PROCESSORS_COLLECTION: Final = "processors"
 _NAMED: Final = re.compile(r"we share data with: (?P<names>[^.]+)\.")
@@ -146,11 +145,11 @@ def seed(db: firestore.Client, now: datetime) -> None:
 
 def main() -> int:
     """Run the command of the command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m astra.processors", description="Look after the processors.")
+    parser = operator.Parser(prog="python -m astra.processors", description="Look after the processors.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("add-missing", help="enter into the register each processor that it lacks, without an agreement")
-    parser.parse_args()
-    seed(firestore.Client(), utc_now())
+    with operator.platform(Settings, parser.parse_args(), acts=True) as platform:
+        seed(platform.db, platform.clock())
     return 0
 
 

@@ -3,12 +3,12 @@
 from datetime import datetime
 from typing import Final
 
-import firebase_admin
 from firebase_admin import exceptions, functions
 
 from astra import log
+from astra.platform import Platform
+from astra.settings import Environment
 
-REGION = "us-central1"
 _DEADLINE: Final = 1800
 """Seconds, the most there is: with the usual 600 Cloud Tasks breaks off work to which its function gives longer. A
 function that has less ends by its own timeout."""
@@ -17,8 +17,9 @@ function that has less ends by its own timeout."""
 class Queue:
     """The queue in front of one task function."""
 
-    def __init__(self, app: firebase_admin.App, function: str) -> None:
-        self._queue = functions.task_queue(f"locations/{REGION}/functions/{function}", app=app)
+    def __init__(self, platform: Platform[Environment], function: str) -> None:
+        place = f"locations/{platform.settings.region}/functions/{function}"
+        self._queue = functions.task_queue(place, app=platform.app)
 
     def hint(self, job: str, at: datetime | None = None, **more: str) -> bool:
         """Ask for `job` to be looked at, now or at `at`. Answers whether the queue took it: where a reconciler finds

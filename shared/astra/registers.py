@@ -1,14 +1,13 @@
 """The record of processing activities (GDPR art. 30) and the list of processors, as pages for people.
 
 Both are written from the data map and the table of processors, so that they can't say what code does not do, and, where
-a project is named by GOOGLE_CLOUD_PROJECT, from its registers: agreements with processors, versions of the policy, and
-business transfers. Without a project they say that they lack these. The same code and the same registers write the same
-bytes: no time of writing is in them.
+a project is named by `--project` or GOOGLE_CLOUD_PROJECT, from its registers: agreements with processors, versions of
+the policy, and business transfers. Without a project they say that they lack these. The same code and the same
+registers write the same bytes: no time of writing is in them.
 
 `python -m astra.registers write FOLDER` writes each as Markdown and as HTML.
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Iterable
@@ -21,11 +20,12 @@ from typing import Any, Final, Self
 import jinja2
 from google.cloud import firestore
 
-from astra import datamap, policy
+from astra import datamap, operator, policy
 from astra.datamap import DATA_MAP, NOT_PERSONAL
 from astra.entries import Disposition, Entry, Store
 from astra.policy import FIRST, Policy
 from astra.processors import ELSEWHERE, PROCESSORS, PROCESSORS_COLLECTION, Processor
+from astra.settings import Settings
 from astra.transfers import TRANSFERS
 
 PAGES: Final = ("record-of-processing", "processors")
@@ -134,12 +134,14 @@ def _cell(text: object) -> str:
 
 def main() -> int:
     """Run the command of the command line; answers the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m astra.registers", description="Write the registers as pages.")
+    parser = operator.Parser(prog="python -m astra.registers", description="Write the registers as pages.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("write", help="write each page, as Markdown and as HTML").add_argument("folder", type=Path)
-    folder, project = parser.parse_args().folder, os.environ.get("GOOGLE_CLOUD_PROJECT")
-    registers = Registers.of(firestore.Client(project=project)) if project else None
-    for path in write(folder, registers):
+    chosen, registers = parser.parse_args(), None
+    if "project" in chosen or os.environ.get("GOOGLE_CLOUD_PROJECT"):
+        with operator.platform(Settings, chosen, acts=False) as platform:
+            registers = Registers.of(platform.db)
+    for path in write(chosen.folder, registers):
         print(path)  # noqa: T201
     return 0
 

@@ -4,7 +4,6 @@
 on that is stuck.
 """
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from google.cloud import firestore
 
-from astra import expiry, jobs, leftovers, tables
+from astra import expiry, jobs, leftovers, operator, tables
 from astra.clock import iso
 from astra.datamap import DATA_MAP
 from astra.documents import fetch
@@ -123,18 +122,18 @@ def _status(platform: Platform[RetentionSettings]) -> "Table":
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command of the command line; answers the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m astra.retention", description="Look after the sweep.")
+    parser = operator.Parser(prog="python -m astra.retention", description="Look after the sweep.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     sweep = verbs.add_parser("sweep", help="what the next sweep would take, and why; the schedule is what does it")
     sweep.add_argument("--dry-run", action="store_true", required=True, help="delete nothing")
     verbs.add_parser("status", help="the sweep's jobs, and what their last round did")
     verbs.add_parser("retry", help="let a stuck job go on").add_argument("job")
     chosen = parser.parse_args(arguments)
-    platform = Platform.at_start(RetentionSettings)
     try:
-        if chosen.verb == "retry":
-            retry(platform, chosen.job)
-        tables.show(_report(platform) if chosen.verb == "sweep" else _status(platform))
+        with operator.platform(RetentionSettings, chosen, acts=chosen.verb != "status") as platform:
+            if chosen.verb == "retry":
+                retry(platform, chosen.job)
+            tables.show(_report(platform) if chosen.verb == "sweep" else _status(platform))
     except LookupError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

@@ -13,10 +13,9 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from astra import jobs, roll_call, tables
+from astra import jobs, operator, roll_call, tables
 from astra.platform import Platform
 from astra.settings import Settings, emulated
 
@@ -29,14 +28,13 @@ _PATIENCE: Final = 900
 _POLL: Final = 1
 _TIMEOUT: Final = 60
 _SHORT: Final = 10
-IDENTITY_TOOLKIT: Final = "https://identitytoolkit.googleapis.com"
 
 
 class Failed(Exception):
     """The message says what went wrong, and what to do."""
 
 
-def add_to(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_to(verbs: "argparse._SubParsersAction[operator.Parser]") -> None:
     """Add the verb `roll-call` to a command."""
     parser = verbs.add_parser("roll-call", help="look for data whose account is gone: its state, dry run and switch")
     parser.add_argument("--dry-run", action="store_true", help="look for orphans now and store what is found")
@@ -44,22 +42,22 @@ def add_to(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--report", metavar="DIGEST", help="for enable: the digest of the newest dry run's report")
 
 
-def run(chosen: argparse.Namespace, start: Callable[[], Platform[Settings]]) -> int:
-    """Do what was asked for; return the exit code. `start` is called for what needs the databases alone."""
+def run(chosen: argparse.Namespace) -> int:
+    """Do what was asked for; return the exit code."""
     if chosen.switch and chosen.dry_run:
         raise Failed("--dry-run goes without enable or disable")
     if (chosen.switch == "enable") != bool(chosen.report):
         raise Failed("enable needs --report DIGEST, and only enable takes it")
     if chosen.switch:
-        print(_switch(enabled=chosen.switch == "enable", report=chosen.report))  # noqa: T201
+        print(_switch(chosen))  # noqa: T201
         return 0
-    platform = start()
-    if chosen.dry_run:
-        _look(platform)
-        _show(platform)
-    else:
-        print(roll_call.state_line(platform.db))  # noqa: T201
-        _show(platform)
+    with operator.platform(Settings, chosen, acts=chosen.dry_run) as platform:
+        if chosen.dry_run:
+            _look(platform)
+            _show(platform)
+        else:
+            print(roll_call.state_line(platform.db))  # noqa: T201
+            _show(platform)
     return 0
 
 
@@ -119,7 +117,7 @@ def _summary(found: dict[str, Any]) -> "Table":
     return table
 
 
-def _switch(*, enabled: bool, report: str | None) -> str:
+def _switch(chosen: argparse.Namespace) -> str:
     """Ask `switch_roll_call` as the staff member whose ID token the environment holds. Raises Failed."""
     import httpx  # noqa: PLC0415
 
@@ -127,14 +125,15 @@ def _switch(*, enabled: bool, report: str | None) -> str:
     if not token:
         raise Failed("ASTRA_ID_TOKEN is missing: it must hold the ID token of a staff member who is signed in")
     if not base:
-        project = os.environ.get("GOOGLE_CLOUD_PROJECT")
+        project = getattr(chosen, "project", None) or os.environ.get("GOOGLE_CLOUD_PROJECT")
         if not project:
-            raise Failed("GOOGLE_CLOUD_PROJECT is missing: it must name the project")
+            raise Failed("GOOGLE_CLOUD_PROJECT is missing: it must name the project, or --project must")
         base = f"https://us-central1-{project}.cloudfunctions.net"
     headers = {"Authorization": f"Bearer {token}"}
     if app_check := os.environ.get("ASTRA_APP_CHECK_TOKEN"):
         headers["X-Firebase-AppCheck"] = app_check
-    data = {"enabled": enabled} | ({"report": report} if report else {})
+    enabled = chosen.switch == "enable"
+    data = {"enabled": enabled} | ({"report": chosen.report} if chosen.report else {})
     try:
         answer = httpx.post(f"{base}/switch_roll_call", json={"data": data}, headers=headers, timeout=_TIMEOUT)
     except httpx.HTTPError as error:
@@ -153,35 +152,21 @@ def _switch(*, enabled: bool, report: str | None) -> str:
     return f"roll call: {'on' if enabled else 'off'}"
 
 
-def deletion_line(platform: Platform[Settings], session: "Session | None" = None, api: str = IDENTITY_TOOLKIT) -> str:
-    """Whether clients may delete accounts in Auth itself, past `delete_account`, in one sentence.
-
-    `session` carries the credentials of the environment unless one is given.
-    """
-    from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
+def deletion_line(project: str, session: "Session", api: str) -> str:
+    """Whether clients may delete accounts in Auth itself, past `delete_account`, in one sentence."""
     from requests import RequestException  # noqa: PLC0415
 
     what = "accounts deleted by clients in Auth"
     if emulated():
         return f"{what}: possible in the emulators, which have no such setting."
-    project = platform.app.project_id
     try:
-        session = session or _session()
         headers = {"X-Goog-User-Project": project}
         answer = session.get(f"{api}/admin/v2/projects/{project}/config", headers=headers, timeout=_TIMEOUT)
         answer.raise_for_status()
         off = ((answer.json().get("client") or {}).get("permissions") or {}).get("disabledUserDeletion")
-    except (GoogleAuthError, RequestException, ValueError) as error:
+    except (RequestException, ValueError) as error:
         status = getattr(getattr(error, "response", None), "status_code", "")
         return f"{what}: NOT KNOWN: Identity Platform can't be asked ({type(error).__name__} {status})."
     if off is True:
         return f"{what}: impossible, as it should be: `delete_account` is the only way."
     return f"{what}: POSSIBLE: what is left of such people is found by the roll call alone. See the deployment docs."
-
-
-def _session() -> "Session":
-    import google.auth  # noqa: PLC0415
-    from google.auth.transport.requests import AuthorizedSession  # noqa: PLC0415
-
-    credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
-    return AuthorizedSession(credentials)  # type: ignore[no-untyped-call]

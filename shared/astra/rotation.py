@@ -14,7 +14,6 @@ opens: they are counted as `failed`, marked, and tried again by the next rotatio
 `python -m astra.rotation kms`, `… user UID` and `… status` are for staff.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from typing import Any, Final
 from google.api_core.exceptions import AlreadyExists, FailedPrecondition, NotFound
 from google.cloud import firestore
 
-from astra import jobs
+from astra import jobs, operator
 from astra.documents import read
 from astra.kms import KmsError, Undecryptable
 from astra.platform import Platform
@@ -156,34 +155,37 @@ def _status(platform: Platform[SealingSettings]) -> Iterator[str]:
 
 def main() -> int:
     """Run the command of the command line; answers the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m astra.rotation", description="Rotate keys; content stays as it is."
-    )
+    parser = operator.Parser(prog="python -m astra.rotation", description="Rotate keys; content stays as it is.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("kms", help="wrap every user's key by the key service's key in use now")
     verbs.add_parser("user", help="give one user a new key").add_argument("uid")
     verbs.add_parser("status", help="list rotations")
-    chosen = parser.parse_args()
-    platform, code = Platform.at_start(SealingSettings), 0
-    if chosen.verb != "status":
-        try:
-            job = begin(platform, getattr(chosen, "uid", None))
-        except LookupError as error:
-            print(error, file=sys.stderr)  # noqa: T201
-            return 1
-        before: dict[str, Any] = {}
-        while (fields := job.get().to_dict() or {})["nextRunAt"] is not None:
-            if fields == before:
-                time.sleep(1)  # waiting after a failure, or in another worker's hands
-            else:
-                print(f"{fields['done']} of {fields['total']}", flush=True)  # noqa: T201
-            before = fields
-            run(platform, job, timedelta(seconds=5))
-        if fields["state"] != "ended":
-            print(f"{fields['state']}: the old key is still needed", file=sys.stderr)  # noqa: T201
-            code = 1
-    print("\n".join(_status(platform)))  # noqa: T201
+    chosen, code = parser.parse_args(), 0
+    with operator.platform(SealingSettings, chosen, acts=chosen.verb != "status") as platform:
+        if chosen.verb != "status":
+            try:
+                code = _to_the_end(platform, begin(platform, getattr(chosen, "uid", None)))
+            except LookupError as error:
+                print(error, file=sys.stderr)  # noqa: T201
+                return 1
+        print("\n".join(_status(platform)))  # noqa: T201
     return code
+
+
+def _to_the_end(platform: Platform[SealingSettings], job: firestore.DocumentReference) -> int:
+    """Work on a rotation until nothing is left to do, and show how far it is; return the exit code."""
+    before: dict[str, Any] = {}
+    while (fields := job.get().to_dict() or {})["nextRunAt"] is not None:
+        if fields == before:
+            time.sleep(1)  # waiting after a failure, or in another worker's hands
+        else:
+            print(f"{fields['done']} of {fields['total']}", flush=True)  # noqa: T201
+        before = fields
+        run(platform, job, timedelta(seconds=5))
+    if fields["state"] != "ended":
+        print(f"{fields['state']}: the old key is still needed", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

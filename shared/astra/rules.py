@@ -5,21 +5,20 @@ bucket, with the credentials of the environment (`gcloud auth application-defaul
 of it is what is recorded here. It has only ever met a local server that speaks this API, never Google's.
 """
 
-import argparse
 import hashlib
+import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from typing import Final
 
-import google.auth
-from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
-from requests import RequestException
 
-API: Final = "https://firebaserules.googleapis.com"
-_SCOPE: Final = "https://www.googleapis.com/auth/firebase.readonly"
+from astra import operator
+from astra.settings import Settings
+
 _TIMEOUT: Final = 30  # seconds
 
 
@@ -40,11 +39,14 @@ class Rules:
         return f"version {self.version or '?'} ({self.sha256[:12]})"
 
 
+VERSIONS: Final[dict[str, dict[str, str]]] = json.loads(
+    resources.files("astra").joinpath("rules.json").read_text(encoding="utf-8")
+)
+"""The SHA-256 of each version of each rules file. A version stands for one text for good: a change raises it."""
 RECORDED: Final = {
-    "firestore.rules": Rules(5, "959c89f87ea05fcbe77ba26565a75bd07cef09dc5a3ac40d7702d78aa9a083c2"),
-    "storage.rules": Rules(3, "40fb7e69a364886676b6efc930cf5acd58a70d3afb418cab1a857a6b94523cd5"),
+    file: Rules(newest, hashes[str(newest)]) for file, hashes in VERSIONS.items() if (newest := max(map(int, hashes)))
 }
-"""The rules of this repository. A version stands for one text for good: a change of the text raises it."""
+"""The rules of this repository: of each file the newest version."""
 
 
 def released_as(bucket: str) -> dict[str, str]:
@@ -56,7 +58,7 @@ def released_as(bucket: str) -> dict[str, str]:
     }
 
 
-def deployed(session: AuthorizedSession, project: str, release: str, api: str = API) -> Rules | None:
+def deployed(session: AuthorizedSession, project: str, release: str, api: str) -> Rules | None:
     """What is released under a name, or None if nothing is. Raises RequestException if the API can't be asked."""
     answer = session.get(f"{api}/v1/projects/{project}/releases/{release}", timeout=_TIMEOUT)
     if answer.status_code == 404:  # noqa: PLR2004
@@ -68,7 +70,7 @@ def deployed(session: AuthorizedSession, project: str, release: str, api: str = 
     return Rules.of("".join(file["content"] for file in ruleset.json()["source"]["files"]))
 
 
-def compare(session: AuthorizedSession, project: str, bucket: str, api: str = API) -> Iterator[tuple[bool, str]]:
+def compare(session: AuthorizedSession, project: str, bucket: str, api: str) -> Iterator[tuple[bool, str]]:
     """For each release: whether it is this repository's, and a line that says so."""
     for release, file in released_as(bucket).items():
         found, recorded = deployed(session, project, release, api), RECORDED[file]
@@ -77,24 +79,16 @@ def compare(session: AuthorizedSession, project: str, bucket: str, api: str = AP
         yield same, f"{release}: {found or 'nothing'} {verdict}"
 
 
-def main(arguments: Sequence[str] | None = None, api: str = API) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command of the command line; answers the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = operator.Parser(
         prog="python -m astra.rules", description="Compare a project's security rules with this repository's."
     )
-    parser.add_argument("--project", help="default: the project of the credentials or of GOOGLE_CLOUD_PROJECT")
-    parser.add_argument("--bucket", help="default: PROJECT.appspot.com")
+    parser.add_argument("--bucket", help="default: the project's default bucket")
     chosen = parser.parse_args(arguments)
-    try:
-        credentials, of_credentials = google.auth.default(scopes=[_SCOPE])
-        project = chosen.project or of_credentials
-        if not project:
-            parser.error("name the project: --project or GOOGLE_CLOUD_PROJECT")
-        with AuthorizedSession(credentials) as session:  # type: ignore[no-untyped-call]
-            found = list(compare(session, project, chosen.bucket or f"{project}.appspot.com", api))
-    except (GoogleAuthError, RequestException) as error:
-        print(f"can't ask for the rules: {error}", file=sys.stderr)  # noqa: T201
-        return 1
+    with operator.platform(Settings, chosen, acts=False) as desk:
+        bucket = chosen.bucket or desk.default_bucket
+        found = list(compare(desk.session, desk.project, bucket, desk.google.rules))
     print("\n".join(line for _, line in found))  # noqa: T201
     return 0 if all(same for same, _ in found) else 1
 

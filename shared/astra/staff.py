@@ -11,7 +11,6 @@ by the `review` schedule.
 everybody.
 """
 
-import argparse
 import enum
 import sys
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from typing import Any, Final, Self
 from firebase_admin import auth
 from google.cloud import firestore
 
-from astra import policy, tlog, tombstones
+from astra import operator, policy, tlog, tombstones
 from astra.documents import fetch
 from astra.platform import Platform
 from astra.policy import Policy
@@ -170,23 +169,22 @@ def appoint_first(platform: Platform[Settings], uid: str) -> None:
 
 def main() -> int:
     """Run the command of the command line; answers the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m astra.staff", description="Look after staff.")
+    parser = operator.Parser(prog="python -m astra.staff", description="Look after staff.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("list", help="who has which role, and has accepted which security policy")
     verbs.add_parser("first-cto", help="make the first CTO, while there is none").add_argument("account")
     chosen = parser.parse_args()
-    platform = Platform.at_start(Settings)
-    if chosen.verb == "list":
-        for member in sorted(
-            members(platform.db, platform.clock()), key=lambda member: (member.role or "", member.uid)
-        ):
-            print(f"{member.role}\t{member.uid}\t{member.policy_version}")  # noqa: T201
-        return 0
-    try:
-        appoint_first(platform, chosen.account)
-    except LookupError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
+    with operator.platform(Settings, chosen, acts=chosen.verb != "list") as platform:
+        if chosen.verb == "list":
+            found = members(platform.db, platform.clock())
+            for member in sorted(found, key=lambda member: (member.role or "", member.uid)):
+                print(f"{member.role}\t{member.uid}\t{member.policy_version}")  # noqa: T201
+            return 0
+        try:
+            appoint_first(platform, chosen.account)
+        except LookupError as error:
+            print(error, file=sys.stderr)  # noqa: T201
+            return 1
     return 0
 
 

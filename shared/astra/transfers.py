@@ -17,7 +17,6 @@ Why nothing leaves too early, or of somebody whom it must not:
 `python -m astra.transfers status` shows each transfer, and why it is shut.
 """
 
-import argparse
 import enum
 import sys
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ from typing import Any, Final, Self
 
 from google.cloud import firestore
 
-from astra import campaigns, controls, notices, tables, tlog, tombstones
+from astra import campaigns, controls, notices, operator, tables, tlog, tombstones
 from astra.clock import iso
 from astra.documents import fetch
 from astra.honey import is_honey
@@ -175,13 +174,14 @@ def _told(db: firestore.Client, name: str) -> str:
 
 def main() -> int:
     """Run the command of the command line; answers the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m astra.transfers", description="Look after business transfers.")
+    parser = operator.Parser(prog="python -m astra.transfers", description="Look after business transfers.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("status", help="each transfer, who was told, when its gate opens, and why it is shut")
-    parser.parse_args()
+    chosen = parser.parse_args()
     table = tables.table("transfer", "recipient", "told", "opens at", "gate")
-    for row in status(Platform.at_start(Settings)):
-        table.add_row(*row)
+    with operator.platform(Settings, chosen, acts=False) as platform:
+        for row in status(platform):
+            table.add_row(*row)
     tables.show(table)
     return 0
 

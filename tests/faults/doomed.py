@@ -20,7 +20,7 @@ import trees
 from astra import jobs
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
-from astra.settings import ErasureSettings
+from erasure_settings import ErasureSettings
 from tests.people import settle
 
 BUDGET = timedelta(minutes=1)

@@ -9,8 +9,10 @@ from flask import Flask, Response
 
 from astra import callables
 from astra.callables import Agreed, Call, Shape, caller_of, guarded, parse
+from astra.deployment import Group
 from astra.limits import Limit
 from astra.platform import Platform
+from astra.settings import RedisSettings
 from local.client import unsigned_token
 
 
@@ -118,8 +120,10 @@ def test_what_is_refused_before_it_is_anybodys_is_counted_as_its_networks(
     platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     monkeypatch.setattr(callables, "_REFUSALS", Limit(2))
+    group = Group("test-functions", RedisSettings)
+    group.platform = platform
 
-    @callables.on_call(platform, Form, Limit(100))
+    @callables.on_call(group, Form, Limit(100))
     def function(call: Call[Form]) -> dict[str, Any]:
         return {"uid": call.caller.uid}
 

@@ -80,7 +80,7 @@ def google(cloud: CloudKms, monkeypatch: pytest.MonkeyPatch) -> Iterator[GoogleK
     transport = KeyManagementServiceGrpcTransport(
         channel=grpc.insecure_channel(f"127.0.0.1:{port}"), credentials=AnonymousCredentials()
     )
-    monkeypatch.setattr(kms, "KeyManagementServiceClient", lambda: real(transport=transport))
+    monkeypatch.setattr(kms, "KeyManagementServiceClient", lambda **_: real(transport=transport))
     yield GoogleKms(KEY)
     server.stop(None).wait()
 

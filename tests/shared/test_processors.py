@@ -42,7 +42,7 @@ SILENT = {
 }
 #: URLs with a host that is not written there, and why each is nobody else's.
 HOSTLESS: dict[str, str] = {
-    "f'https://{REGION}-{act.platform.app.project_id}.cloudfunctions.net/policy_page/{form.version}'": "in a letter",
+    "f'https://{region}-{act.platform.app.project_id}.cloudfunctions.net/policy_page/{form.version}'": "in a letter",
     "f'https://us-central1-{project}.cloudfunctions.net'": "our own function, asked by a command",
 }
 #: A scheme, or any part that could be one, and a host in which something is filled in.
@@ -129,7 +129,7 @@ def test_every_setting_that_names_a_host_belongs_to_somebody() -> None:
 
 
 def test_the_default_of_a_setting_is_its_processors() -> None:
-    from astra.settings import ErasureSettings  # noqa: PLC0415
+    from erasure_settings import ErasureSettings  # noqa: PLC0415
 
     host = urlsplit(str(ErasureSettings.model_fields["replicate_url"].default)).hostname
     assert host == "api.replicate.com"

@@ -1,5 +1,6 @@
 """What Cloud Tasks is asked for, over HTTP."""
 
+import base64
 import json
 import secrets
 import threading
@@ -11,7 +12,9 @@ from typing import Any
 import firebase_admin
 import pytest
 
+from astra.platform import Platform
 from astra.queue import Queue
+from astra.settings import Settings
 
 AT = datetime(2027, 1, 1, tzinfo=UTC)
 
@@ -44,10 +47,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
 
 
 @pytest.fixture
-def queue(asked: list[dict[str, Any]]) -> Iterator[Queue]:
-    app = firebase_admin.initialize_app(None, {"projectId": "demo-queue"}, secrets.token_hex(6))
-    yield Queue(app, "notify")
-    firebase_admin.delete_app(app)
+def queue(asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
+    monkeypatch.setenv("ASTRA_PSEUDONYM_KEY", base64.b64encode(bytes(32)).decode())
+    platform = Platform(Settings)
+    platform.app = firebase_admin.initialize_app(None, {"projectId": "demo-queue"}, secrets.token_hex(6))
+    yield Queue(platform, "notify")
+    firebase_admin.delete_app(platform.app)
 
 
 @pytest.mark.parametrize("at", [None, AT])

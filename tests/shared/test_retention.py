@@ -19,6 +19,7 @@ from astra.platform import Platform
 from astra.settings import InactivitySettings, SettingsError, load
 from local.paths import ROOT
 from local.scan import documents
+from tests.desk import sit_down
 from tests.functions.retention.stored import Stored
 from tests.people import own_project
 
@@ -99,7 +100,7 @@ def test_nobody_can_be_given_less_time_than_both_warnings_need(monkeypatch: pyte
 def said(platform: Platform[Any], *words: str) -> str:
     """What the command prints, in the place of the project's own platform."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Platform, "at_start", classmethod(lambda *_: platform))
+        sit_down(patch, platform)
         printed: list[Any] = []
         patch.setattr(tables, "show", printed.append)
         assert retention.main(list(words)) == 0

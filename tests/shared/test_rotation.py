@@ -13,6 +13,7 @@ from astra.cobblestone import HEADER_SIZE, Header
 from astra.kms import Keyring, KmsError, LocalKms
 from astra.platform import Platform
 from astra.vault import Vault
+from tests.desk import sit_down
 
 BUDGET = timedelta(minutes=1)
 
@@ -329,7 +330,7 @@ def test_the_schedule_takes_up_what_is_due(platform: Platform[Any], ada: Owner) 
 def test_staff_see_progress_and_a_table(
     platform: Platform[Any], ada: Owner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(rotation.Platform, "at_start", lambda _kind: platform)
+    sit_down(monkeypatch, platform)
     for arguments in (["user", ada.uid], ["status"]):
         monkeypatch.setattr("sys.argv", ["rotation", *arguments])
         assert rotation.main() == 0

@@ -2,16 +2,9 @@ import base64
 
 import pytest
 
-from astra.settings import (
-    BreachSettings,
-    ErasureSettings,
-    LogSettings,
-    SealingSettings,
-    Settings,
-    SettingsError,
-    SignupSettings,
-    load,
-)
+from astra.settings import LogSettings, MailSettings, OpeningSettings, Settings, SettingsError, load
+from breach_settings import BounceSettings
+from erasure_settings import ErasureSettings, RollCallSettings
 
 LOG = ("LOG_KEY", "WITNESS_URL", "WITNESS_BUCKET", "WITNESS_KEY_ID", "WITNESS_SECRET")
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -57,14 +50,14 @@ def test_a_key_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\\x01" not in repr(settings)
 
 
-def sealing(monkeypatch: pytest.MonkeyPatch, kms: str, redis: str, *, emulated: bool = False) -> SealingSettings:
+def sealing(monkeypatch: pytest.MonkeyPatch, kms: str, redis: str, *, emulated: bool = False) -> OpeningSettings:
     monkeypatch.setenv("ASTRA_PSEUDONYM_KEY", KEY)
     monkeypatch.setenv("ASTRA_LOCAL_KMS_KEY", KEY)
     monkeypatch.setenv("ASTRA_KMS_URI", kms)
     monkeypatch.setenv("ASTRA_REDIS_URL", redis)
     if emulated:
         monkeypatch.setenv("FUNCTIONS_EMULATOR", "true")
-    return load(SealingSettings)
+    return load(OpeningSettings)
 
 
 def test_the_local_key_is_refused_outside_the_emulators(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,24 +75,21 @@ def test_mail_without_tls_is_refused_outside_the_emulators(monkeypatch: pytest.M
     monkeypatch.setenv("ASTRA_REDIS_URL", "rediss://redis.example:6380/0")
     monkeypatch.setenv("ASTRA_SMTP_URL", "smtp://astra:hunter2@mail.example")
     with pytest.raises(SettingsError, match="smtps://") as refusal:
-        load(SignupSettings)
+        load(MailSettings)
     assert "hunter2" not in str(refusal.value)
     monkeypatch.setenv("ASTRA_SMTP_URL", "smtps://astra:hunter2@mail.example")
-    assert "hunter2" not in repr(load(SignupSettings))
+    assert "hunter2" not in repr(load(MailSettings))
 
 
 def test_what_reports_of_bounces_are_signed_with_must_be_such_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASTRA_PSEUDONYM_KEY", KEY)
     monkeypatch.setenv("ASTRA_REDIS_URL", "rediss://redis.example:6380/0")
-    monkeypatch.setenv("ASTRA_SMTP_URL", "smtps://astra:hunter2@mail.example")
-    for name in ("ASTRA_LOGGING_URL", "ASTRA_IAM_URL"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ASTRA_BOUNCE_SECRET", "hunter2")
     with pytest.raises(SettingsError, match="ASTRA_BOUNCE_SECRET must be whsec_") as refusal:
-        load(BreachSettings)
+        load(BounceSettings)
     assert "hunter2" not in str(refusal.value)
     monkeypatch.setenv("ASTRA_BOUNCE_SECRET", f"whsec_{KEY}")
-    assert KEY not in repr(load(BreachSettings))
+    assert KEY not in repr(load(BounceSettings))
 
 
 def test_a_witness_without_tls_and_a_log_without_a_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +99,6 @@ def test_a_witness_without_tls_and_a_log_without_a_name_are_refused(monkeypatch:
         assert f"ASTRA_{name} is missing" in str(refusal.value)
     for name, value in zip(LOG, (KEY, "http://witness.example", "bucket", "hunter2", "hunter3"), strict=True):
         monkeypatch.setenv(f"ASTRA_{name}", value)
-    monkeypatch.setenv("ASTRA_PSEUDONYM_KEY", KEY)
     with pytest.raises(SettingsError, match="ASTRA_WITNESS_URL must start with https://"):
         load(LogSettings)
     monkeypatch.setenv("ASTRA_WITNESS_URL", "https://witness.example")
@@ -132,16 +121,20 @@ def test_an_unknown_key_service_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 def test_outside_the_emulators_no_orphan_is_erased_in_a_hurry(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    for key in ("PSEUDONYM_KEY", "CERTIFICATE_KEY"):
-        monkeypatch.setenv(f"ASTRA_{key}", KEY)
-    monkeypatch.setenv("ASTRA_REDIS_URL", "rediss://redis.example.com")
-    monkeypatch.setenv("ASTRA_REPLICATE_TOKEN", "r8_token")
-    monkeypatch.delenv("ASTRA_REPLICATE_URL", raising=False)
+    monkeypatch.setenv("ASTRA_PSEUDONYM_KEY", KEY)
     for waits in ("ORPHAN_CONFIRM_HOURS", "ORPHAN_FROZEN_DAYS"):
         monkeypatch.delenv(f"ASTRA_{waits}", raising=False)
-    assert load(ErasureSettings).orphan_confirm_hours == 24
+    assert load(RollCallSettings).orphan_confirm_hours == 24
     monkeypatch.setenv(f"ASTRA_{name}", value)
     with pytest.raises(SettingsError, match=f"ASTRA_{name} must be"):
-        load(ErasureSettings)
+        load(RollCallSettings)
     monkeypatch.setenv("FUNCTIONS_EMULATOR", "true")
-    load(ErasureSettings)
+    load(RollCallSettings)
+
+
+def test_secrets_and_what_the_deployer_is_asked_for_follow_from_the_class() -> None:
+    assert LogSettings.secrets() == ["ASTRA_LOG_KEY", "ASTRA_WITNESS_KEY_ID", "ASTRA_WITNESS_SECRET"]
+    assert set(LogSettings.asked()) == {"ASTRA_WITNESS_URL", "ASTRA_WITNESS_BUCKET"}
+    # The key behind `local` is for the emulators alone.
+    assert OpeningSettings.secrets() == ["ASTRA_PSEUDONYM_KEY", "ASTRA_REDIS_URL"]
+    assert set(OpeningSettings.asked()) == {"ASTRA_KMS_URI"}

@@ -268,7 +268,7 @@ def test_letters_that_were_held_up_are_sent_once(
 
 
 def test_the_deployed_function_hears_what_is_published(stack: Stack) -> None:
-    platform: Platform[Any] = Platform(watching.BreachSettings)
+    platform: Platform[Any] = Platform(watching.WatchSettings)
     bait = honey.new_uid(platform.pseudonyms)
     import base64  # noqa: PLC0415
 

@@ -11,15 +11,16 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 import orphans
-from astra import erasure, limits, roll_call, roll_call_desk
+from astra import erasure, limits, operator, roll_call, roll_call_desk
 from astra.platform import Platform
 from local.http_stand_in import HttpStandIn, answer
+from tests.desk import sit_down
 from tests.functions.erasure.somebody import Somebody
 
 
 @pytest.fixture
 def run(platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    monkeypatch.setattr(erasure.Platform, "at_start", lambda _kind: platform)
+    sit_down(monkeypatch, platform)
     monkeypatch.setenv("COLUMNS", "200")
 
     def command(*arguments: str) -> tuple[int, str]:
@@ -168,7 +169,7 @@ def test_the_switch_needs_no_secret_and_asks_for_the_project(run: Any, monkeypat
     monkeypatch.setenv("ASTRA_ID_TOKEN", "word")
     for name in ("ASTRA_FUNCTIONS_URL", "GOOGLE_CLOUD_PROJECT", "ASTRA_PSEUDONYM_KEY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(erasure.Platform, "at_start", lambda _kind: pytest.fail("it reads the databases"))
+    monkeypatch.setattr(operator, "platform", lambda *_, **__: pytest.fail("it reads the databases"))
     code, printed = run("roll-call", "disable")
     assert (code, "GOOGLE_CLOUD_PROJECT is missing" in printed) == (1, True)
 
@@ -196,10 +197,11 @@ class IdentityToolkit(HttpStandIn):
 def test_whether_clients_can_delete_accounts_past_us_is_said(
     platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], said: str
 ) -> None:
-    assert "in the emulators" in roll_call_desk.deletion_line(platform)
-    monkeypatch.delenv("FUNCTIONS_EMULATOR")
-    with IdentityToolkit(platform.app.project_id, config) as api, requests.Session() as session:
+    project = platform.app.project_id
+    with IdentityToolkit(project, config) as api, requests.Session() as session:
+        assert "in the emulators" in roll_call_desk.deletion_line(project, session, api.url)
+        monkeypatch.delenv("FUNCTIONS_EMULATOR")
         session.headers["Authorization"] = f"Bearer {api.token}"
-        assert said in roll_call_desk.deletion_line(platform, session, api.url)
+        assert said in roll_call_desk.deletion_line(project, session, api.url)
         session.headers["Authorization"] = "Bearer somebody-else's"
-        assert "NOT KNOWN" in roll_call_desk.deletion_line(platform, session, api.url)
+        assert "NOT KNOWN" in roll_call_desk.deletion_line(project, session, api.url)

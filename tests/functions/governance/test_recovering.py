@@ -11,6 +11,7 @@ from astra import audit, recovery, tlog
 from astra.audit import evidence
 from astra.platform import Platform
 from astra.tiles import Tampered
+from tests.desk import sit_down
 from tests.functions.erasure.boundaries import Boundaries, Crash, Mishap, crash
 from tests.functions.governance.ledger import Ledger
 
@@ -217,7 +218,7 @@ def test_the_command_says_what_is_lost_and_asks_first(
     copy = back_up(ledger)
     ledger.grow(2)
     restore(ledger, copy)
-    monkeypatch.setattr(Platform, "at_start", lambda _kind: platform)
+    sit_down(monkeypatch, platform)
     monkeypatch.setattr("builtins.input", lambda _: "no")
     monkeypatch.setattr(sys, "argv", ["audit", "recover"])
     assert audit.main() == 1

@@ -19,12 +19,12 @@ import verify
 from astra import audit, jobs, tlog
 from astra.merkle import fold
 from astra.notes import Checkpoint, checkpoint_of
-from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.tiles import ENTRIES, PREFIX, Tampered, Tiles, path
 from astra.transactions import transact
 from astra.witness import Forked, Witness, WitnessError
 from local.paths import ROOT
+from tests.desk import sit_down
 from tests.functions.governance.ledger import WHO, Ledger
 
 
@@ -432,7 +432,7 @@ def test_staff_see_the_log_as_tables_and_export_evidence_that_verifies_offline(
     tlog.append(batch, ledger.db, tlog.Entry(tlog.Action.HOLD_PLACED, {}, ledger.platform.clock(), None, staff))
     batch.commit()
     ledger.sequence()
-    monkeypatch.setattr(Platform, "at_start", lambda _: ledger.platform)
+    sit_down(monkeypatch, ledger.platform)
     monkeypatch.setenv("COLUMNS", "160")
 
     def run(*command: str) -> tuple[int, str]:
