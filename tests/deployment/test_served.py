@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from astra.platform import Platform
@@ -29,14 +30,18 @@ if TYPE_CHECKING:
 
 #: What a function may take of the memory that it is given, after one request.
 SHARE_OF_MEMORY: Final = 0.8
-#: One function of each codebase, and a secret that it can't start without.
+#: Functions whose settings differ, and of each a secret that it can't start without.
 SECRETS: Final = {
-    "start_signup": "ASTRA_SMTP_URL",
+    "sendcode": "ASTRA_SMTP_URL",
     "open_image": "ASTRA_REDIS_URL",
+    "seal_upload": "ASTRA_PSEUDONYM_KEY",
     "log_event": "ASTRA_PSEUDONYM_KEY",
     "erase": "ASTRA_CERTIFICATE_KEY",
+    "reconcile": "ASTRA_PSEUDONYM_KEY",
+    "place_hold": "ASTRA_REDIS_URL",
     "sequence": "ASTRA_LOG_KEY",
     "sweep": "ASTRA_PSEUDONYM_KEY",
+    "notify": "ASTRA_SMTP_URL",
     "bounced": "ASTRA_BOUNCE_SECRET",
 }
 
@@ -85,9 +90,16 @@ def test_each_function_is_asked(functions: dict[str, Deployed]) -> None:
     assert set(TABLE) == set(functions)
 
 
+def known_secrets(pid: int, functions: dict[str, Deployed]) -> set[str]:
+    """What a process has in its environment of all secrets that there are."""
+    environment = psutil.Process(pid).environ()
+    assert not {"FUNCTIONS_EMULATOR", "FIREBASE_AUTH_EMULATOR_HOST"} & set(environment)
+    return {secret for function in functions.values() for secret in function.secrets} & set(environment)
+
+
 @pytest.mark.parametrize("name", TABLE)
 def test_it_does_what_it_is_for_within_its_memory(name: str, world: World, functions: dict[str, Deployed]) -> None:
-    world.fleet.get(name)
+    assert known_secrets(world.fleet.get(name).pid, functions) == set(functions[name].secrets)
     started = world.fleet.measure(name)
     TABLE[name](world)
     asked = world.fleet.measure(name)
