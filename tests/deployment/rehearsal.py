@@ -43,6 +43,7 @@ COPIED: Final = (
     "storage.rules",
     "pyproject.toml",
     "functions",
+    "local",
     "settings",
     "shared",
 )
@@ -101,6 +102,7 @@ class Rehearsal:
             "HTTPS_PROXY": self.proxy.url,
             "NODE_EXTRA_CA_CERTS": ca,
             "FIREBASE_TOKEN": token,
+            "CURL_CA_BUNDLE": ca,
             "CLOUDSDK_CONFIG": str(self.home / "gcloud"),
             "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(token_file),
             "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE": ca,
