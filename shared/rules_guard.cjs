@@ -81,9 +81,10 @@ async function main([service, file]) {
 }
 
 function fail(error) {
-  const missing = error.code === "MODULE_NOT_FOUND" ? "run `make setup`" : "the deployer needs roles/firebaserules.admin";
   const [why] = error.message.split("\n");
-  console.error(`the released rules can't be compared, so nothing was deployed: ${why} (${missing})`);
+  console.error(`the released rules can't be compared, so nothing was deployed: ${why}`);
+  if (error.code === "MODULE_NOT_FOUND") console.error("run `make setup` first");
+  if (error.status === 403) console.error("the deployer needs roles/firebaserules.admin and roles/firebasestorage.viewer");
   process.exitCode = 1;
 }
 

@@ -26,7 +26,7 @@ from astra.clock import iso
 from astra.log import Inconsistent
 from astra.notes import Verifier, checkpoint_of
 from astra.platform import Platform
-from astra.settings import LogSettings
+from astra.settings import LogKeySettings, LogSettings
 from astra.tiles import Tiles
 from astra.witness import verifiers
 
@@ -37,7 +37,7 @@ JOB: Final = "rounds/log"
 _SHORT: Final = 10
 
 
-def announce(platform: Platform[LogSettings], line: str) -> None:
+def announce(platform: Platform[LogKeySettings], line: str) -> None:
     """Log that another key will sign from now on. Said again, nothing happens. Raises ValueError for what is no key."""
     verifier = Verifier.parse(line)
     if verifier.name != platform.settings.log_origin:
@@ -52,7 +52,7 @@ def announce(platform: Platform[LogSettings], line: str) -> None:
         return
 
 
-def resume(platform: Platform[LogSettings]) -> None:
+def resume(platform: Platform[Any]) -> None:
     """Let a sequencer that is stuck, or waits after a failure, try again. Raises LookupError if there is none."""
     job = platform.db.document(JOB)
     if not job.get(["state"]).exists:
@@ -60,7 +60,7 @@ def resume(platform: Platform[LogSettings]) -> None:
     job.update(jobs.revived(platform.clock()))
 
 
-def evidence(platform: Platform[LogSettings], first: datetime, end: datetime) -> dict[str, Any]:
+def evidence(platform: Platform[LogKeySettings], first: datetime, end: datetime) -> dict[str, Any]:
     """The entries made from `first` until before `end`, each with its receipt, and what they are checked with.
 
     An entry whose record was removed is there without one: its commitment alone. Raises LookupError without a
@@ -94,7 +94,7 @@ def _public(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: fields[name] for name in ("index", "action", "at", "actor", "commitment")}
 
 
-def _newest(platform: Platform[LogSettings], subject: str, most: int) -> Iterator[dict[str, Any]]:
+def _newest(platform: Platform[Any], subject: str, most: int) -> Iterator[dict[str, Any]]:
     entries = platform.db.collection(tlog.COMMITMENTS)
     if subject:
         ends = (tlog.reference(platform.db, subject + end) for end in ("", "\uf8ff"))
@@ -131,7 +131,7 @@ def _verified(report: auditing.Report) -> "Table":
     return table
 
 
-def _status(platform: Platform[LogSettings]) -> "Table":
+def _status(platform: Platform[Any]) -> "Table":
     job = platform.db.document(JOB).get().to_dict() or {}
     table = tables.table("state", "entries with a place", "in a checkpoint", "failures", "due")
     due = iso(job["nextRunAt"]) if job.get("nextRunAt") else ""
@@ -162,11 +162,12 @@ def main() -> int:
     recovering = verbs.add_parser("recover", help="after a restored backup: go on from what the witness remembers")
     recovering.add_argument("--yes", action="store_true", help="don't ask")
     chosen = parser.parse_args()
-    with operator.platform(LogSettings, chosen, acts=chosen.verb not in ("status", "list")) as platform:
+    kind = LogSettings if chosen.verb in ("verify", "recover") else LogKeySettings
+    with operator.platform(kind, chosen, acts=chosen.verb not in ("status", "list")) as platform:
         return _run(platform, chosen)
 
 
-def _run(platform: Platform[LogSettings], chosen: argparse.Namespace) -> int:
+def _run(platform: Platform[Any], chosen: argparse.Namespace) -> int:
     actions: dict[str, Callable[[], int | None]] = {
         "status": lambda: tables.show(_status(platform)),
         "list": lambda: tables.show(_listing(_newest(platform, chosen.subject, chosen.most))),
@@ -209,7 +210,7 @@ def _recovered(platform: Platform[LogSettings], *, sure: bool) -> int:
     return 0
 
 
-def _exported(platform: Platform[LogSettings], first: datetime, end: datetime, file: Path) -> None:
+def _exported(platform: Platform[LogKeySettings], first: datetime, end: datetime, file: Path) -> None:
     found = evidence(platform, first, end)
     file.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
     tables.show(f"{len(found['entries'])} entries with their proofs, {len(found['closed'])} without a record: {file}")

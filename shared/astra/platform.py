@@ -37,13 +37,6 @@ class Platform(Generic[S]):
         self._kind = kind
         self.clock = clock
 
-    @classmethod
-    def at_start(cls, kind: type[S]) -> "Platform[S]":
-        """The Platform of a command, ready for use."""
-        platform = cls(kind)
-        platform.start()
-        return platform
-
     def start(self) -> None:
         """Be ready for the first request; ends the process at once, saying why, if the environment is incomplete."""
         log.install()

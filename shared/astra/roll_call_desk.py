@@ -16,8 +16,9 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from astra import jobs, operator, roll_call, tables
+from astra.access import Refused
 from astra.platform import Platform
-from astra.settings import Settings, emulated
+from astra.settings import Environment, Settings, emulated
 
 if TYPE_CHECKING:
     from requests import Session
@@ -125,10 +126,11 @@ def _switch(chosen: argparse.Namespace) -> str:
     if not token:
         raise Failed("ASTRA_ID_TOKEN is missing: it must hold the ID token of a staff member who is signed in")
     if not base:
-        project = getattr(chosen, "project", None) or os.environ.get("GOOGLE_CLOUD_PROJECT")
-        if not project:
-            raise Failed("GOOGLE_CLOUD_PROJECT is missing: it must name the project, or --project must")
-        base = f"https://us-central1-{project}.cloudfunctions.net"
+        desk = operator.Desk(Environment, getattr(chosen, "project", None), operator.GOOGLE, acts=False)
+        try:
+            base = f"https://{desk.settings.region}-{desk.project}.cloudfunctions.net"
+        except Refused as refused:
+            raise Failed(str(refused)) from None
     headers = {"Authorization": f"Bearer {token}"}
     if app_check := os.environ.get("ASTRA_APP_CHECK_TOKEN"):
         headers["X-Firebase-AppCheck"] = app_check

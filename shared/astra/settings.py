@@ -201,8 +201,8 @@ class OpeningSettings(SealingSettings, RedisSettings):
     """What it takes to open content for whoever asks."""
 
 
-class LogSettings(RetrySettings):
-    """What the transparency log and its witness need."""
+class LogKeySettings(Environment):
+    """What it takes to check what the transparency log signed."""
 
     log_key: Key
     """Ed25519 private key: signs checkpoints of the log."""
@@ -210,6 +210,17 @@ class LogSettings(RetrySettings):
     """The log's own name, which its checkpoints and its keys bear."""
     log_verifiers: tuple[str, ...] = ()
     """Verifier keys of earlier signing keys, as JSON: what they signed stays good."""
+
+    @model_validator(mode="after")
+    def _name(self) -> Self:
+        if not re.fullmatch(r"[^\s+]+", self.log_origin):
+            raise ValueError("ASTRA_LOG_ORIGIN must be a name without blanks and plus signs")
+        return self
+
+
+class LogSettings(LogKeySettings, RetrySettings):
+    """What the transparency log and its witness need."""
+
     witness_url: HttpUrl = Field(description="the S3-compatible service that holds the witness's bucket: https://…")
     """The S3-compatible service that holds the witness's bucket; https outside the emulators."""
     witness_bucket: str = Field(description="the witness's bucket, made with Object Lock, in another account")
@@ -225,10 +236,7 @@ class LogSettings(RetrySettings):
 
     @model_validator(mode="after")
     def _witnessover_tls(self) -> Self:
-        over_tls(self, "witness_url")
-        if not re.fullmatch(r"[^\s+]+", self.log_origin):
-            raise ValueError("ASTRA_LOG_ORIGIN must be a name without blanks and plus signs")
-        return self
+        return over_tls(self, "witness_url")
 
 
 class GovernanceSettings(RedisSettings, ReceiptSettings):

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from astra.log import Inconsistent
 from astra.notes import BadNote, Signer, Verifier, checkpoint_of, signed_by
-from astra.settings import LogSettings
+from astra.settings import LogKeySettings, LogSettings
 
 _TIMEOUT: Final = 5.0
 _LAST: Final = 10**15
@@ -33,7 +33,7 @@ class Forked(Inconsistent):
     """The witness has another checkpoint of this size: there are two histories."""
 
 
-def verifiers(settings: LogSettings) -> list[Verifier]:
+def verifiers(settings: LogKeySettings) -> list[Verifier]:
     """The log's keys, the one in use first."""
     signer = Signer.of(settings.log_origin, settings.log_key.get_secret_value())
     return [signer.verifier, *map(Verifier.parse, settings.log_verifiers)]

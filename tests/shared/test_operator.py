@@ -23,9 +23,10 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from astra import jobs, log, operator
-from astra.operator import Desk, Google
+from astra.access import Google, Refused
+from astra.operator import Desk
 from astra.pseudonyms import Pseudonyms
-from astra.settings import LogSettings, RetentionSettings, SealingSettings, Settings
+from astra.settings import LogKeySettings, LogSettings, RetentionSettings, SealingSettings, Settings
 from local.http_stand_in import HttpStandIn, answer
 from local.paths import ROOT
 from local.stack import Stack
@@ -59,6 +60,20 @@ READS = [
     ("rotation", "status"),
     ("registers", "write", "pages"),
     ("rules",),
+]
+
+
+#: What changes something or always needs a secret, with the secrets that it reads and its exit code here.
+ACTS: list[tuple[tuple[str, ...], list[str], int]] = [
+    (("policy", "publish-first"), [], 0),
+    (("processors", "add-missing"), [], 0),
+    (("erasure", "retry", "0123456789"), [], 1),
+    (("retention", "retry", "sweep-events"), [], 1),
+    (("audit", "resume"), [], 1),
+    (("audit", "key"), ["ASTRA_LOG_KEY"], 0),
+    (("breach", "retry", "none"), [], 1),
+    (("staff", "first-cto", "nobody"), ["ASTRA_PSEUDONYM_KEY"], 1),
+    (("rotation", "user", "nobody"), ["ASTRA_PSEUDONYM_KEY"], 1),
 ]
 
 
@@ -222,6 +237,18 @@ def test_a_command_that_reads_needs_google_credentials_alone(
     assert not [call for call in cloud.calls if "generateAccessToken" in call]
 
 
+@pytest.mark.parametrize(("words", "read", "expected"), ACTS, ids=[" ".join(words) for words, *_ in ACTS])
+def test_a_command_that_acts_reads_the_secrets_that_it_needs_and_no_other(
+    stack: Stack, cloud: Cloud, command: Any, tmp_path: Path, words: Any, read: list[str], expected: int
+) -> None:
+    (tmp_path / f"settings/.env.{PROJECT}").write_text("ASTRA_KMS_URI=gcp-kms://projects/p/cryptoKeys/k\n")
+    subject = known_erasure()
+    code, _, errors = command(*(subject[: len(word)] if word.isdigit() else word for word in words))
+    assert (code, bool(errors)) == (expected, bool(expected)), errors
+    assert cloud.read == read
+    assert cloud.calls[f"POST {TOKENS.format(OPERATOR)}"] == 1
+
+
 @pytest.mark.parametrize("place", [("--project", PROJECT, "status"), ("status", "--project", PROJECT)])
 def test_the_project_may_be_named_before_or_after_the_verb(
     stack: Stack, cloud: Cloud, command: Any, monkeypatch: pytest.MonkeyPatch, place: Any
@@ -319,7 +346,12 @@ def test_settings_that_are_no_secrets_come_from_the_projects_file(cloud: Cloud, 
     found = Desk(LogSettings, PROJECT, operator.GOOGLE, acts=True).settings
     assert (str(found.witness_url), found.witness_bucket) == ("https://s3.example/", "b")
     assert found.witness_secret.get_secret_value() == "witness-secret"
-    assert sorted(cloud.read) == sorted(set(SECRETS) - {"ASTRA_REDIS_URL"})
+    assert sorted(cloud.read) == sorted(LogSettings.secrets())
+
+
+def test_checking_the_log_reads_no_secret_of_the_witness(cloud: Cloud) -> None:
+    assert Desk(LogKeySettings, PROJECT, operator.GOOGLE, acts=True).settings.log_key
+    assert cloud.read == ["ASTRA_LOG_KEY"]
 
 
 def test_what_holds_in_the_cloud_holds_for_a_secret_of_secret_manager(cloud: Cloud) -> None:
@@ -340,7 +372,7 @@ def test_a_command_that_acts_does_so_as_the_operator_account(cloud: Cloud, monke
         assert desk.bucket.client._credentials is desk.credentials
         assert desk.bucket.name == "astra-p.firebasestorage.app"
     monkeypatch.setenv("ASTRA_OPERATOR", "log-operator@astra-p.iam.gserviceaccount.com")
-    with pytest.raises(operator.Refused, match="there is no account log-operator@astra-p"):
+    with pytest.raises(Refused, match="there is no account log-operator@astra-p"):
         Desk(Settings, PROJECT, operator.GOOGLE, acts=True).credentials  # noqa: B018
 
 

@@ -43,7 +43,8 @@ SILENT = {
 #: URLs with a host that is not written there, and why each is nobody else's.
 HOSTLESS: dict[str, str] = {
     "f'https://{region}-{act.platform.app.project_id}.cloudfunctions.net/policy_page/{form.version}'": "in a letter",
-    "f'https://us-central1-{project}.cloudfunctions.net'": "our own function, asked by a command",
+    "f'https://{desk.settings.region}-{desk.project}.cloudfunctions.net'": "our own function, asked by a command",
+    "f'add-iam-policy-binding gs://{self.default_bucket} --member {self._member} --role {role}'": "told to a person",
 }
 #: A scheme, or any part that could be one, and a host in which something is filled in.
 _OPEN = re.compile(r"(?:\b[a-z][a-z0-9+.-]*|\{\})://[^/\s]*\{\}")

@@ -6,7 +6,7 @@ from google.auth.exceptions import DefaultCredentialsError
 from google.oauth2.credentials import Credentials
 
 from astra import log, operator, rules
-from astra.operator import Google
+from astra.access import Google
 from local.paths import ROOT
 from tests.rules_api import PROJECT, TEXTS, RulesApi, git, ours
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from astra import rules
+from local.http_stand_in import Fault
 from local.paths import ROOT
 from tests.rules_api import BUCKET, PROJECT, TEXTS, RulesApi, git, ours
 
@@ -138,10 +139,18 @@ def test_their_rules_write_no_commands_to_the_terminal(tmp_path: Path) -> None:
     assert "match /databases/{d}/documents/?[2J?1A/{p}" in said
 
 
-def test_a_project_that_cannot_be_asked_is_not_deployed_to(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ([Fault("/v1/", 403)], "the deployer needs roles/firebaserules.admin"),
+        ([Fault("/oauth2/", 404)], "Your credentials are no longer valid"),
+    ],
+)
+def test_nothing_is_deployed_to_a_project_that_does_not_answer(fault: list[Fault], said: str, tmp_path: Path) -> None:
     with RulesApi({}) as api:
+        api.faults = fault
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GCLOUD_PROJECT": PROJECT}
-        environment |= {"FIREBASE_TOKEN": "1//refresh", "FIREBASE_RULES_URL": api.url}
+        environment |= {"FIREBASE_TOKEN": "1//refresh", "FIREBASE_RULES_URL": api.url, "FIREBASE_TOKEN_URL": api.url}
         done = subprocess.run(  # noqa: S603
             ["node", str(ROOT / "shared/rules_guard.cjs"), "cloud.firestore", "firestore.rules"],  # noqa: S607
             env=environment,
@@ -151,5 +160,5 @@ def test_a_project_that_cannot_be_asked_is_not_deployed_to(tmp_path: Path) -> No
             check=False,
         )
     assert done.returncode == 1
-    assert "nothing was deployed" in done.stderr
-    assert "roles/firebaserules.admin" in done.stderr
+    assert "so nothing was deployed: " in done.stderr
+    assert said in done.stderr

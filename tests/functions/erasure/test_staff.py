@@ -171,7 +171,7 @@ def test_the_switch_needs_no_secret_and_asks_for_the_project(run: Any, monkeypat
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(operator, "platform", lambda *_, **__: pytest.fail("it reads the databases"))
     code, printed = run("roll-call", "disable")
-    assert (code, "GOOGLE_CLOUD_PROJECT is missing" in printed) == (1, True)
+    assert (code, "set GOOGLE_CLOUD_PROJECT" in printed) == (1, True)
 
 
 class IdentityToolkit(HttpStandIn):
