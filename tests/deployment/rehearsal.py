@@ -203,13 +203,17 @@ class Rehearsal:
         """Run `gcloud`."""
         return self.run("gcloud", *arguments, timeout=timeout)
 
-    def run(self, *command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def sh(self, script: str, typed: str = "", timeout: float = 170) -> subprocess.CompletedProcess[str]:
+        """Run a script of a page of the documentation up to its first error, `typed` being what a person types in."""
+        return self.run("bash", "-euc", script, typed=typed, timeout=timeout)
+
+    def run(self, *command: str, typed: str = "", timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run any command in the copy of the repository, through the proxy. Its output is in `stdout`, errors too."""
         return subprocess.run(  # noqa: S603
             command,
             cwd=self.folder,
             env=self.environment(),
-            stdin=subprocess.DEVNULL,
+            input=typed,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

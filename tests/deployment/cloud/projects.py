@@ -130,13 +130,12 @@ def enable_services(cloud: Cloud, ask: Ask) -> Json:
     return cloud.start("", lambda: {"services": [_service(cloud, name) for name in names]}).body
 
 
-@serves(
-    "POST",
-    f"{_USAGE}/v1beta1/projects/{{project}}/services/{{service}}:generateServiceIdentity",
-    permission="serviceusage.services.enable",
-)
+@serves("POST", f"{_USAGE}/v1beta1/projects/{{project}}/services/{{service}}:generateServiceIdentity")
 def generate_identity(cloud: Cloud, ask: Ask) -> Json:
-    """Make a service agent, which stays as it is if it exists."""
+    """Make a service agent, which stays as it is if it exists.
+
+    Google asks for no permission (https://github.com/firebase/firebase-tools/issues/11070).
+    """
     ask.json({})
     if ask["service"] not in AGENTS:
         raise Refusal("INVALID_ARGUMENT", f"{ask['service']} has no service identity.")
