@@ -105,7 +105,7 @@ class Production:
     def __enter__(self) -> Self:
         with ExitStack() as starting:
             for part in (self.google, self.rpc, self.tunnels):
-                starting.enter_context(part)  # type: ignore[arg-type]
+                starting.enter_context(part)
             self._settle()
             self._running = starting.pop_all()
         return self

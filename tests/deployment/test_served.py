@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from local.stack import Stack
 
 
+#: What each has taken: MiB given, at start and after the request; processor seconds at start.
+MEASURED: Final = LOGS / "served.tsv"
 #: What a function may take of the memory that it is given, after one request.
 SHARE_OF_MEMORY: Final = 0.8
 #: Functions whose settings differ, and of each a secret that it can't start without.
@@ -67,6 +69,7 @@ def world(
         for item in request.session.items
         if hasattr(item, "callspec") and "does_what" in item.name
     ]
+    MEASURED.unlink(missing_ok=True)
     with own_project(platform):
         platform.__dict__["settings"] = platform.settings.model_copy(update={"log_origin": origin})
         redis_url = str(platform.settings.redis_url.get_secret_value())
@@ -104,7 +107,7 @@ def test_it_does_what_it_is_for_within_its_memory(name: str, world: World, funct
     TABLE[name](world)
     asked = world.fleet.measure(name)
     world.fleet.end(name)
-    with (LOGS / "served.tsv").open("a", encoding="utf-8") as measured:
+    with MEASURED.open("a", encoding="utf-8") as measured:
         given = functions[name].memory_mib
         fields = (name, given, round(started.resident_mib), round(asked.resident_mib), round(started.cpu_seconds, 2))
         measured.write("\t".join(map(str, fields)) + "\n")
