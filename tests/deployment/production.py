@@ -145,12 +145,16 @@ class Production:
             "ASTRA_WITNESS_BUCKET": WITNESS_BUCKET,
             **self._settings,
         }
-        redis, _, database = self._redis_url.removeprefix("redis://").partition("/")
         services = {
-            "ASTRA_REDIS_URL": f"rediss://localhost:{tls('localhost', int(redis.rpartition(':')[2]))}/{database}",
+            "ASTRA_REDIS_URL": self.redis_url(self.tunnels),
             "ASTRA_SMTP_URL": f"smtps://localhost:{tls('localhost', ports['smtp'])}",
         }
         self._secrets = stack.environment() | services
+
+    def redis_url(self, tunnels: Tunnels) -> str:
+        """Return where the project's Redis is behind TLS."""
+        server, _, database = self._redis_url.removeprefix("redis://").partition("/")
+        return f"rediss://localhost:{tunnels.tls('localhost', int(server.rpartition(':')[2]))}/{database}"
 
     def serve(self, function: Deployed, *, without: str = "", **settings: str) -> Served:
         """Begin to start `function`, under `settings` beside the deployer's, and without the secret of that name."""
@@ -159,8 +163,8 @@ class Production:
         told = {
             **function.settings,
             **self.environment,
-            **settings,
             **secrets,
+            **settings,
             "PATH": str(function.source.venv / "bin"),
             "FUNCTION_TARGET": function.endpoint["entryPoint"],
             "FUNCTION_SIGNATURE_TYPE": function.signature,

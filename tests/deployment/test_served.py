@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
+import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
 
@@ -17,13 +18,16 @@ from local.paths import LOGS
 from local.served import ServedError
 from tests.conftest import WholeSettings
 from tests.deployment.asking.table import TABLE
+from tests.deployment.cloud.certificates import Authority
 from tests.deployment.fleet import Fleet
 from tests.deployment.production import Deployed, Production, deployed
+from tests.deployment.tunnels import Tunnels
 from tests.deployment.world import RealClock, World
 from tests.people import own_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from local.stack import Stack
 
@@ -122,6 +126,22 @@ def test_it_names_the_secret_that_it_lacks(name: str, world: World, functions: d
             served.wait()
     finally:
         served.stop()
+
+
+def test_a_redis_that_is_not_trusted_is_told_nothing(
+    world: World, functions: dict[str, Deployed], tmp_path: Path
+) -> None:
+    """Guesses at a code are counted, or none is allowed: without a Redis that it trusts the function refuses."""
+    with Tunnels(Authority(tmp_path)) as others:
+        served = world.production.serve(functions["unlock"], ASTRA_REDIS_URL=world.production.redis_url(others))
+        try:
+            served.wait()
+            guess = {"data": {"email": "ada@example.com", "code": "12345678"}}
+            url, headers = f"http://127.0.0.1:{served.port}/", world.app_headers(None)
+            answer = httpx.post(url, json=guess, headers=headers, timeout=60, trust_env=False)
+        finally:
+            served.stop()
+    assert answer.json()["error"]["status"] == "UNAVAILABLE"
 
 
 def test_no_other_host_was_asked(world: World) -> None:
