@@ -37,8 +37,8 @@ def serving(
     try:
         for source, name in functions:
             command = [sys.executable, "-m", "functions_framework"]
-            told = {**os.environ, **environment, "FUNCTION_TARGET": name, "FUNCTION_SOURCE": str(source)}
-            running[name] = Served(name, command, source.parent, told, logs / f"{name}.log")
+            variables = {**os.environ, **environment, "FUNCTION_TARGET": name, "FUNCTION_SOURCE": str(source)}
+            running[name] = Served(name, command, source.parent, variables, logs / f"{name}.log")
         for served in running.values():
             served.wait()
         yield running
@@ -62,9 +62,9 @@ class Served:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.name, self.log = name, log
-        told = {**environment, "HOST": "127.0.0.1", "PORT": str(self.port)}
+        listening = {**environment, "HOST": "127.0.0.1", "PORT": str(self.port)}
         with log.open("wb") as sink:
-            self._process = subprocess.Popen(command, cwd=folder, env=told, stdout=sink, stderr=sink)
+            self._process = subprocess.Popen(command, cwd=folder, env=listening, stdout=sink, stderr=sink)
 
     def wait(self) -> None:
         """Until it listens. Raises ServedError."""

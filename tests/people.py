@@ -26,9 +26,9 @@ _BUDGET: Final = timedelta(minutes=1)
 _REDIS_DATABASES: Final = itertools.count(1)
 
 
-def settle(platform: Platform[Any], project: str) -> None:
+def settle(platform: Platform[Any], project: str, buckets: str = "appspot.com") -> None:
     """Put `platform` over a project, before its first use: other tests' accounts and documents are not there."""
-    options = {"projectId": project, "storageBucket": f"{project}.appspot.com"}
+    options = {"projectId": project, "storageBucket": f"{project}.{buckets}"}
     platform.__dict__["app"] = firebase_admin.initialize_app(options=options, name=secrets.token_hex(8))
     policy.publish_first(platform.db)
     on = roll_call.switched(enabled=True, report=None, approvers=[], now=platform.clock())
@@ -44,9 +44,9 @@ def own_redis(platform: Platform[Any]) -> str:
 
 
 @contextmanager
-def own_project(platform: Platform[Any], project: str | None = None) -> Iterator[None]:
+def own_project(platform: Platform[Any], project: str | None = None, buckets: str = "appspot.com") -> Iterator[None]:
     """`settle` for as long as this lasts, over a project and a Redis database that no other test has."""
-    settle(platform, project or f"demo-{secrets.token_hex(6)}")
+    settle(platform, project or f"demo-{secrets.token_hex(6)}", buckets)
     own_redis(platform)
     yield
     firebase_admin.delete_app(platform.app)

@@ -1,4 +1,4 @@
-"""What runs in the stacks of the tests: the deployment archives, or with `STACK_SOURCES=checkout` the checkout."""
+"""Sources of the tests' stacks: the deployment archives, or with `STACK_SOURCES=checkout` the checkout."""
 
 from __future__ import annotations
 

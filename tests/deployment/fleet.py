@@ -17,7 +17,7 @@ _AHEAD: Final = 3
 
 
 class Measured(NamedTuple):
-    """What a process has taken since it was started."""
+    """Memory and processor time of a process since it was started."""
 
     resident_mib: float
     cpu_seconds: float
@@ -34,9 +34,9 @@ class Fleet:
     def get(self, name: str) -> Served:
         """Return a function that listens."""
         following = self._order[self._order.index(name) :][: _AHEAD + 1] if name in self._order else [name]
-        for one in following:
-            if one not in self._served:
-                self._served[one] = self._production.serve(self._deployed[one])
+        for function in following:
+            if function not in self._served:
+                self._served[function] = self._production.serve(self._deployed[function])
         served = self._served[name]
         served.wait()
         return served
@@ -48,7 +48,7 @@ class Fleet:
 
     def end(self, name: str) -> None:
         """Stop a function that is needed no more."""
-        self._order = [one for one in self._order if one != name]
+        self._order = [other for other in self._order if other != name]
         self._ended.append(self._served.pop(name))
         self._ended[-1].begin_stop()  # which takes a second: the next one need not wait for it
 

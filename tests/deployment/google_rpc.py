@@ -1,4 +1,4 @@
-"""A stand-in for what functions ask over gRPC: Cloud KMS, and the settings of Firestore's databases.
+"""Stand-in for Google's services over gRPC: Cloud KMS, and the settings of Firestore's databases.
 
 As strict as the service: a request must bear the access token, checksums and a key that exists; ciphertext opens under
 its own additional authenticated data alone.

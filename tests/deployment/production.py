@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import firebase_admin
 import psutil  # type: ignore[import-untyped]
 
 from local.manifests import listing
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from local.run_folder import Source
     from local.stack import Stack
 
-#: Hosts that are nobody's stand-in here: of the witness and of the processor whose predictions are cancelled.
+#: Another region than the default: a function that is told of it must use it.
+REGION: Final = "europe-west1"
+#: Hosts whose stand-ins are the stack's: of the witness, the processor of predictions, and Google's own.
 _WITNESS, _REPLICATE, _LOGGING, _IAM = (
     *("s3.us-east-1.amazonaws.com", "api.replicate.com"),
     *("logging.googleapis.com", "iam.googleapis.com"),
@@ -70,35 +73,31 @@ class Deployed:
 def deployed(sources: Mapping[str, Source]) -> dict[str, Deployed]:
     """Return every function of the archives, as firebase-tools discovers them."""
     with ThreadPoolExecutor(len(sources)) as hands:
-        listed = hands.map(lambda source: listing(source.folder, source.venv / "bin" / "python"), sources.values())
-    found = {}
-    for (codebase, source), manifest in zip(sources.items(), listed, strict=True):
+        manifests = hands.map(lambda source: listing(source.folder, source.venv / "bin" / "python"), sources.values())
+    functions = {}
+    for (codebase, source), manifest in zip(sources.items(), manifests, strict=True):
         defaults = {param["name"]: str(param.get("default", "")) for param in manifest.get("params", [])}
         for name, endpoint in manifest["endpoints"].items():
-            found[name] = Deployed(name, codebase, source, endpoint, defaults)
-    return found
-
-
-def _of_firebase_tools(project: str, bucket: str) -> dict[str, str]:
-    return {
-        "FIREBASE_CONFIG": json.dumps({"projectId": project, "storageBucket": bucket}),
-        "GCLOUD_PROJECT": project,
-    }
+            functions[name] = Deployed(name, codebase, source, endpoint, defaults)
+    return functions
 
 
 class Production:
     """A project in which functions are served; `with Production(…) as production:` starts what stands around it."""
 
-    def __init__(self, stack: Stack, project: str, redis_url: str, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, stack: Stack, app: firebase_admin.App, redis_url: str, folder: Path, settings: Mapping[str, str]
+    ) -> None:
+        project = str(app.project_id)
         self.signer = Signer(project)
-        self.key = f"projects/{project}/locations/{stack.region}/keyRings/astra/cryptoKeys/users"
+        self.key = f"projects/{project}/locations/{REGION}/keyRings/astra/cryptoKeys/users"
         self.google = GoogleHosts(project, stack.auth_url, stack.storage_url, self.signer)
         self.rpc = GoogleRpc(self.key, self.google)
         self._authority = Authority(folder)
         self.tunnels = Tunnels(self._authority)
         self.environment: dict[str, str] = {}
         self._settings = settings
-        self._stack, self._project, self._redis_url, self._folder = stack, project, redis_url, folder
+        self._stack, self._app, self._redis_url, self._folder = stack, app, redis_url, folder
         self._secrets: dict[str, str] = {}
         self._running = ExitStack()
 
@@ -122,7 +121,10 @@ class Production:
         metadata = f"127.0.0.1:{self.google.port}"
         trusted, loopback = str(self._authority.certificate), "127.0.0.1,localhost"
         self.environment = {
-            **_of_firebase_tools(self._project, f"{self._project}.appspot.com"),
+            "FIREBASE_CONFIG": json.dumps(
+                {name: self._app.options.get(name) for name in ("projectId", "storageBucket")}
+            ),
+            "GCLOUD_PROJECT": str(self._app.project_id),
             **{
                 f"{name}_EMULATOR_HOST": f"127.0.0.1:{ports[key]}"
                 for name, key in (("FIRESTORE", "firestore"), ("CLOUD_TASKS", "tasks"))
@@ -140,6 +142,7 @@ class Production:
             "PYTHONDONTWRITEBYTECODE": "1",
             "LOG_EXECUTION_ID": "true",
             # What a deployer writes into `.env`.
+            "ASTRA_REGION": REGION,
             "ASTRA_KMS_URI": f"gcp-kms://{self.key}",
             "ASTRA_WITNESS_URL": f"https://{_WITNESS}",
             "ASTRA_WITNESS_BUCKET": WITNESS_BUCKET,
@@ -160,7 +163,7 @@ class Production:
         """Begin to start `function`, under `settings` beside the deployer's, and without the secret of that name."""
         secrets = {name: self._secrets[name] for name in function.secrets if name != without}
         service = function.name.replace("_", "-").lower()
-        told = {
+        environment = {
             **function.settings,
             **self.environment,
             **secrets,
@@ -173,7 +176,9 @@ class Production:
             "K_CONFIGURATION": service,
         }
         command = [function.source.venv / "bin" / "functions-framework"]
-        return Served(function.name, command, function.source.folder, told, self._folder / f"{function.name}.log")
+        return Served(
+            function.name, command, function.source.folder, environment, self._folder / f"{function.name}.log"
+        )
 
 
 def resident_mib(pid: int) -> float:

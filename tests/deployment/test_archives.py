@@ -1,4 +1,4 @@
-"""What is deployed is what is tested: the archives hold the checkout's modules and the wheel, and nothing else."""
+"""Deployment archives: they hold the checkout's modules and the wheel, and nothing else, and the tests run them."""
 
 from __future__ import annotations
 

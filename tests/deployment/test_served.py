@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from local.stack import Stack
 
 
-#: What each has taken: MiB given, at start and after the request; processor seconds at start.
+#: Name, MiB given, at start and after the request, processor seconds at start: a line for each function.
 MEASURED: Final = LOGS / "served.tsv"
-#: What a function may take of the memory that it is given, after one request.
+#: The largest part of its memory that a function may take for one request.
 SHARE_OF_MEMORY: Final = 0.8
 #: Functions whose settings differ, and of each a secret that it can't start without.
 SECRETS: Final = {
@@ -74,12 +74,12 @@ def world(
         if hasattr(item, "callspec") and "does_what" in item.name
     ]
     MEASURED.unlink(missing_ok=True)
-    with own_project(platform):
+    with own_project(platform, buckets="firebasestorage.app"):  # as a new project's are named
         platform.__dict__["settings"] = platform.settings.model_copy(update={"log_origin": origin})
         redis_url = str(platform.settings.redis_url.get_secret_value())
         with Production(
             stack,
-            str(platform.app.project_id),
+            platform.app,
             redis_url,
             folder,
             {"ASTRA_LOG_ORIGIN": origin, "ASTRA_UNSEALED_AFTER_SECONDS": "0", "ASTRA_QUIET_PERIOD_SECONDS": "0"},
@@ -98,7 +98,7 @@ def test_each_function_is_asked(functions: dict[str, Deployed]) -> None:
 
 
 def known_secrets(pid: int, functions: dict[str, Deployed]) -> set[str]:
-    """What a process has in its environment of all secrets that there are."""
+    """Return the names of the secrets of any function that are in a process's environment."""
     environment = psutil.Process(pid).environ()
     assert not {"FUNCTIONS_EMULATOR", "FIREBASE_AUTH_EMULATOR_HOST"} & set(environment)
     return {secret for function in functions.values() for secret in function.secrets} & set(environment)

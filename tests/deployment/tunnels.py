@@ -28,6 +28,7 @@ class Tunnels:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="tunnels", daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._servers: list[asyncio.Server] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -62,6 +63,7 @@ class Tunnels:
     ) -> int:
         started = asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
         server = asyncio.run_coroutine_threadsafe(started, self._loop).result(10)
+        self._servers.append(server)
         port: int = server.sockets[0].getsockname()[1]
         return port
 
@@ -97,6 +99,8 @@ class Tunnels:
         writer.close()
 
     async def _end(self) -> None:
+        for server in self._servers:
+            server.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

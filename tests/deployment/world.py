@@ -18,6 +18,7 @@ from astra.callables import Call, parse
 from astra.staff import Role
 from local.client import POLICY_VERSION
 from tests.colleagues import Person, Team
+from tests.deployment.production import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,7 +61,7 @@ class World:
         platform.bucket.blob("first").upload_from_string("")  # by which the emulator makes the bucket
         self._http = httpx.Client(trust_env=False, timeout=_SECONDS)
         for queue in ("erase", "notify", "sendcode"):
-            tasks = f"http://127.0.0.1:{stack.ports['tasks']}/projects/{self.project}/locations/{stack.region}"
+            tasks = f"http://127.0.0.1:{stack.ports['tasks']}/projects/{self.project}/locations/{REGION}"
             taker = f"http://127.0.0.1:{production.google.port}/queues/{queue}"
             self._http.post(f"{tasks}/queues/{queue}", json={"defaultUri": taker}).raise_for_status()
 
@@ -127,14 +128,14 @@ class World:
         """Send a request to a function; fail on any answer but success."""
         served = self.fleet.get(function)
         answer = self._http.request(method, f"http://127.0.0.1:{served.port}{path}", **how)
-        said = served.log.read_text(errors="replace")[-3000:]
-        assert answer.is_success, f"{function} answered {answer.status_code}: {answer.text}\n{said}"
+        log = served.log.read_text(errors="replace")[-3000:]
+        assert answer.is_success, f"{function} answered {answer.status_code}: {answer.text}\n{log}"
         return answer
 
     def fire(self, function: str) -> None:
         """Send what Cloud Scheduler sends."""
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        job = f"firebase-schedule-{function}-us-central1"
+        job = f"firebase-schedule-{function}-{REGION}"
         headers = {"X-CloudScheduler": "true", "X-CloudScheduler-JobName": job, "X-CloudScheduler-ScheduleTime": at}
         self.ask(function, "POST", headers={"User-Agent": "Google-Cloud-Scheduler", **headers})
 

@@ -1,4 +1,4 @@
-"""How each function of `governance` is asked, and what is seen of it in the stores."""
+"""Requests to the functions of `governance`, and their effects in the stores."""
 
 from __future__ import annotations
 

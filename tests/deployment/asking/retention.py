@@ -1,4 +1,4 @@
-"""How the function of `retention` is asked, and what is seen of it in the stores."""
+"""Requests to the functions of `retention`, and their effects in the stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How each function is asked, by its name: each entry asks it genuinely, and sees in the stores what it did."""
+"""Genuine requests by the name of the function: each entry asks it, and sees its effect in the stores."""
 
 from __future__ import annotations
 
