@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 EMULATORS = ("auth", "functions", "firestore", "storage", "pubsub", "tasks", "eventarc")
 #: Locked by the one stack of this machine that is starting.
-_STARTING = Path(tempfile.gettempdir()) / f"astra-stack-{os.getuid()}.lock"
+STARTING = Path(tempfile.gettempdir()) / f"astra-stack-{os.getuid()}.lock"
 #: Seconds the emulators may take to start; between two looks.
 START_DEADLINE, POLL = 180.0, 0.25
 #: Seconds between two lines of progress.
@@ -162,7 +162,7 @@ class Stack:
         try:
             # firebase-tools asks each codebase what is in it at the first port from 8081 on that looks free: two that
             # start at once ask each other's.
-            with _STARTING.open("w") as turn:
+            with STARTING.open("w") as turn:
                 fcntl.flock(turn, fcntl.LOCK_EX)
                 self._start()
         except BaseException:

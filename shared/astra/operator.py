@@ -82,9 +82,8 @@ class Desk(Platform[S]):
         """The settings class, with each secret that the environment lacks from Secret Manager."""
         if emulated():
             return load(self._kind)
-        wanted = {name: self._kind.variable(name) for name in self._kind.model_fields}
-        missing = set(self._kind.secrets()) - set(os.environ)
-        fetched = {name: self._access.secret(variable) for name, variable in wanted.items() if variable in missing}
+        variables = {name: self._kind.variable(name) for name in self._kind.secret_fields()}
+        fetched = {name: self._access.secret(one) for name, one in variables.items() if one not in os.environ}
         return load(self._kind, _env_file=self.google.folder / f".env.{self.project}", **fetched)
 
     @cached_property

@@ -60,9 +60,14 @@ class Environment(BaseSettings):
         return f"{cls.model_config['env_prefix']}{name.upper()}"
 
     @classmethod
+    def secret_fields(cls) -> list[str]:
+        """The secrets that it can't do without."""
+        return [name for name, field in cls.model_fields.items() if _is_secret(field)]
+
+    @classmethod
     def secrets(cls) -> list[str]:
-        """The variables that a deployed function gets from Secret Manager: every secret that it can't do without."""
-        return [cls.variable(name) for name, field in cls.model_fields.items() if _is_secret(field)]
+        """Their variables, which a deployed function gets from Secret Manager."""
+        return list(map(cls.variable, cls.secret_fields()))
 
     @classmethod
     def asked(cls) -> dict[str, str]:

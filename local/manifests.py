@@ -9,7 +9,7 @@ import sys
 from functools import cache
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from local import firebase_json
 from local.paths import ROOT
@@ -20,10 +20,10 @@ _CODE = "from firebase_functions.private.serving import *; print(functions_as_ya
 
 @cache
 def manifest(codebase: str) -> dict[str, Any]:
-    """The functions.yaml of a codebase: `endpoints` by name, and `params`, as firebase-tools reads it."""
+    """Return the functions.yaml of a codebase as firebase-tools reads it: `endpoints` by name, and `params`."""
     config = {"projectId": PROJECT, "storageBucket": f"{PROJECT}.firebasestorage.app"}
     environment = {"PATH": os.environ["PATH"], "ADMIN_PORT": "0", "FIREBASE_CONFIG": json.dumps(config)}
-    listed = subprocess.run(  # noqa: S603
+    listed = subprocess.run(
         [sys.executable, "-c", _CODE],
         cwd=ROOT / firebase_json.codebases()[codebase],
         env=environment,
@@ -32,14 +32,14 @@ def manifest(codebase: str) -> dict[str, Any]:
         timeout=60,
         check=False,
     )
-    assert listed.returncode == 0, listed.stderr
-    found = yaml.safe_load(listed.stdout)
-    assert isinstance(found, dict)
+    if listed.returncode:
+        raise SystemExit(f"{codebase} can't be listed: {listed.stderr[-500:]}")
+    found: dict[str, Any] = yaml.safe_load(listed.stdout)
     return found
 
 
 def endpoints() -> dict[str, dict[str, Any]]:
-    """Every function of every codebase, by its name."""
+    """Return every function of every codebase, by its name."""
     return {
         name: found for codebase in firebase_json.codebases() for name, found in manifest(codebase)["endpoints"].items()
     }

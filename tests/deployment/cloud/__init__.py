@@ -1,0 +1,1 @@
+"""A stateful, strict stand-in for Google's APIs, behind an HTTPS proxy with its own CA."""

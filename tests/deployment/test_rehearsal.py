@@ -1,0 +1,190 @@
+"""The whole life of a deployment: refused, interactive, killed half way, complete, unchanged, in part, and moved.
+
+The scenarios build upon each other: each finds the project as the one before it has left it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.deployment.cloud.event_triggers import undelivered
+from tests.deployment.deployed import codebases, wrong
+from tests.deployment.expected import CODEBASES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.deployment.rehearsal import Rehearsal
+
+#: Asked by every deployment, and without effect where nothing has changed.
+WITHOUT_EFFECT = re.compile(
+    r"POST serviceusage\.googleapis\.com/v1beta1/projects/\d+/services/(pubsub|eventarc)\.googleapis\.com"
+    r":generateServiceIdentity|PATCH firebaserules\.googleapis\.com/v1/projects/[a-z-]+/releases/.+"
+)
+REPOSITORY = "projects/astra-rehearsal/locations/us-central1/repositories/gcf-artifacts"
+KILLED_AT = 20
+#: Functions that are retried, or kept warm: what a deployment asks about.
+ASKED_ABOUT = "functions:breach,functions:signup"
+
+
+@pytest.fixture(autouse=True)
+def only_known_requests(rehearsal: Rehearsal) -> Iterator[None]:
+    """Fail by name on whatever a command asked of Google that the stand-in does not know."""
+    rehearsal.google.forget()
+    yield
+    assert rehearsal.google.unknown == []
+
+
+def functions_in(rehearsal: Rehearsal) -> set[str]:
+    return {name.rsplit("/", 1)[1] for name in rehearsal.cloud.named(r".+/functions/.+")}
+
+
+def changed(before: dict[str, object], after: dict[str, object]) -> set[str]:
+    return {name for name in {*before, *after} if before.get(name) != after.get(name)}
+
+
+def test_ci_stops_at_a_parameter_that_has_no_value_even_if_it_has_a_default(rehearsal: Rehearsal) -> None:
+    values = rehearsal.settings.read_text(encoding="utf-8")
+    rehearsal.settings.write_text("", encoding="utf-8")
+    done = rehearsal.firebase("deploy", "--only", "functions:uploads")
+    rehearsal.settings.write_text(values, encoding="utf-8")
+    assert done.returncode != 0
+    assert "have no value for the following environment variables: ASTRA_REGION, ASTRA_KMS_URI" in done.stdout
+    assert functions_in(rehearsal) == set()
+
+
+@pytest.mark.parametrize(
+    ("codebase", "reason"),
+    [("breach", "functions with a failure policy"), ("signup", "functions that increase the minimum bill")],
+)
+def test_ci_stops_before_it_creates_anything_that_costs_more_unless_told(
+    rehearsal: Rehearsal, codebase: str, reason: str
+) -> None:
+    done = rehearsal.firebase("deploy", "--only", f"functions:{codebase}")
+    assert done.returncode != 0
+    assert f"Pass the --force option to deploy {reason}" in done.stdout
+    assert functions_in(rehearsal) == set()
+
+
+def test_a_person_is_asked_for_values_and_about_retries_warm_instances_and_old_images(rehearsal: Rehearsal) -> None:
+    policies = rehearsal.cloud.resources[REPOSITORY].pop("cleanupPolicies")
+    values = rehearsal.settings.read_text(encoding="utf-8")
+    rehearsal.settings.write_text(re.sub("(?m)^ASTRA_REGION=.*\n", "", values), encoding="utf-8")
+    output = rehearsal.answering(
+        [
+            ("the region of the functions", "us-central1"),
+            ("Would you like to proceed with deployment", "y"),
+            ("Would you like to proceed with deployment", "y"),
+            ("How many days do you want to keep", "1"),
+        ],
+        *("deploy", "--only", ASKED_ABOUT),
+    )
+    assert "Deploy complete!" in output, output
+    assert "\nASTRA_REGION=us-central1\n" in rehearsal.settings.read_text(encoding="utf-8")
+    assert rehearsal.cloud.resources[REPOSITORY]["cleanupPolicies"] == policies
+    assert wrong(rehearsal.cloud, *CODEBASES["breach"], *CODEBASES["signup"]) == {}
+
+
+def test_a_deployment_killed_half_way_leaves_functions_that_none_would_complete(rehearsal: Rehearsal) -> None:
+    """Such a function has its code, and so is taken for unchanged, but its caller, job or queue is missing.
+
+    Whatever the run had begun and not said to be done is deleted, as `docs/deploy.md` says.
+    """
+    before, output = len(functions_in(rehearsal)), ""
+    with rehearsal.started("deploy", "--force") as process:
+        assert process.stdout
+        for line in process.stdout:
+            output += line
+            if len(functions_in(rehearsal)) >= before + KILLED_AT:
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+    begun = set(re.findall(r"creating Python 3\.11 \(2nd Gen\) function (?:\w+:)?(\w+)\(", output))
+    ended = set(re.findall(r"functions\[(?:\w+:)?(\w+)\(.*\] Successful create", output))
+    unfinished = sorted((begun - ended) & functions_in(rehearsal))
+    assert unfinished
+    done = rehearsal.firebase("functions:delete", *unfinished, "--force")
+    assert done.returncode == 0, done.stdout
+    assert not {*unfinished} & functions_in(rehearsal)
+
+
+def test_the_next_deployment_completes_it_although_google_is_busy_at_times(rehearsal: Rehearsal) -> None:
+    rehearsal.cloud.busy = 1
+    done = rehearsal.firebase("deploy", "--force")
+    assert done.returncode == 0, done.stdout
+    assert rehearsal.cloud.busy == 0
+    assert wrong(rehearsal.cloud) == {}
+    assert codebases(rehearsal.cloud) == CODEBASES
+    assert undelivered(rehearsal.cloud) == {}
+
+
+def test_deploying_again_writes_nothing_and_needs_no_force(rehearsal: Rehearsal) -> None:
+    before = rehearsal.cloud.snapshot()
+    done = rehearsal.firebase("deploy")
+    assert done.returncode == 0, done.stdout
+    assert [write for write in rehearsal.google.writes if not WITHOUT_EFFECT.fullmatch(write)] == []
+    assert rehearsal.cloud.snapshot() == before
+
+
+def test_one_codebase_is_deployed_and_no_other(rehearsal: Rehearsal) -> None:
+    before = rehearsal.cloud.snapshot()
+    done = rehearsal.firebase("deploy", "--only", "functions:erasure")
+    assert done.returncode == 0, done.stdout
+    after = rehearsal.cloud.snapshot()
+    functions = {name for name in changed(before["resources"], after["resources"]) if "/functions/" in name}
+    assert {name.rsplit("/", 1)[1] for name in functions} == CODEBASES["erasure"]
+    assert after["policies"] == before["policies"]
+    assert wrong(rehearsal.cloud) == {}
+
+
+def test_ci_ends_in_an_error_after_a_good_deployment_unless_old_images_are_deleted(rehearsal: Rehearsal) -> None:
+    policies = rehearsal.cloud.resources[REPOSITORY].pop("cleanupPolicies")
+    done = rehearsal.firebase("deploy", "--only", "functions:retention")
+    assert done.returncode != 0
+    assert "Functions successfully deployed but could not set up cleanup policy" in done.stdout
+    done = rehearsal.firebase("functions:artifacts:setpolicy", "--location", "us-central1", "--days", "1", "--force")
+    assert done.returncode == 0, done.stdout
+    assert rehearsal.cloud.resources[REPOSITORY]["cleanupPolicies"] == policies
+    assert wrong(rehearsal.cloud) == {}
+
+
+def test_the_vaults_database_gets_its_rules_and_indexes(rehearsal: Rehearsal) -> None:
+    before = rehearsal.cloud.snapshot()["resources"]
+    done = rehearsal.firebase("deploy", "--config", "firebase.vault.json", "--only", "firestore")
+    assert done.returncode == 0, done.stdout
+    names = changed(before, rehearsal.cloud.snapshot()["resources"])
+    assert "projects/astra-rehearsal/releases/cloud.firestore/vault" in names
+    assert all("/rulesets/" in name or "/releases/" in name or "/databases/vault/" in name for name in names), names
+
+
+def test_a_function_changes_its_codebase_without_being_deleted(rehearsal: Rehearsal) -> None:
+    path = rehearsal.folder / "firebase.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    for codebase in config["functions"]:
+        if codebase["codebase"] == "retention":
+            codebase["codebase"] = "keeping"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    done = rehearsal.firebase("deploy", "--only", "functions:keeping")
+    assert done.returncode == 0, done.stdout
+    assert [write for write in rehearsal.google.writes if write.startswith("DELETE")] == []
+    assert codebases(rehearsal.cloud) == {
+        "keeping" if codebase == "retention" else codebase: names for codebase, names in CODEBASES.items()
+    }
+    assert wrong(rehearsal.cloud) == {}
+
+
+def test_only_force_deletes_a_function_that_is_no_longer_there(rehearsal: Rehearsal) -> None:
+    main = rehearsal.folder / "functions/usage/main.py"
+    main.write_text(re.sub(r"(?m)^def flush", "def flush_all", main.read_text(encoding="utf-8")), encoding="utf-8")
+    done = rehearsal.firebase("deploy", "--only", "functions:usage")
+    assert done.returncode != 0
+    assert "Aborting because deletion cannot proceed in non-interactive mode" in done.stdout
+    assert "flush_all" not in functions_in(rehearsal)
+    done = rehearsal.firebase("deploy", "--only", "functions:usage", "--force")
+    assert done.returncode == 0, done.stdout
+    assert "flush" not in functions_in(rehearsal)
