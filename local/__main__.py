@@ -12,12 +12,17 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from local import archives
 from local.paths import MAIL, shown
+from local.progress import SetupError
 from local.schedules import ScheduleError
 from local.stack import EMULATORS, Stack, StackError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import FrameType
+
+    from local.run_folder import Source
 
 
 def main() -> int:
@@ -25,6 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     up = verbs.add_parser("up", help="start the local stack and keep it running until Ctrl-C")
+    up.add_argument("--archives", action="store_true", help="run what would be deployed instead of the checkout")
     up.add_argument("--only", default=",".join(EMULATORS), help="the emulators to start (default: %(default)s)")
     fire = verbs.add_parser("fire", help="fire one schedule of the running stack")
     fire.add_argument("name", help="the scheduled function's name")
@@ -34,21 +40,21 @@ def main() -> int:
     chosen = parser.parse_args()
     try:
         if chosen.verb == "up":
-            keep_up(tuple(chosen.only.split(",")), chosen.offset)
+            keep_up(tuple(chosen.only.split(",")), chosen.offset, archives.prepare() if chosen.archives else None)
         else:
             Stack(offset=chosen.offset).fire(chosen.name, chosen.at)
             print(f"fired {chosen.name}")
-    except (StackError, ScheduleError, httpx.HTTPError) as failure:
+    except (StackError, ScheduleError, SetupError, httpx.HTTPError) as failure:
         print(f"local stack: {failure}", file=sys.stderr)
         return 1
     return 0
 
 
-def keep_up(only: tuple[str, ...], offset: int) -> None:
+def keep_up(only: tuple[str, ...], offset: int, sources: Mapping[str, Source] | None) -> None:
     """Start the stack, say what runs where, and stay until Ctrl-C, SIGTERM or SIGHUP, or until a part of it dies."""
     for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(stop, _leave)
-    with Stack(only=only, offset=offset, keep_mail=True, say=print) as stack:
+    with Stack(only=only, offset=offset, sources=sources, keep_mail=True, say=print) as stack:
         console = Console()
         console.print(overview(stack))
         console.print(f"logs: {shown(stack.log_dir)}   mail: {shown(MAIL)}   Ctrl-C stops everything")

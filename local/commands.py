@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from local.run_folder import RunFolder
     from local.toolchain import Toolchain
 
-#: Names that would lead the functions to another stack, or to somebody's real project.
+#: Names that would lead the functions to another stack, to modules of another folder, or to somebody's real project.
 FOREIGN = (
     "ASTRA_",
     "CLOUD_TASKS_",
@@ -28,6 +28,7 @@ FOREIGN = (
     "GCLOUD_",
     "GOOGLE_",
     "PUBSUB_",
+    "PYTHONPATH",
     "REPLICATE_",
     "STORAGE_",
 )

@@ -17,6 +17,7 @@ LOGS = LOCAL / "logs"
 RUNS = LOCAL / "run"
 MAIL = LOCAL / "mail"
 EMULATORS = LOCAL / "emulators"
+ARCHIVES = LOCAL / "archives"
 TOOLCHAIN = LOCAL / "toolchain.json"
 
 

@@ -61,9 +61,14 @@ class Steps:
             self._write(f"{self._label} ... {self._elapsed():.0f} s {doing}".rstrip())
 
     def run(
-        self, command: Sequence[str | Path], log_name: str, hint: str, env: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str | Path],
+        log_name: str,
+        hint: str,
+        env: Mapping[str, str] | None = None,
+        cwd: Path = ROOT,
     ) -> None:
-        """Run `command` at the repository root with its output in `.local/logs/<log_name>.log`.
+        """Run `command` with its output in `.local/logs/<log_name>.log`.
 
         Raises:
             SetupError: it failed; the message carries the log's last telling line, `hint` and the log's path.
@@ -73,7 +78,7 @@ class Steps:
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [str(part) for part in command],
-                cwd=ROOT,
+                cwd=cwd,
                 env={**os.environ, **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

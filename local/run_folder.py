@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psutil  # type: ignore[import-untyped]
 from cryptography.hazmat.primitives import serialization
@@ -28,6 +28,18 @@ if TYPE_CHECKING:
 
 #: Of what the functions declare as secrets, those that are keys: 32 random bytes each, in base64.
 KEYS = ("ASTRA_PSEUDONYM_KEY", "ASTRA_LOCAL_KMS_KEY", "ASTRA_CERTIFICATE_KEY", "ASTRA_LOG_KEY")
+
+
+class Source(NamedTuple):
+    """The folder of a codebase, and the environment that it runs in."""
+
+    folder: Path
+    venv: Path
+
+
+def checkout() -> dict[str, Source]:
+    """Return each codebase as it lies in the repository, in the developer's environment."""
+    return {name: Source(ROOT / folder, VENV) for name, folder in firebase_json.codebases().items()}
 
 
 @dataclass(frozen=True)
@@ -59,10 +71,10 @@ class RunFolder:
             (self.config.parent / source / ".env.local").write_text(lines, encoding="utf-8")
 
 
-def make(project: str, offset: int, services: Mapping[str, str]) -> RunFolder:
+def make(project: str, offset: int, services: Mapping[str, str], sources: Mapping[str, Source]) -> RunFolder:
     """Make the folder for a stack whose ports are firebase.json's plus `offset`; clears those of dead stacks.
 
-    `services` are secrets too: what opens the stack's other services to the functions.
+    `services` are secrets too: what opens the stack's other services to the functions. `sources` are the codebases.
     """
     RUNS.mkdir(parents=True, exist_ok=True)
     RUNS.chmod(0o700)
@@ -76,11 +88,11 @@ def make(project: str, offset: int, services: Mapping[str, str]) -> RunFolder:
     )
     folder.temporary.mkdir()
     _write_private(folder.service_account, json.dumps(_service_account(project)))
-    _link_project(folder, offset)
+    _link_project(folder, offset, sources)
     return folder
 
 
-def _link_project(folder: RunFolder, offset: int) -> None:
+def _link_project(folder: RunFolder, offset: int, sources: Mapping[str, Source]) -> None:
     project = folder.config.parent
     project.mkdir()
     config = firebase_json.read()
@@ -91,13 +103,13 @@ def _link_project(folder: RunFolder, offset: int) -> None:
     folder.config.write_text(json.dumps(config, indent=2))
     for name in (config["firestore"]["rules"], config["firestore"]["indexes"], config["storage"]["rules"]):
         (project / name).symlink_to(ROOT / name)
-    for source in firebase_json.codebases().values():
-        codebase = project / source
+    for name, path in firebase_json.codebases().items():
+        codebase = project / path
         codebase.mkdir(parents=True)
-        for entry in (ROOT / source).iterdir():
+        for entry in sources[name].folder.iterdir():
             if entry.name not in ("venv", "__pycache__") and not entry.name.startswith("."):
                 (codebase / entry.name).symlink_to(entry)
-        (codebase / "venv").symlink_to(VENV)
+        (codebase / "venv").symlink_to(sources[name].venv)
         if not (codebase / "requirements.txt").exists():  # made at deployment; firebase-tools knows Python by it
             (codebase / "requirements.txt").touch()
         _write_private(codebase / ".secret.local", "".join(f"{n}={v}\n" for n, v in folder.secrets.items()))

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 #: Seconds a function may take to be imported and listen; between two looks.
@@ -36,7 +36,9 @@ def serving(
     running: dict[str, Served] = {}
     try:
         for source, name in functions:
-            running[name] = Served(source, name, environment, logs / f"{name}.log")
+            command = [sys.executable, "-m", "functions_framework"]
+            told = {**os.environ, **environment, "FUNCTION_TARGET": name, "FUNCTION_SOURCE": str(source)}
+            running[name] = Served(name, command, source.parent, told, logs / f"{name}.log")
         for served in running.values():
             served.wait()
         yield running
@@ -48,19 +50,21 @@ def serving(
 
 
 class Served:
-    """One function, which begins to start at once."""
+    """One function, which begins to start at once.
 
-    def __init__(self, source: Path, name: str, environment: Mapping[str, str], log: Path) -> None:
+    `command` starts functions-framework in `folder`, with exactly `environment` and where to listen.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str | Path], folder: Path, environment: Mapping[str, str], log: Path
+    ) -> None:
         with closing(socket.socket()) as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.name, self.log = name, log
-        where = ["--host", "127.0.0.1", "--port", str(self.port)]
-        command = [sys.executable, "-m", "functions_framework", "--target", name, "--source", str(source), *where]
+        told = {**environment, "HOST": "127.0.0.1", "PORT": str(self.port)}
         with log.open("wb") as sink:
-            self._process = subprocess.Popen(
-                command, cwd=source.parent, env={**os.environ, **environment}, stdout=sink, stderr=sink
-            )
+            self._process = subprocess.Popen(command, cwd=folder, env=told, stdout=sink, stderr=sink)
 
     def wait(self) -> None:
         """Until it listens. Raises ServedError."""
@@ -71,6 +75,11 @@ class Served:
                     return
             time.sleep(POLL)
         raise ServedError(f"{self.name} does not start: {self.log.read_text(errors='replace')[-500:]}")
+
+    @property
+    def pid(self) -> int:
+        """The process that was started: gunicorn's arbiter, whose child serves."""
+        return self._process.pid
 
     def begin_stop(self) -> None:
         """Have it end."""

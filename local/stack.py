@@ -69,6 +69,7 @@ class Stack:
         offset: added to every port, so that a second stack can run beside the first.
         timer: seconds between two firings of each schedule, or None for no timer.
         settings: more environment for the functions, over SETTINGS.
+        sources: what runs of each codebase, by its name; see `archives.prepare`. None for the checkout.
         keep_mail: also write each mail to `.local/mail` as an .eml file.
         say: called with each line of progress.
     """
@@ -84,6 +85,7 @@ class Stack:
         offset: int = 0,
         timer: float | None = 3.0,
         settings: Mapping[str, str] | None = None,
+        sources: Mapping[str, run_folder.Source] | None = None,
         keep_mail: bool = False,
         say: Callable[[str], None] = lambda _line: None,
     ) -> None:
@@ -99,6 +101,7 @@ class Stack:
         self.log_dir = LOGS / f"offset-{offset}" if offset else LOGS
         self.failure: str | None = None
         self._only, self._offset, self._timer, self._say = only, offset, timer, say
+        self._sources = sources or run_folder.checkout()
         self.witness_url = self._url("witness")
         topic = f"{self._url('pubsub')}/v1/projects/{self.project}/topics/{TOPIC}:publish" if "pubsub" in only else None
         self.google = GoogleStandIn(self.ports["google"], topic)
@@ -221,7 +224,7 @@ class Stack:
             "ASTRA_WITNESS_KEY_ID": "local",  # the stand-in takes any
             "ASTRA_WITNESS_SECRET": "local",
         }
-        self._folder = folder = run_folder.make(self.project, self._offset, services)
+        self._folder = folder = run_folder.make(self.project, self._offset, services, self._sources)
         folder.configure(self._settings)
         self.mail.start()
         self.replicate.start()

@@ -15,6 +15,7 @@ from erasure_settings import ErasureSettings, RollCallSettings
 from local.client import Client
 from local.stack import Stack
 from tests.offsets import SHARED
+from tests.sources import sources
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -54,7 +55,7 @@ class SteppedClock:
 def stack() -> Iterator[Stack]:
     """The running local stack, with this process's environment pointing at it; started by the first test that asks."""
     before = dict(os.environ)
-    with Stack(offset=SHARED) as running:
+    with Stack(offset=SHARED, sources=sources()) as running:
         _shared.append(running)
         os.environ.update(running.environment())
         try:

@@ -10,6 +10,7 @@ import pytest
 from local import story
 from local.stack import Stack
 from tests.offsets import ONE_LIFE
+from tests.sources import sources
 
 
 class Witness:
@@ -40,7 +41,7 @@ class Witness:
 @pytest.mark.timeout(400)
 def test_one_persons_whole_life(monkeypatch: pytest.MonkeyPatch) -> None:
     witness = Witness()
-    with Stack(offset=ONE_LIFE) as stack:
+    with Stack(offset=ONE_LIFE, sources=sources()) as stack:
         for name, value in stack.environment().items():
             monkeypatch.setenv(name, value)
         story.tell(stack, witness)
