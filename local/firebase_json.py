@@ -18,6 +18,11 @@ def codebases() -> dict[str, str]:
     return {entry["codebase"]: entry["source"] for entry in read()["functions"]}
 
 
+def settings_folders() -> set[str]:
+    """Return the folders of the codebases' settings files, relative to the repository's root."""
+    return {entry["configDir"] for entry in read()["functions"]}
+
+
 def ports() -> dict[str, int]:
     """The TCP port of each emulator by its name in firebase.json, and `firestore websocket`."""
     emulators = {name: e for name, e in read()["emulators"].items() if isinstance(e, dict) and "port" in e}

@@ -179,8 +179,10 @@ def _wanted(project: str, number: str) -> Iterator[tuple[str, Role]]:
     for account, roles in ACCOUNTS.items():
         for role in roles:
             yield f"serviceAccount:{account}@{project}.iam.gserviceaccount.com", role
-    # Storage publishes that an upload has come; Pub/Sub signs in as the trigger's account to deliver it.
+    # Storage publishes that an upload has come; Pub/Sub signs in as the trigger's account to deliver it. Functions are
+    # built as the default account of Compute, which in a new project may do nothing.
     agents = {
+        f"{number}-compute@developer.gserviceaccount.com": "roles/cloudbuild.builds.builder",
         f"service-{number}@gs-project-accounts.iam.gserviceaccount.com": "roles/pubsub.publisher",
         f"service-{number}@gcp-sa-pubsub.iam.gserviceaccount.com": "roles/iam.serviceAccountTokenCreator",
     }

@@ -67,8 +67,9 @@ class RunFolder:
     def configure(self, settings: Mapping[str, str]) -> None:
         """Write the settings down for firebase-tools, which asks for those of parameters and gives all to functions."""
         lines = "".join(f"{name}='{value}'\n" for name, value in settings.items())
-        for source in firebase_json.codebases().values():
-            (self.config.parent / source / ".env.local").write_text(lines, encoding="utf-8")
+        for place in firebase_json.settings_folders():
+            (self.config.parent / place).mkdir(exist_ok=True)
+            (self.config.parent / place / ".env.local").write_text(lines, encoding="utf-8")
 
 
 def make(project: str, offset: int, services: Mapping[str, str], sources: Mapping[str, Source]) -> RunFolder:

@@ -43,6 +43,7 @@ COPIED: Final = (
     "storage.rules",
     "pyproject.toml",
     "functions",
+    "local",
     "settings",
     "shared",
 )
@@ -101,6 +102,7 @@ class Rehearsal:
             "HTTPS_PROXY": self.proxy.url,
             "NODE_EXTRA_CA_CERTS": ca,
             "FIREBASE_TOKEN": token,
+            "CURL_CA_BUNDLE": ca,
             "CLOUDSDK_CONFIG": str(self.home / "gcloud"),
             "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(token_file),
             "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE": ca,
@@ -201,13 +203,17 @@ class Rehearsal:
         """Run `gcloud`."""
         return self.run("gcloud", *arguments, timeout=timeout)
 
-    def run(self, *command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def sh(self, script: str, typed: str = "", timeout: float = 170) -> subprocess.CompletedProcess[str]:
+        """Run a script of a page of the documentation up to its first error, `typed` being what a person types in."""
+        return self.run("bash", "-euc", script, typed=typed, timeout=timeout)
+
+    def run(self, *command: str, typed: str = "", timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run any command in the copy of the repository, through the proxy. Its output is in `stdout`, errors too."""
         return subprocess.run(  # noqa: S603
             command,
             cwd=self.folder,
             env=self.environment(),
-            stdin=subprocess.DEVNULL,
+            input=typed,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

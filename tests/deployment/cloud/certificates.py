@@ -41,6 +41,10 @@ class Authority:
                 self._contexts[host] = self._mint(host)
             return self._contexts[host]
 
+    def client_context(self) -> ssl.SSLContext:
+        """Return what a client needs to trust this authority, and no other."""
+        return ssl.create_default_context(cafile=str(self.certificate))
+
     def _mint(self, host: str) -> ssl.SSLContext:
         key = ec.generate_private_key(ec.SECP256R1())
         leaf = _builder(self._name, _name(host[:64]), key.public_key())

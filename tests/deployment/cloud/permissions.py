@@ -94,6 +94,7 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
     "roles/cloudbuild.builds.builder": ("cloudbuild.builds.*", "storage.objects.get", "logging.logEntries.create"),
     "roles/storage.admin": ("storage.*",),
     "roles/storage.objectAdmin": ("storage.objects.*",),
+    "roles/storage.objectUser": ("storage.objects.*",),
     "roles/storage.objectViewer": ("storage.objects.get", "storage.objects.list"),
     "roles/storage.legacyBucketReader": ("storage.buckets.get", "storage.objects.list"),
     "roles/firebasestorage.admin": ("firebasestorage.*", "storage.buckets.get"),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _FIREBASE: Final = "firebase.googleapis.com/v1beta1/projects/{project}"
 _MANAGER: Final = "cloudresourcemanager.googleapis.com/v1/projects/{project}"
 _USAGE: Final = "serviceusage.googleapis.com"
-#: The service agent that `generateServiceIdentity`, or enabling the API, makes.
+#: The service agent that `generateServiceIdentity` makes.
 AGENTS: Final = {
     "pubsub.googleapis.com": "gcp-sa-pubsub",
     "eventarc.googleapis.com": "gcp-sa-eventarc",
@@ -91,12 +91,10 @@ def _service(cloud: Cloud, name: str) -> Json:
 
 
 def enable(cloud: Cloud, name: str) -> None:
-    """Enable an API; some bring an account with them."""
+    """Enable an API. Compute brings an account with it; service agents are made when they are first asked for."""
     cloud.apis.add(name)
     if name == "compute.googleapis.com":
         cloud.agents.add(cloud.build_account)
-    if name in AGENTS:
-        cloud.agent(AGENTS[name])
 
 
 @serves("GET", f"{_USAGE}/v1/projects/{{project}}/services/{{service}}", permission="serviceusage.services.get")
@@ -132,13 +130,12 @@ def enable_services(cloud: Cloud, ask: Ask) -> Json:
     return cloud.start("", lambda: {"services": [_service(cloud, name) for name in names]}).body
 
 
-@serves(
-    "POST",
-    f"{_USAGE}/v1beta1/projects/{{project}}/services/{{service}}:generateServiceIdentity",
-    permission="serviceusage.services.enable",
-)
+@serves("POST", f"{_USAGE}/v1beta1/projects/{{project}}/services/{{service}}:generateServiceIdentity")
 def generate_identity(cloud: Cloud, ask: Ask) -> Json:
-    """Make a service agent, which stays as it is if it exists."""
+    """Make a service agent, which stays as it is if it exists.
+
+    Google asks for no permission (https://github.com/firebase/firebase-tools/issues/11070).
+    """
     ask.json({})
     if ask["service"] not in AGENTS:
         raise Refusal("INVALID_ARGUMENT", f"{ask['service']} has no service identity.")

@@ -153,7 +153,8 @@ class Cloud:
     def policy(self, resource: str) -> Json:
         """The IAM policy of a resource, with its etag."""
         kept = self.policies.get(resource, {"bindings": [], "generation": 0})
-        body = {"version": 1, "etag": _etag(kept["generation"]), "bindings": copy.deepcopy(kept["bindings"])}
+        body = {"version": 1, "etag": _etag(kept["generation"]), **copy.deepcopy({**kept, "generation": None})}
+        del body["generation"]
         if any("condition" in binding for binding in kept["bindings"]):
             body["version"] = 3
         return body
@@ -172,6 +173,8 @@ class Cloud:
                 "backoff.",
             )
         kept["bindings"] = [binding for binding in policy.get("bindings", []) if binding.get("members")]
+        if "auditConfigs" in policy:
+            kept["auditConfigs"] = policy["auditConfigs"]
         kept["generation"] += 1
         return self.policy(resource)
 
