@@ -19,7 +19,10 @@ WITNESS_BUCKET = "astra-witness"
 #: Started whatever else is asked for.
 ALWAYS = ("hub", "logging")
 #: Above 1,024, those that Node.js fetches from in no case. Source: https://fetch.spec.whatwg.org/#port-blocking
-_NEVER_FETCHED = {1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, *range(6665, 6670), 6679, 6697, 10080}
+_NEVER_FETCHED = {
+    *(1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566),
+    *(6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080),
+}
 
 
 def needed(emulators: tuple[str, ...], offset: int) -> dict[str, int]:
