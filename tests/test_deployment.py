@@ -10,6 +10,7 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,9 @@ def test_every_folder_of_functions_is_a_codebase_with_pinned_runtime_ignore_list
     assert folders == set(CODEBASES)
     for codebase in json.loads((ROOT / "firebase.json").read_text(encoding="utf-8"))["functions"]:
         assert codebase["runtime"] == "python311"
-        assert {"venv", "__pycache__", "*.local", "tests", ".git"} <= set(codebase["ignore"])
+        assert {"venv", "__pycache__", "*.local", ".env*", "tests", ".git"} <= set(codebase["ignore"])
         assert "vendor.py" in codebase["predeploy"][0]
+        assert codebase["configDir"] == "settings"
 
 
 @pytest.mark.parametrize("codebase", CODEBASES)
@@ -146,23 +148,58 @@ def test_a_process_loads_the_settings_of_the_function_that_it_serves() -> None:
     assert "ASTRA_LOG_KEY" not in staff
 
 
+def repository(folder: Path) -> Path:
+    """Copy what a wheel is made from."""
+    shutil.copytree(ROOT / "shared", folder / "shared", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    (folder / "out").mkdir()
+    return folder
+
+
+def vendored(folder: Path, **how: Any) -> Path:
+    """Build the wheel in a copy of the repository."""
+    subprocess.run([sys.executable, "shared/vendor.py", "out"], cwd=folder, check=True, timeout=120, **how)
+    [wheel] = (folder / "out/vendor").glob("*.whl")
+    assert wheel.name in (folder / "out/vendor/requirements.txt").read_text(encoding="utf-8")
+    return wheel
+
+
 def test_the_wheels_version_follows_its_content(tmp_path: Path) -> None:
-    copy = tmp_path / "repository"
-    shutil.copytree(ROOT / "shared", copy / "shared", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
-    # A Python that the package itself would refuse: the deployer's may be any, and only packs the files.
-    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    (copy / "pyproject.toml").write_text(re.sub(r"(?m)^requires-python = .*", 'requires-python = ">=4"', pyproject))
-    names = []
-    for file, change in (
-        ("clock.py", ""),
-        ("clock.py", ""),
-        ("templates/letter.html.j2", "<!-- changed -->\n"),
-    ):
-        with (copy / "shared/astra" / file).open("a", encoding="utf-8") as opened:
-            opened.write(change)
-        (copy / "out").mkdir(exist_ok=True)
-        subprocess.run([sys.executable, "shared/vendor.py", "out"], cwd=copy, check=True, timeout=120)
-        [wheel] = (copy / "out/vendor").glob("*.whl")
-        assert wheel.name in (copy / "out/vendor/requirements.txt").read_text(encoding="utf-8")
-        names.append(wheel.name)
-    assert names[0] == names[1] != names[2]
+    copy = repository(tmp_path / "repository")
+    first = vendored(copy)
+    with (copy / "shared/astra/templates/letter.html.j2").open("a", encoding="utf-8") as opened:
+        opened.write("<!-- changed -->\n")
+    assert vendored(copy).name != first.name
+    assert not first.exists()
+
+
+def test_the_same_files_make_the_same_wheel_wherever_and_whenever_it_is_built(tmp_path: Path) -> None:
+    """Else a deployment without a change would deploy every function anew."""
+    here, there = repository(tmp_path / "here"), repository(tmp_path / "elsewhere/there")
+    for path in (there / "shared").rglob("*.py"):
+        os.utime(path, (0, 0))
+        path.chmod(0o600)
+    ours = vendored(here)
+    theirs = vendored(there, umask=0o077, env=os.environ | {"SOURCE_DATE_EPOCH": "1", "PYTHONHASHSEED": "1"})
+    assert ours.name == theirs.name
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_a_wheel_is_built_again_only_where_it_is_not_there_as_it_was_built(tmp_path: Path) -> None:
+    copy = repository(tmp_path / "repository")
+    wheel = vendored(copy)
+    whole, built = wheel.read_bytes(), wheel.stat().st_mtime_ns
+    assert vendored(copy).stat().st_mtime_ns == built
+    wheel.write_bytes(whole[:-1])
+    assert vendored(copy).read_bytes() == whole
+
+
+def test_the_hook_of_a_repository_that_is_not_set_up_says_so_in_one_line(tmp_path: Path) -> None:
+    hook = json.loads((ROOT / "firebase.json").read_text(encoding="utf-8"))["functions"][0]["predeploy"][0]
+    copy = repository(tmp_path / "repository")
+    environment = {"PATH": os.environ["PATH"], "PROJECT_DIR": str(copy), "RESOURCE_DIR": str(copy / "out")}
+    done = subprocess.run(  # noqa: S602 - as firebase-tools runs it
+        hook, shell=True, cwd=copy, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == "the repository is not set up: run `make setup`, then deploy again\n"

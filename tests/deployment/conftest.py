@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
-from local.paths import ROOT
-from tests.deployment.expected import SECRETS
-from tests.deployment.prepared import DEPLOYER, prepare
+from tests.deployment.cloud.storage import new_bucket
+from tests.deployment.expected import REGION
+from tests.deployment.page import TYPED, script
 from tests.deployment.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: The sections of docs/deploy.md that come before a deployment, the account of CI included.
+SET_UP = ("1. ", "2. ", "3. ", "4. ", "5. ", "Who deploys")
+
 
 @pytest.fixture(scope="session")
 def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
-    """A project that is ready for its first deployment."""
+    """A project that is ready for its first deployment, set up by the commands of docs/deploy.md."""
     with Rehearsal(tmp_path_factory.mktemp("rehearsal")) as ready:
-        prepare(ready.cloud, SECRETS)
-        shutil.copy(ROOT / "settings/.env.example", ready.settings)
-        ready.caller = f"serviceAccount:{DEPLOYER}@{ready.cloud.project}.iam.gserviceaccount.com"
+        project = ready.cloud.project
+        # What the consoles make: the default bucket, and Identity Platform.
+        ready.cloud.create(f"b/{project}.firebasestorage.app", new_bucket(f"{project}.firebasestorage.app", REGION))
+        ready.cloud.create(f"projects/{project}/config", {"name": f"projects/{project}/config"})
+        done = ready.sh(script(project, *SET_UP), TYPED, timeout=400)
+        assert done.returncode == 0, done.stdout
+        assert ready.google.unknown == []
         yield ready

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tests.deployment.cloud.capacity import cpus, memory_mib
 from tests.deployment.cloud.run import service_name
-from tests.deployment.expected import FUNCTIONS, PUBLIC, REGION, Function
+from tests.deployment.expected import FUNCTIONS, LET_IN_LATER, PUBLIC, REGION, Function
 
 if TYPE_CHECKING:
     from tests.deployment.cloud.service import Json
@@ -27,9 +28,14 @@ def codebases(cloud: Cloud) -> dict[str, set[str]]:
     return found
 
 
-def wrong(cloud: Cloud, *names: str) -> dict[str, tuple[Function | None, Function | None]]:
-    """Return what is deployed and what is expected where these differ, of all functions or those of `names` alone."""
+def wrong(cloud: Cloud, *names: str, let_in: bool = True) -> dict[str, tuple[Function | None, Function | None]]:
+    """Return what is deployed and what is expected where these differ, of all functions or those of `names` alone.
+
+    `let_in` is False before the senders of events and tasks were let in.
+    """
     found, expected = deployed(cloud), {name: FUNCTIONS[name] for name in names or FUNCTIONS}
+    if not let_in:
+        expected |= {name: replace(expected[name], invokers="") for name in LET_IN_LATER & set(expected)}
     return {
         name: (found.get(name), expected.get(name))
         for name in sorted({*found, *expected})
@@ -56,7 +62,7 @@ def _shown(cloud: Cloud, function: Json) -> Function:
         int(service.get("timeoutSeconds") or 60),
         function.get("eventTrigger", {}).get("retryPolicy") == "RETRY_POLICY_RETRY",
         frozenset(secret["secret"] for secret in service.get("secretEnvironmentVariables", [])),
-        _invoker(cloud, function),
+        _invokers(cloud, function),
     )
 
 
@@ -99,7 +105,7 @@ def _unless(expected: str, found: str) -> str:
     return "" if found == expected else f", as {found}"
 
 
-def _invoker(cloud: Cloud, function: Json) -> str:
+def _invokers(cloud: Cloud, function: Json) -> str:
     bindings = cloud.policy(service_name(function))["bindings"]
     members = {member for one in bindings if one["role"] == "roles/run.invoker" for member in one["members"]}
     suffix = f"-functions@{cloud.project}.iam.gserviceaccount.com"

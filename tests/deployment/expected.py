@@ -29,15 +29,16 @@ class Function:
     timeout: int = 60
     retry: bool = False
     secrets: frozenset[str] = frozenset()
-    invoker: str = ""
+    invokers: str = ""
 
 
 def _every(interval: str, account: str, timeout: int, cpu: float = 0.2, **more: Any) -> Function:
     return Function(f"every {interval}", account, cpu, most=1, timeout=timeout, **more)
 
 
-def _queue(backoff: int, account: str, at_once: int = 1000, cpu: float = 0.3, **more: Any) -> Function:
-    return Function(f"queue: {at_once} at once, 5 attempts from {backoff} s", account, cpu, **more)
+def _queue(backoff: int, account: str, *callers: str, at_once: int = 1000, cpu: float = 0.3, **more: Any) -> Function:
+    trigger = f"queue: {at_once} at once, 5 attempts from {backoff} s"
+    return Function(trigger, account, cpu, invokers=", ".join(sorted(callers)), **more)
 
 
 def _staff(account: str, names: str) -> dict[str, Function]:
@@ -58,10 +59,10 @@ _FUNCTIONS: Final[dict[str, dict[str, Function]]] = {
         "accept_policy": replace(_SIGNUP, **_BUSY),
         "before_create": replace(_SIGNUP, trigger="beforeCreate", least=1, **_BUSY),
         "before_sign_in": replace(_SIGNUP, trigger="beforeSignIn", least=1, **_BUSY),
-        "sendcode": _queue(5, "codes"),
+        "sendcode": _queue(5, "codes", "signup"),
     },
     "uploads": {
-        "seal_upload": Function(_STORAGE, "uploads", 1, memory=2048, timeout=300),
+        "seal_upload": Function(_STORAGE, "uploads", 1, invokers="uploads", memory=2048, timeout=300),
         "open_image": Function(_REQUEST, "uploads", **_BUSY),
         "recover": _every("5 minutes", "uploads", 540, cpu=1, memory=2048),
     },
@@ -73,7 +74,7 @@ _FUNCTIONS: Final[dict[str, dict[str, Function]]] = {
         "delete_account": _DELETION,
         "delete_item": _DELETION,
         "receipt": _DELETION,
-        "erase": _queue(10, "erasure", at_once=20, **_LONG),
+        "erase": _queue(10, "erasure", "deletion", "erasure", at_once=20, **_LONG),
         "reconcile": _every("5 minutes", "erasure", 240),
     },
     "governance": {
@@ -97,25 +98,29 @@ _FUNCTIONS: Final[dict[str, dict[str, Function]]] = {
         "see_notice": Function(_CALLABLE, "notices", 0.3),
         "bounced": Function(_REQUEST, "bounces", 0.3),
         "notice_page": _PAGE,
-        "notify": _queue(10, "campaigns", at_once=20, **_LONG),
+        "notify": _queue(10, "campaigns", "deletion", "breach", "alerts", "campaigns", at_once=20, **_LONG),
         "tick": _every("5 minutes", "alerts", 240),
-        "watch": Function(_PUBSUB, "alerts", 0.3, retry=True),
+        "watch": Function(_PUBSUB, "alerts", 0.3, invokers="alerts", retry=True),
     },
 }
 
 
 def _completed(name: str, function: Function) -> Function:
-    """Add what follows from a function's name and trigger: its secrets, and who may invoke it."""
-    invoker = PUBLIC if function.trigger in (_CALLABLE, _REQUEST, "beforeCreate", "beforeSignIn") else ""
-    if function.trigger.startswith("every "):
-        invoker = function.account
-    return replace(function, secrets=frozenset(needed(name)), invoker=invoker)
+    """Add what follows from a function's name and trigger: its secrets, and who may invoke what a deployment opens."""
+    invokers = function.invokers
+    if function.trigger in (_CALLABLE, _REQUEST, "beforeCreate", "beforeSignIn"):
+        invokers = PUBLIC
+    elif function.trigger.startswith("every "):
+        invokers = function.account
+    return replace(function, secrets=frozenset(needed(name)), invokers=invokers)
 
 
 #: Every function by its name.
 FUNCTIONS: Final = {
     name: _completed(name, function) for functions in _FUNCTIONS.values() for name, function in functions.items()
 }
+#: What no deployment opens: whoever sends it events and tasks is let in afterwards.
+LET_IN_LATER: Final = {name for name, one in FUNCTIONS.items() if one.trigger.startswith(("queue", "google"))}
 CODEBASES: Final = {codebase: set(functions) for codebase, functions in _FUNCTIONS.items()}
 #: The secrets that each account may read.
 SECRETS: Final = {

@@ -1,4 +1,4 @@
-"""A project as it is before its first deployment: APIs, accounts, roles, databases, bucket, secrets and topic."""
+"""A project like the one that docs/deploy.md sets up, made at once: for checks of the stand-in itself."""
 
 from __future__ import annotations
 
@@ -22,27 +22,10 @@ PROJECT_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "uploads": ("roles/eventarc.eventReceiver", "roles/run.invoker"),
     "alerts": ("roles/eventarc.eventReceiver", "roles/run.invoker"),
 }
-#: Who deploys in CI: what this account needs on the project. On each account that a function runs as, and on the one
-#: that builds them, it needs `roles/iam.serviceAccountUser`.
-DEPLOYER: Final = "deploy"
-DEPLOYER_ROLES: Final = (
-    "roles/artifactregistry.admin",  # `functions:artifacts:setpolicy`; after that, reader is enough
-    "roles/browser",
-    "roles/cloudfunctions.admin",
-    "roles/cloudscheduler.admin",
-    "roles/cloudtasks.queueAdmin",
-    "roles/datastore.indexAdmin",
-    "roles/firebase.viewer",
-    "roles/firebaseauth.admin",
-    "roles/firebaserules.admin",
-    "roles/pubsub.editor",
-    "roles/secretmanager.viewer",
-    "roles/serviceusage.serviceUsageAdmin",
-)
 
 
 def prepare(cloud: Cloud, secrets: Mapping[str, Iterable[str]], region: str = "us-central1") -> None:
-    """Do what `docs/deploy.md` does before the first deployment.
+    """Make accounts, roles, databases, bucket, secrets and topic.
 
     `secrets` names, for each `ACCOUNT-functions`, the secrets that it may read.
     """
@@ -65,11 +48,8 @@ def prepare(cloud: Cloud, secrets: Mapping[str, Iterable[str]], region: str = "u
         (f"serviceAccount:{cloud.agent('gcp-sa-pubsub')}", "roles/iam.serviceAccountTokenCreator"),
         (f"serviceAccount:{cloud.agent('gs-project-accounts')}", "roles/pubsub.publisher"),
     ]
-    deployer = f"serviceAccount:{_account(cloud, DEPLOYER)}"
-    roles += [(deployer, role) for role in DEPLOYER_ROLES]
     for account, names in secrets.items():
         email = _account(cloud, f"{account}-functions")
-        grant(cloud, f"projects/{cloud.project}/serviceAccounts/{email}", [(deployer, "roles/iam.serviceAccountUser")])
         roles += [(f"serviceAccount:{email}", role) for role in PROJECT_ROLES.get(account, ())]
         for name in names:
             _secret(cloud, name, f"serviceAccount:{email}")

@@ -15,7 +15,7 @@ from tests.deployment.cloud.event_triggers import undelivered
 from tests.deployment.cloud.google import Google
 from tests.deployment.cloud.state import Cloud
 from tests.deployment.expected import SECRETS
-from tests.deployment.prepared import DEPLOYER, grant, prepare
+from tests.deployment.prepared import grant, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -213,7 +213,8 @@ def test_an_api_that_is_off_answers_nothing(ask: Asking) -> None:
 
 
 def test_a_caller_does_only_what_their_roles_say(ask: Asking) -> None:
-    ask.token = ask.cloud.token_for(f"serviceAccount:{DEPLOYER}@astra-rehearsal.iam.gserviceaccount.com")
+    ask.token = ask.cloud.token_for("user:deployer@example.com")
+    grant(ask.cloud, "projects/astra-rehearsal", [("user:deployer@example.com", "roles/cloudfunctions.admin")])
     refusal = ask.said("POST", f"{REDIS}:setIamPolicy", granting(f"serviceAccount:{account('usage')}"))
     assert "secretmanager.secrets.setIamPolicy" in refusal
     body = ask.function(serviceAccountEmail=ask.cloud.build_account)

@@ -1,0 +1,24 @@
+"""What a deployment asks for stands in the example of its settings, and on the page that says how to deploy."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from local import firebase_json
+from local.manifests import manifest
+from local.paths import ROOT
+from tests.deployment.page import commands
+
+ASKED = {param["name"] for codebase in firebase_json.codebases() for param in manifest(codebase).get("params", [])}
+EXAMPLE = (ROOT / "settings/.env.example").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", [EXAMPLE, commands("5. ")], ids=["example", "page"])
+def test_every_parameter_is_given_a_value(text: str) -> None:
+    assert set(re.findall(r"(?m)^(ASTRA_\w+)=", text)) >= ASKED
+
+
+def test_the_example_asks_for_nothing_more() -> None:
+    assert set(re.findall(r"(?m)^(ASTRA_\w+)=", EXAMPLE)) == ASKED
