@@ -14,8 +14,8 @@ demo: setup ## drive one person's whole life through the real functions and say 
 up: setup ## keep the local stack running until Ctrl-C
 	@.venv/bin/python -m local up $(ARGS)
 
-test: setup ## all tests; ARGS="-k name" picks some
-	@.venv/bin/python -m pytest $(ARGS)
+test: setup ## all tests, in two processes; ARGS="-k name" picks some
+	@.venv/bin/python -m pytest $(or $(ARGS),-n 2 --dist loadgroup)
 
 soak: setup ## 10,000 random steps through erasures and all that can go wrong with them, and 10,000 random requests
 	@SOAK_STEPS=10000 FUZZ_REQUESTS=10000 .venv/bin/python -m pytest --timeout 0 \

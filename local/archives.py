@@ -33,7 +33,7 @@ _PACKER = Path(__file__).with_name("pack.cjs")
 #: Folders of a checkout that leave the archives as they are.
 _IRRELEVANT = ("venv", "vendor", "__pycache__")
 #: What every archive depends on, beside its codebase.
-_COMMON = ("firebase.json", "package-lock.json", "pyproject.toml", "shared")
+_COMMON = ("firebase.json", "package-lock.json", "pyproject.toml", "requirements.lock", "shared")
 
 
 def prepare() -> dict[str, Source]:
@@ -97,7 +97,7 @@ def pack(codebases: Iterable[Mapping[str, Any]], root: Path, target: Path, steps
     Each predeploy runs in a copy of its codebase. Raise SetupError if one fails.
     """
     with tempfile.TemporaryDirectory(dir=target) as scratch:
-        project, orders = Path(scratch), []
+        project, orders = Path(scratch), list[dict[str, Any]]()
         for entry in codebases:
             copy = project / entry["source"]
             shutil.copytree(root / entry["source"], copy, symlinks=True)
@@ -105,14 +105,14 @@ def pack(codebases: Iterable[Mapping[str, Any]], root: Path, target: Path, steps
             for command in entry["predeploy"]:
                 log = f"archives-predeploy-{entry['codebase']}"
                 steps.run(["/bin/sh", "-c", command], log, "mend the predeploy of firebase.json", where)
-            orders.append({"codebase": entry, "source": str(copy), "archive": f"{project / entry['codebase']}.zip"})
+            orders.append({"codebase": entry, "source": str(copy), "archive": f"{copy}.zip"})
         (project / "orders.json").write_text(json.dumps({"tools": str(NODE_MODULES), "orders": orders}))
         steps.run(["node", _PACKER, project / "orders.json"], "archives-pack", "run `make setup`")
         for order in orders:
-            name = Path(order["archive"]).stem
-            shutil.rmtree(target / name, ignore_errors=True)
+            folder = target / order["codebase"]["codebase"]
+            shutil.rmtree(folder, ignore_errors=True)
             with zipfile.ZipFile(order["archive"]) as archive:
-                archive.extractall(target / name)
+                archive.extractall(folder)
 
 
 def _install(source: Source, steps: Steps) -> None:
@@ -122,10 +122,13 @@ def _install(source: Source, steps: Steps) -> None:
     environment = {"UV_PYTHON_DOWNLOADS": "never"}
     if not os.access(Path.home(), os.W_OK):
         environment["UV_CACHE_DIR"] = str(LOCAL / "uv-cache")
-    if not (source.venv / "bin" / "python").exists():
-        made = [UV, "venv", "--clear", "--python", sys.executable, source.venv]
+    interpreter, stamp = sys.version + sys.base_prefix, source.venv / ".interpreter"
+    if not is_stamped(stamp, interpreter):
+        made: list[str | Path] = [UV, "venv", "--clear", "--python", sys.executable, source.venv]
         steps.run(made, f"archives-venv-{name}", "run `make clean setup`", environment)
-    sync = [UV, "pip", "sync", "--require-hashes", "--compile-bytecode", "--python", source.venv / "bin" / "python"]
+        stamp.write_text(interpreter)
+    sync: list[str | Path] = [UV, "pip", "sync", "--require-hashes", "--compile-bytecode"]
+    sync += ["--python", source.venv / "bin" / "python", "requirements.txt"]
     hint = "check the connection to the package index, or run `make lock`"
     # pip and uv look for `./vendor` in the current folder: in the cloud that is the archive's.
-    steps.run([*sync, "requirements.txt"], f"archives-install-{name}", hint, environment, source.folder)
+    steps.run(sync, f"archives-install-{name}", hint, environment, source.folder)

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 from local import firebase_json
-from local.paths import ROOT
+from local.paths import ROOT, VENV
 
 _COMPILE = [
-    *(sys.executable, "-m", "piptools", "compile", "--quiet", "--generate-hashes", "--strip-extras", "--allow-unsafe"),
-    *("--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host", "--no-header", "--no-annotate"),
+    *(str(VENV / "bin" / "uv"), "pip", "compile", "--quiet", "--python", sys.executable, "--generate-hashes"),
+    *("--no-emit-index-url", "--no-emit-find-links", "--no-header", "--no-annotate"),
 ]
 _WHOLE = "requirements.lock"
 #: Seconds for one resolution.
@@ -33,7 +33,7 @@ def main() -> None:
     for source in sources:
         target = source / "requirements.txt"
         print(f"locking {target}", flush=True)
-        (ROOT / target).unlink(missing_ok=True)  # pip-compile would read it, and the vendored package is not there
+        (ROOT / target).unlink(missing_ok=True)  # uv would read it, and the vendored package is not there
         command = [*_COMPILE, "-c", _WHOLE, "-o", str(target), "pyproject.toml", str(source / "requirements.in")]
         subprocess.run(command, cwd=ROOT, check=True, timeout=_TIMEOUT)
         (ROOT / target).write_text(_HEADER + (ROOT / target).read_text() + _VENDORED)

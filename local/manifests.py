@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
@@ -20,12 +21,18 @@ _CODE = "from firebase_functions.private.serving import *; print(functions_as_ya
 
 @cache
 def manifest(codebase: str) -> dict[str, Any]:
+    """Return `listing` of a codebase in the checkout."""
+    return listing(ROOT / firebase_json.codebases()[codebase], Path(sys.executable))
+
+
+def listing(folder: Path, python: Path) -> dict[str, Any]:
     """Return the functions.yaml of a codebase as firebase-tools reads it: `endpoints` by name, and `params`."""
     config = {"projectId": PROJECT, "storageBucket": f"{PROJECT}.firebasestorage.app"}
     environment = {"PATH": os.environ["PATH"], "ADMIN_PORT": "0", "FIREBASE_CONFIG": json.dumps(config)}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1"}  # nothing but the codebase lies in an archive
     listed = subprocess.run(
-        [sys.executable, "-c", _CODE],
-        cwd=ROOT / firebase_json.codebases()[codebase],
+        [python, "-c", _CODE],
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
@@ -33,7 +40,7 @@ def manifest(codebase: str) -> dict[str, Any]:
         check=False,
     )
     if listed.returncode:
-        raise SystemExit(f"{codebase} can't be listed: {listed.stderr[-500:]}")
+        raise SystemExit(f"{folder.name} can't be listed: {listed.stderr[-500:]}")
     found: dict[str, Any] = yaml.safe_load(listed.stdout)
     return found
 

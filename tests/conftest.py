@@ -68,7 +68,11 @@ def stack() -> Iterator[Stack]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests marked `first` need a stack of their own before there is the shared one; `last` ones look at what all
-    others left behind."""
+    others left behind. With two processes (`-n 2 --dist loadgroup`) one has what needs the shared stack, the other all
+    else."""
+    for item in items:
+        shares = "stack" in getattr(item, "fixturenames", ()) or item.get_closest_marker("last")
+        item.add_marker(pytest.mark.xdist_group("shared-stack" if shares else "apart"))
     items.sort(key=lambda item: bool(item.get_closest_marker("last")) - bool(item.get_closest_marker("first")))
 
 

@@ -28,7 +28,7 @@ from astra.notes import Verifier, checkpoint_of
 from astra.platform import Platform
 from astra.settings import LogKeySettings, LogSettings
 from astra.tiles import Tiles
-from astra.witness import verifiers
+from astra.witness import WitnessError, verifiers
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -180,7 +180,7 @@ def _run(platform: Platform[Any], chosen: argparse.Namespace) -> int:
     }
     try:
         return actions[chosen.verb]() or 0
-    except (LookupError, ValueError, Inconsistent) as error:
+    except (LookupError, ValueError, Inconsistent, WitnessError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
 

@@ -145,7 +145,8 @@ class Desk(Platform[S]):
             case GoogleAuthError():
                 said = f"your Google credentials are not accepted any more: {LOG_IN}"
             case _:
-                said = f"Google did not do it ({type(error).__name__}): try again later"
+                # Without its message: Redis's may quote an address, and Google's what was asked.
+                said = f"it did not work ({type(error).__module__}.{type(error).__name__}): try again later"
         return said
 
     @cached_property
@@ -168,6 +169,8 @@ def platform(kind: type[S], chosen: argparse.Namespace, *, acts: bool) -> Iterat
     `acts`: the command changes something, or always needs a secret. Raises SystemExit with one line if anything is
     missing.
     """
+    from redis.exceptions import RedisError  # noqa: PLC0415  (functions import this module, and run no command)
+
     log.install()  # what libraries say, and what nobody expected, may quote data
     desk = Desk(kind, getattr(chosen, "project", None), GOOGLE, acts=acts)
     try:
@@ -175,5 +178,5 @@ def platform(kind: type[S], chosen: argparse.Namespace, *, acts: bool) -> Iterat
         yield desk
     except SettingsError as incomplete:
         raise SystemExit(f"settings: {incomplete}") from None
-    except (Refused, GoogleAPICallError, FirebaseError, GoogleAuthError, RequestException) as error:
+    except (Refused, GoogleAPICallError, FirebaseError, GoogleAuthError, RequestException, RedisError) as error:
         raise SystemExit(desk.explain(error)) from None

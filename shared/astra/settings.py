@@ -31,7 +31,7 @@ def emulated() -> bool:
 def _key(value: object) -> object:
     if isinstance(value, str):
         try:
-            value = base64.b64decode(value, validate=True)
+            value = base64.b64decode(value.strip(), validate=True)  # a secret made of a file ends with a new line
         except binascii.Error:
             raise ValueError("must be base64") from None
     if isinstance(value, bytes) and len(value) != 32:  # noqa: PLR2004
@@ -127,7 +127,7 @@ class MailSettings(RedisSettings):
     """The address that mail comes from."""
 
     @model_validator(mode="after")
-    def _mailover_tls(self) -> Self:
+    def _mail_over_tls(self) -> Self:
         if self.smtp_url.get_secret_value().scheme not in ("smtps", *(("smtp",) if emulated() else ())):
             raise ValueError("ASTRA_SMTP_URL must start with smtps:// outside the emulators")
         return self

@@ -8,20 +8,22 @@ Google's or a company's is behind an HTTPS proxy that refuses every other host.
 from __future__ import annotations
 
 import json
-import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import psutil  # type: ignore[import-untyped]
 
+from local.manifests import listing
 from local.ports import WITNESS_BUCKET
 from local.served import Served
 from tests.deployment import google_hosts, google_rpc
+from tests.deployment.cloud.certificates import Authority
 from tests.deployment.google_hosts import GoogleHosts
 from tests.deployment.google_rpc import GoogleRpc
 from tests.deployment.tokens import Signer
-from tests.deployment.trust import Authority, Tunnels
+from tests.deployment.tunnels import Tunnels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,11 +32,6 @@ if TYPE_CHECKING:
     from local.run_folder import Source
     from local.stack import Stack
 
-_MANIFEST: Final = """
-import json, yaml
-from firebase_functions.private import serving
-print(json.dumps(yaml.safe_load(serving.get_functions_yaml().get_data(as_text=True))))
-"""
 #: Hosts that are nobody's stand-in here: of the witness and of the processor whose predictions are cancelled.
 _WITNESS, _REPLICATE, _LOGGING, _IAM = (
     *("s3.us-east-1.amazonaws.com", "api.replicate.com"),
@@ -42,7 +39,6 @@ _WITNESS, _REPLICATE, _LOGGING, _IAM = (
 )
 _MIB: Final = 1024 * 1024
 _DEFAULT_MEMORY_MIB: Final = 256
-_LISTING_SECONDS: Final = 120
 
 
 @dataclass(frozen=True)
@@ -73,25 +69,13 @@ class Deployed:
 
 def deployed(sources: Mapping[str, Source]) -> dict[str, Deployed]:
     """Return every function of the archives, as firebase-tools discovers them."""
-    listing = {
-        codebase: subprocess.Popen(  # noqa: S603
-            [source.venv / "bin" / "python", "-c", _MANIFEST],
-            cwd=source.folder,
-            env={
-                "ADMIN_PORT": "8081",
-                "PYTHONDONTWRITEBYTECODE": "1",
-                **_of_firebase_tools("listed", "listed.example"),
-            },
-            stdout=subprocess.PIPE,
-        )
-        for codebase, source in sources.items()
-    }
+    with ThreadPoolExecutor(len(sources)) as hands:
+        listed = hands.map(lambda source: listing(source.folder, source.venv / "bin" / "python"), sources.values())
     found = {}
-    for codebase, process in listing.items():
-        manifest = json.loads(process.communicate(timeout=_LISTING_SECONDS)[0])
+    for (codebase, source), manifest in zip(sources.items(), listed, strict=True):
         defaults = {param["name"]: str(param.get("default", "")) for param in manifest.get("params", [])}
         for name, endpoint in manifest["endpoints"].items():
-            found[name] = Deployed(name, codebase, sources[codebase], endpoint, defaults)
+            found[name] = Deployed(name, codebase, source, endpoint, defaults)
     return found
 
 
@@ -110,8 +94,7 @@ class Production:
         self.key = f"projects/{project}/locations/{stack.region}/keyRings/astra/cryptoKeys/users"
         self.google = GoogleHosts(project, stack.auth_url, stack.storage_url, self.signer)
         self.rpc = GoogleRpc(self.key, self.google)
-        others = (_WITNESS, _REPLICATE, _LOGGING, _IAM)
-        self._authority = Authority(folder, ["localhost", *google_hosts.HOSTS, *google_rpc.HOSTS, *others])
+        self._authority = Authority(folder)
         self.tunnels = Tunnels(self._authority)
         self.environment: dict[str, str] = {}
         self._settings = settings
@@ -122,7 +105,7 @@ class Production:
     def __enter__(self) -> Self:
         with ExitStack() as starting:
             for part in (self.google, self.rpc, self.tunnels):
-                starting.enter_context(part)  # type: ignore[arg-type]
+                starting.enter_context(part)
             self._settle()
             self._running = starting.pop_all()
         return self
@@ -132,15 +115,12 @@ class Production:
 
     def _settle(self) -> None:
         stack, tls, ports = self._stack, self.tunnels.tls, self._stack.ports
-        google, rpc = tls(self.google.port), tls(self.rpc.port, "h2")
-        proxy = self.tunnels.proxy(
-            dict.fromkeys(google_hosts.HOSTS, google)
-            | dict.fromkeys(google_rpc.HOSTS, rpc)
-            | dict.fromkeys((_LOGGING, _IAM), tls(ports["google"]))
-            | {_WITNESS: tls(ports["witness"]), _REPLICATE: tls(ports["replicate"])}
-        )
+        plain = dict.fromkeys(google_hosts.HOSTS, self.google.port) | dict.fromkeys((_LOGGING, _IAM), ports["google"])
+        plain |= {_WITNESS: ports["witness"], _REPLICATE: ports["replicate"]}
+        rpc = {host: tls(host, self.rpc.port, http2=True) for host in google_rpc.HOSTS}
+        proxy = self.tunnels.proxy(rpc | {host: tls(host, port) for host, port in plain.items()})
         metadata = f"127.0.0.1:{self.google.port}"
-        trusted, loopback = str(self._authority.bundle), "127.0.0.1,localhost"
+        trusted, loopback = str(self._authority.certificate), "127.0.0.1,localhost"
         self.environment = {
             **_of_firebase_tools(self._project, f"{self._project}.appspot.com"),
             **{
@@ -165,12 +145,16 @@ class Production:
             "ASTRA_WITNESS_BUCKET": WITNESS_BUCKET,
             **self._settings,
         }
-        redis, _, database = self._redis_url.removeprefix("redis://").partition("/")
         services = {
-            "ASTRA_REDIS_URL": f"rediss://localhost:{tls(int(redis.rpartition(':')[2]), 'redis')}/{database}",
-            "ASTRA_SMTP_URL": f"smtps://localhost:{tls(ports['smtp'], 'smtp')}",
+            "ASTRA_REDIS_URL": self.redis_url(self.tunnels),
+            "ASTRA_SMTP_URL": f"smtps://localhost:{tls('localhost', ports['smtp'])}",
         }
         self._secrets = stack.environment() | services
+
+    def redis_url(self, tunnels: Tunnels) -> str:
+        """Return where the project's Redis is behind TLS."""
+        server, _, database = self._redis_url.removeprefix("redis://").partition("/")
+        return f"rediss://localhost:{tunnels.tls('localhost', int(server.rpartition(':')[2]))}/{database}"
 
     def serve(self, function: Deployed, *, without: str = "", **settings: str) -> Served:
         """Begin to start `function`, under `settings` beside the deployer's, and without the secret of that name."""
@@ -179,8 +163,8 @@ class Production:
         told = {
             **function.settings,
             **self.environment,
-            **settings,
             **secrets,
+            **settings,
             "PATH": str(function.source.venv / "bin"),
             "FUNCTION_TARGET": function.endpoint["entryPoint"],
             "FUNCTION_SIGNATURE_TYPE": function.signature,

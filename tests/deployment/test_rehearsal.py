@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.deployment.cloud.event_triggers import undelivered
+from tests.deployment.cloud.state import now
 from tests.deployment.deployed import codebases, wrong
 from tests.deployment.expected import CODEBASES
 from tests.deployment.page import script
@@ -222,3 +223,28 @@ def test_only_force_deletes_a_function_that_is_no_longer_there(rehearsal: Rehear
     done = rehearsal.firebase("deploy", "--only", "functions:usage", "--force")
     assert done.returncode == 0, done.stdout
     assert "flush" not in functions_in(rehearsal)
+
+
+@pytest.mark.parametrize(
+    ("target", "release"), [("firestore", "cloud.firestore"), ("storage", "firebase.storage/{bucket}")]
+)
+def test_a_teams_own_rules_are_replaced_only_once_it_agrees_to_lose_exactly_these(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch, target: str, release: str
+) -> None:
+    cloud = rehearsal.cloud
+    rules = f"service {release.partition('/')[0]} {{ /* the team's */ }}\n"
+    theirs = f"projects/{cloud.project}/rulesets/of-{target}"
+    name = f"projects/{cloud.project}/releases/{release.format(bucket=f'{cloud.project}.firebasestorage.app')}"
+    times = {"createTime": now(), "updateTime": now()}
+    cloud.resources[theirs] = {"name": theirs, "source": {"files": [{"name": "x.rules", "content": rules}]}, **times}
+    cloud.resources[name] = {"name": name, "rulesetName": theirs, **times}
+    before = cloud.snapshot()
+    done = rehearsal.firebase("deploy", "--only", target)
+    assert done.returncode != 0
+    assert "-" + rules in done.stdout
+    assert cloud.snapshot() == before
+    agreed = {**rehearsal.environment(), "ASTRA_REPLACE_RULES": hashlib.sha256(rules.encode()).hexdigest()}
+    monkeypatch.setattr(rehearsal, "environment", lambda: agreed)
+    done = rehearsal.firebase("deploy", "--only", target)
+    assert done.returncode == 0, done.stdout
+    assert cloud.resources[name]["rulesetName"] != theirs

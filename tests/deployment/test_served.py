@@ -8,6 +8,8 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
+import httpx
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from astra.platform import Platform
@@ -16,27 +18,36 @@ from local.paths import LOGS
 from local.served import ServedError
 from tests.conftest import WholeSettings
 from tests.deployment.asking.table import TABLE
+from tests.deployment.cloud.certificates import Authority
 from tests.deployment.fleet import Fleet
 from tests.deployment.production import Deployed, Production, deployed
+from tests.deployment.tunnels import Tunnels
 from tests.deployment.world import RealClock, World
 from tests.people import own_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from local.stack import Stack
 
 
+#: What each has taken: MiB given, at start and after the request; processor seconds at start.
+MEASURED: Final = LOGS / "served.tsv"
 #: What a function may take of the memory that it is given, after one request.
 SHARE_OF_MEMORY: Final = 0.8
-#: One function of each codebase, and a secret that it can't start without.
+#: Functions whose settings differ, and of each a secret that it can't start without.
 SECRETS: Final = {
-    "start_signup": "ASTRA_SMTP_URL",
+    "sendcode": "ASTRA_SMTP_URL",
     "open_image": "ASTRA_REDIS_URL",
+    "seal_upload": "ASTRA_PSEUDONYM_KEY",
     "log_event": "ASTRA_PSEUDONYM_KEY",
     "erase": "ASTRA_CERTIFICATE_KEY",
+    "reconcile": "ASTRA_PSEUDONYM_KEY",
+    "place_hold": "ASTRA_REDIS_URL",
     "sequence": "ASTRA_LOG_KEY",
     "sweep": "ASTRA_PSEUDONYM_KEY",
+    "notify": "ASTRA_SMTP_URL",
     "bounced": "ASTRA_BOUNCE_SECRET",
 }
 
@@ -62,6 +73,7 @@ def world(
         for item in request.session.items
         if hasattr(item, "callspec") and "does_what" in item.name
     ]
+    MEASURED.unlink(missing_ok=True)
     with own_project(platform):
         platform.__dict__["settings"] = platform.settings.model_copy(update={"log_origin": origin})
         redis_url = str(platform.settings.redis_url.get_secret_value())
@@ -85,14 +97,21 @@ def test_each_function_is_asked(functions: dict[str, Deployed]) -> None:
     assert set(TABLE) == set(functions)
 
 
+def known_secrets(pid: int, functions: dict[str, Deployed]) -> set[str]:
+    """What a process has in its environment of all secrets that there are."""
+    environment = psutil.Process(pid).environ()
+    assert not {"FUNCTIONS_EMULATOR", "FIREBASE_AUTH_EMULATOR_HOST"} & set(environment)
+    return {secret for function in functions.values() for secret in function.secrets} & set(environment)
+
+
 @pytest.mark.parametrize("name", TABLE)
 def test_it_does_what_it_is_for_within_its_memory(name: str, world: World, functions: dict[str, Deployed]) -> None:
-    world.fleet.get(name)
+    assert known_secrets(world.fleet.get(name).pid, functions) == set(functions[name].secrets)
     started = world.fleet.measure(name)
     TABLE[name](world)
     asked = world.fleet.measure(name)
     world.fleet.end(name)
-    with (LOGS / "served.tsv").open("a", encoding="utf-8") as measured:
+    with MEASURED.open("a", encoding="utf-8") as measured:
         given = functions[name].memory_mib
         fields = (name, given, round(started.resident_mib), round(asked.resident_mib), round(started.cpu_seconds, 2))
         measured.write("\t".join(map(str, fields)) + "\n")
@@ -107,6 +126,22 @@ def test_it_names_the_secret_that_it_lacks(name: str, world: World, functions: d
             served.wait()
     finally:
         served.stop()
+
+
+def test_a_redis_that_is_not_trusted_is_told_nothing(
+    world: World, functions: dict[str, Deployed], tmp_path: Path
+) -> None:
+    """Guesses at a code are counted, or none is allowed: without a Redis that it trusts the function refuses."""
+    with Tunnels(Authority(tmp_path)) as others:
+        served = world.production.serve(functions["unlock"], ASTRA_REDIS_URL=world.production.redis_url(others))
+        try:
+            served.wait()
+            guess = {"data": {"email": "ada@example.com", "code": "12345678"}}
+            url, headers = f"http://127.0.0.1:{served.port}/", world.app_headers(None)
+            answer = httpx.post(url, json=guess, headers=headers, timeout=60, trust_env=False)
+        finally:
+            served.stop()
+    assert answer.json()["error"]["status"] == "UNAVAILABLE"
 
 
 def test_no_other_host_was_asked(world: World) -> None:

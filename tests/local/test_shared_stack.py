@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 import httpx
-import psutil  # type: ignore[import-untyped]
 import pytest
 
 from local import firebase_json
@@ -34,14 +33,10 @@ def test_each_codebase_has_the_secrets_and_the_repository_has_none(stack: Stack)
 
 
 def test_the_functions_are_told_where_replicate_is(stack: Stack) -> None:
-    suites = [process for process in psutil.Process().children(recursive=True) if is_emulator_suite(process)]
-    # Other tests' stacks may be running beside the shared one.
-    assert stack.replicate.url in [suite.environ()["ASTRA_REPLICATE_URL"] for suite in suites]
+    told = f"ASTRA_REPLICATE_URL='{stack.replicate.url}'"
+    for folder in firebase_json.settings_folders():
+        assert told in (stack.run_dir / "project" / folder / ".env.local").read_text().splitlines()
     assert os.environ["ASTRA_REPLICATE_URL"] == stack.replicate.url
-
-
-def is_emulator_suite(process: psutil.Process) -> bool:
-    return process.name() == "node" and "emulators:start" in process.cmdline()
 
 
 def test_the_timer_fires_schedules_without_failures(stack: Stack) -> None:

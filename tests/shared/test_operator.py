@@ -334,6 +334,15 @@ def test_what_is_missing_is_said_in_one_line_with_the_command_that_mends_it(
     assert said in errors
 
 
+def test_a_redis_that_is_away_is_named_without_its_address(
+    stack: Stack, cloud: Cloud, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASTRA_REDIS_URL", "rediss://default:opensesame@127.0.0.1:9/0")
+    code, _, errors = command("breach", "deploying")
+    assert (code, errors) == (1, "it did not work (redis.exceptions.ConnectionError): try again later\n")
+    assert cloud.read == ["ASTRA_PSEUDONYM_KEY"]
+
+
 def test_a_value_that_is_none_is_named_and_not_shown(stack: Stack, cloud: Cloud, command: Any) -> None:
     cloud.stored["ASTRA_PSEUDONYM_KEY"] = "far too short"
     code, _, errors = command("erasure", "show", "ada")

@@ -1,68 +1,23 @@
-"""A throw-away certificate authority, and TLS in front of plain servers on loopback."""
+"""TLS in front of plain servers on loopback, and an HTTPS proxy that leads to them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 import threading
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Self
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
+    import ssl
+    from collections.abc import Awaitable, Callable, Mapping
 
-_DAY: Final = timedelta(days=1)
+    from tests.deployment.cloud.certificates import Authority
+
 _PUMPED_BYTES: Final = 65536
 
 
-class Authority:
-    """Issues one certificate for all `hosts`; `bundle` is the file by which a client trusts it."""
-
-    def __init__(self, folder: Path, hosts: Iterable[str]) -> None:
-        key, self.bundle, self._leaf = ec.generate_private_key(ec.SECP256R1()), folder / "ca.pem", folder / "leaf.pem"
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "throw-away CA")])
-        usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
-        authority = _builder(name, name, key.public_key(), path_length=0).add_extension(usage, critical=True)
-        self.bundle.write_bytes(authority.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-        leaf_key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
-        leaf = (
-            _builder(x509.Name([]), name, leaf_key.public_key(), path_length=None)
-            .add_extension(names, critical=True)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
-        )
-        pem = leaf_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        self._leaf.write_bytes(pem + leaf.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-
-    def server_context(self, protocol: str) -> ssl.SSLContext:
-        """Return what a server needs that speaks `protocol` (as ALPN names it) under the certificate."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._leaf)
-        context.set_alpn_protocols([protocol])
-        return context
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, path_length: int | None
-) -> x509.CertificateBuilder:
-    now, is_authority = datetime.now(UTC), path_length is not None
-    return (
-        x509.CertificateBuilder(issuer, subject, key, x509.random_serial_number(), now - _DAY, now + _DAY)
-        .add_extension(x509.BasicConstraints(is_authority, path_length), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
-
-
 class Tunnels:
-    """TLS in front of plain ports, and an HTTPS proxy that leads to them: it refuses every host that it was not given.
+    """Runs them in a thread of its own; the proxy refuses every host that it was not given.
 
     `refused` holds the hosts that were asked for in vain.
     """
@@ -84,21 +39,28 @@ class Tunnels:
         self._thread.join(10)
         self._loop.close()
 
-    def tls(self, plain: int, protocol: str = "http/1.1") -> int:
-        """Return a port of loopback that speaks TLS and leads to the port `plain`."""
+    def tls(self, host: str, plain: int, *, http2: bool = False) -> int:
+        """Return a port of loopback that is taken for `host`, speaks TLS and leads to the port `plain`."""
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._pump_both(reader, writer, plain)
 
-        return self._listen(serve, self._authority.server_context(protocol))
+        context = self._authority.context_for(host)
+        if http2:
+            context.set_alpn_protocols(["h2"])
+        return self._listen(serve, context)
 
     def proxy(self, hosts: Mapping[str, int]) -> int:
-        """Return the port of an HTTPS proxy to `hosts`, each with the TLS port that plays it."""
+        """Return the port of an HTTPS proxy to `hosts`, each with the TLS port that is taken for it."""
         self._hosts = dict(hosts)
         return self._listen(self._connect, None)
 
-    def _listen(self, serve: object, context: ssl.SSLContext | None) -> int:
-        started = asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)  # type: ignore[arg-type]
+    def _listen(
+        self,
+        serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+        context: ssl.SSLContext | None,
+    ) -> int:
+        started = asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
         server = asyncio.run_coroutine_threadsafe(started, self._loop).result(10)
         port: int = server.sockets[0].getsockname()[1]
         return port
