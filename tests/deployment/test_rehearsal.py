@@ -62,25 +62,6 @@ def changed(before: dict[str, object], after: dict[str, object]) -> set[str]:
     return {name for name in {*before, *after} if before.get(name) != after.get(name)}
 
 
-def test_another_teams_rules_are_shown_and_replaced_only_once_their_hash_is_named(rehearsal: Rehearsal) -> None:
-    theirs = "rules_version = '2';\nservice cloud.firestore { match /databases/{d}/documents { /* theirs */ } }\n"
-    ruleset, release = (
-        f"projects/{rehearsal.cloud.project}/{kind}" for kind in ("rulesets/1", "releases/cloud.firestore")
-    )
-    rehearsal.cloud.create(ruleset, {"name": ruleset, "source": {"files": [{"name": "f", "content": theirs}]}})
-    rehearsal.cloud.create(release, {"name": release, "rulesetName": ruleset, "createTime": "2026-01-01T00:00:00Z"})
-    before = rehearsal.cloud.snapshot()
-    done = rehearsal.firebase("deploy", "--only", "firestore:rules")
-    assert done.returncode != 0
-    assert "/* theirs */" in done.stdout
-    assert rehearsal.cloud.snapshot() == before
-    digest = hashlib.sha256(theirs.encode()).hexdigest()
-    assert digest in done.stdout
-    deploy = f"npx firebase deploy --only firestore:rules --non-interactive --project {rehearsal.cloud.project}"
-    rehearsal.sh(f"ASTRA_REPLACE_RULES={digest} {deploy}")
-    assert rehearsal.cloud.resources[release]["rulesetName"] != ruleset
-
-
 def test_ci_stops_at_a_parameter_that_has_no_value_even_if_it_has_a_default(rehearsal: Rehearsal) -> None:
     values = rehearsal.settings.read_text(encoding="utf-8")
     rehearsal.settings.write_text("", encoding="utf-8")
