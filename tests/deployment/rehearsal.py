@@ -18,7 +18,7 @@ import shutil
 import signal
 import subprocess
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final, Self
 
 from local.firebase_json import codebases
@@ -65,6 +65,7 @@ class Rehearsal:
         self.caller = self.cloud.owner
         #: The deployment's settings, for all codebases.
         self.settings = self.folder / f"settings/.env.{self.cloud.project}"
+        self._tokens: dict[str, str] = {}
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
@@ -89,9 +90,10 @@ class Rehearsal:
 
     def environment(self) -> dict[str, str]:
         """What the commands run with: nothing of the machine's own accounts, settings or proxies."""
-        token = self.cloud.token_for(self.caller)
-        token_file = self.home / "access-token"
-        token_file.write_text(token)
+        token = self._tokens.setdefault(self.caller, self.cloud.token_for(self.caller))
+        token_file = self.home / f"access-token-{token[-8:]}"
+        if not token_file.exists():  # another command may be reading it
+            token_file.write_text(token)
         ca = str(self.proxy.authority.certificate)
         return {
             "PATH": os.environ["PATH"],
@@ -112,6 +114,19 @@ class Rehearsal:
             "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
         }
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until no stack starts, and keep others from it until `firebase` has asked the codebases what they hold.
+
+        It asks at the first port from 8081 on that looks free: two that ask at once hear each other's functions.
+        """
+        with STARTING.open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            # What it asks Google first, once it knows.
+            known = "GET cloudfunctions.googleapis.com/v1"
+            with self.google.when_asked(known, lambda: fcntl.flock(turn, fcntl.LOCK_UN)):
+                yield
+
     def firebase(self, *arguments: str, timeout: float = 170) -> subprocess.CompletedProcess[str]:
         """Run `firebase` as CI does, without a terminal."""
         deadline = time.monotonic() + timeout
@@ -123,10 +138,7 @@ class Rehearsal:
     def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """Start `firebase` in a process group of its own, and end it if it is still running."""
         command = [str(FIREBASE), *arguments, "--project", self.cloud.project, "--non-interactive"]
-        with STARTING.open("w") as turn:
-            # It asks each codebase what is in it at a port that another run, or a stack that starts, may take, too.
-            fcntl.flock(turn, fcntl.LOCK_EX)
-            self.google.when_asked("GET cloudfunctions.googleapis.com/v1", lambda: fcntl.flock(turn, fcntl.LOCK_UN))
+        with self._turn():
             process = subprocess.Popen(  # noqa: S603
                 command,
                 cwd=self.folder,
@@ -178,9 +190,7 @@ class Rehearsal:
         ours, theirs = pty.openpty()
         command = [str(FIREBASE), *arguments, "--project", self.cloud.project]
         environment = self.environment() | {"TERM": "xterm"}
-        with STARTING.open("w") as turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)
-            self.google.when_asked("GET cloudfunctions.googleapis.com/v1", lambda: fcntl.flock(turn, fcntl.LOCK_UN))
+        with self._turn():
             process = subprocess.Popen(  # noqa: S603
                 command,
                 cwd=self.folder,
@@ -203,9 +213,15 @@ class Rehearsal:
         """Run `gcloud`."""
         return self.run("gcloud", *arguments, timeout=timeout)
 
-    def sh(self, script: str, typed: str = "", timeout: float = 170) -> subprocess.CompletedProcess[str]:
-        """Run a script of a page of the documentation up to its first error, `typed` being what a person types in."""
-        return self.run("bash", "-euc", script, typed=typed, timeout=timeout)
+    def sh(self, script: str, typed: str = "", timeout: float = 170, *, deploys: bool = False) -> str:
+        """Run a script of a page of the documentation, `typed` being what a person types in. Return what it said.
+
+        Raise AssertionError at its first error. `deploys` is True if it deploys functions.
+        """
+        with self._turn() if deploys else nullcontext():
+            done = self.run("bash", "-euc", script, typed=typed, timeout=timeout)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
 
     def run(self, *command: str, typed: str = "", timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run any command in the copy of the repository, through the proxy. Its output is in `stdout`, errors too."""

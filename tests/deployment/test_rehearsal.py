@@ -32,6 +32,8 @@ WITHOUT_EFFECT = re.compile(
 )
 REPOSITORY = "projects/astra-rehearsal/locations/us-central1/repositories/gcf-artifacts"
 KILLED_AT = 20
+# The first test waits for some hundred commands that set the project up.
+pytestmark = pytest.mark.timeout(600)
 #: Functions that are retried, or kept warm: what a deployment asks about.
 ASKED_ABOUT = "functions:breach,functions:signup"
 
@@ -127,8 +129,7 @@ def test_a_deployment_killed_half_way_leaves_functions_that_none_would_complete(
 
 def test_the_next_deployment_completes_it_although_google_is_busy_at_times(rehearsal: Rehearsal) -> None:
     rehearsal.cloud.busy = 1
-    done = rehearsal.sh(script(rehearsal.cloud.project, "6. "))
-    assert done.returncode == 0, done.stdout
+    rehearsal.sh(script(rehearsal.cloud.project, "6. "), deploys=True)
     assert rehearsal.cloud.busy == 0
     assert wrong(rehearsal.cloud, let_in=False) == {}
     assert codebases(rehearsal.cloud) == CODEBASES
@@ -136,12 +137,11 @@ def test_the_next_deployment_completes_it_although_google_is_busy_at_times(rehea
     assert rehearsal.cloud.limits == {}, "more vCPU than a new project has"
 
 
-def test_whoever_sends_events_and_tasks_is_let_in_after_the_first_deployment(rehearsal: Rehearsal) -> None:
+def test_the_senders_of_events_and_tasks_are_let_in_after_the_first_deployment(rehearsal: Rehearsal) -> None:
     assert len(undelivered(rehearsal.cloud)) == 2
     rehearsal.caller = rehearsal.cloud.owner
-    done = rehearsal.sh(script(rehearsal.cloud.project, "7. "))
+    rehearsal.sh(script(rehearsal.cloud.project, "7. "))
     rehearsal.caller = ci(rehearsal)
-    assert done.returncode == 0, done.stdout
     assert undelivered(rehearsal.cloud) == {}
     assert wrong(rehearsal.cloud) == {}
 

@@ -31,7 +31,7 @@ def account(name: str) -> str:
 
 
 class Asking:
-    """Whoever asks the stand-in, without a proxy in between."""
+    """A client of the stand-in, without a proxy in between."""
 
     def __init__(self) -> None:
         self.cloud = Cloud()

@@ -64,7 +64,7 @@ def get_policy(cloud: Cloud, _ask: Ask) -> Json:
 
 @serves("POST", f"{_MANAGER}:setIamPolicy", permission="resourcemanager.projects.setIamPolicy")
 def set_policy(cloud: Cloud, ask: Ask) -> Json:
-    """Replace the project's policy, which must name an owner and nobody unknown."""
+    """Replace the project's policy, which must name an owner and no unknown member."""
     policy = ask.json(fields("updateMask", policy=POLICY))["policy"]
     check_policy(cloud, policy, public=False)
     if not any(one["role"] == "roles/owner" for one in policy.get("bindings", [])):

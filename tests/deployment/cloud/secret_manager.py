@@ -79,13 +79,18 @@ def add_version(cloud: Cloud, ask: Ask) -> Json:
 @serves("GET", f"{_ONE}/versions", permission="secretmanager.versions.list")
 def list_versions(cloud: Cloud, ask: Ask) -> Json:
     """List a secret's versions, the newest first."""
-    return {"versions": cloud.under(_name(ask), "versions")[::-1]}
+    return {"versions": _versions(cloud, ask)[::-1]}
+
+
+def _versions(cloud: Cloud, ask: Ask) -> list[Json]:
+    """Return a secret's versions, the oldest first."""
+    return sorted(cloud.under(_name(ask), "versions"), key=lambda one: int(one["name"].rsplit("/", 1)[1]))
 
 
 @serves("GET", f"{_ONE}/versions/{{version}}", permission="secretmanager.versions.get")
 def get_version(cloud: Cloud, ask: Ask) -> Json:
     """Describe a version; `latest` is the newest."""
-    versions = cloud.under(_name(ask), "versions")
+    versions = _versions(cloud, ask)
     if ask["version"] == "latest":
         if not versions:
             raise Refusal("NOT_FOUND", f"Secret [{_name(ask)}] not found or has no versions.")
