@@ -5,13 +5,13 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from firebase_functions import https_fn, options, pubsub_fn, scheduler_fn, tasks_fn
+from firebase_functions import https_fn, pubsub_fn, scheduler_fn, tasks_fn
 from firebase_functions.core import CloudEvent
 from flask import Request, Response
 
 from astra import callables
 from astra.callables import Answer, Call
-from astra.deployment import Group, defaults
+from astra.deployment import LONG_TASK, TASK_TIMEOUT, Group, defaults
 from astra.limits import Limit
 from astra.queue import Queue
 from astra.settings import RedisSettings
@@ -37,7 +37,6 @@ BOUNCES = Group("bounces-functions", BounceSettings)
 PAGES = Group("pages-functions", RedisSettings)
 # What customers ask for, each by themselves.
 PUBLIC: dict[str, Any] = {"cpu": 0.3, "max_instances": 20}
-TASK_TIMEOUT = 1800
 TICK_TIMEOUT = 240
 #: No person works faster.
 LIMIT = Limit(30)
@@ -48,16 +47,7 @@ def queue(group: Group[Any]) -> Queue:
     return Queue(group.platform, "notify")
 
 
-@tasks_fn.on_task_dispatched(
-    **CAMPAIGNS.options(
-        timeout_sec=TASK_TIMEOUT,
-        cpu=1,
-        concurrency=4,
-        max_instances=5,
-        retry_config=options.RetryConfig(max_attempts=5, min_backoff_seconds=10),
-        rate_limits=options.RateLimits(max_concurrent_dispatches=20),
-    )
-)
+@tasks_fn.on_task_dispatched(**CAMPAIGNS.options(**LONG_TASK))
 @CAMPAIGNS.serves
 def notify(request: https_fn.CallableRequest[Any]) -> None:
     budget = timedelta(seconds=TASK_TIMEOUT * 0.7)

@@ -4,11 +4,11 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from firebase_functions import https_fn, options, scheduler_fn, tasks_fn
+from firebase_functions import https_fn, scheduler_fn, tasks_fn
 
 from astra import callables
 from astra.callables import Answer, Call
-from astra.deployment import Group, defaults
+from astra.deployment import LONG_TASK, TASK_TIMEOUT, Group, defaults
 from astra.limits import Limit
 from astra.queue import Queue
 from astra.settings import emulated
@@ -21,7 +21,6 @@ defaults(cpu=0.3, concurrency=1, max_instances=20)
 DELETION = Group("deletion-functions", DeletionSettings)
 ERASURE = Group("erasure-functions", ErasureSettings)
 ROLL_CALL = Group("erasure-functions", RollCallSettings)
-TASK_TIMEOUT = 1800
 RECONCILE_TIMEOUT = 240
 
 
@@ -50,16 +49,7 @@ def receipt(call: Call[erasing.ShowReceipt]) -> Answer:
     return erasing.receipt(DELETION.platform, call)
 
 
-@tasks_fn.on_task_dispatched(
-    **ERASURE.options(
-        timeout_sec=TASK_TIMEOUT,
-        cpu=1,
-        concurrency=4,
-        max_instances=5,
-        retry_config=options.RetryConfig(max_attempts=5, min_backoff_seconds=10),
-        rate_limits=options.RateLimits(max_concurrent_dispatches=20),
-    )
-)
+@tasks_fn.on_task_dispatched(**ERASURE.options(**LONG_TASK))
 @ERASURE.serves
 def erase(request: https_fn.CallableRequest[Any]) -> None:
     erasing.erase(

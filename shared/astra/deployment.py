@@ -22,6 +22,19 @@ _MEMORY: Final = options.MemoryOption.MB_512
 """A process that serves a function takes 170 to 290 MiB: the least that there is, 256, is too little."""
 
 
+TASK_TIMEOUT: Final = 1800
+"""Seconds that a task may take: the most there is."""
+LONG_TASK: Final[dict[str, Any]] = {
+    "timeout_sec": TASK_TIMEOUT,
+    "cpu": 1,
+    "concurrency": 4,
+    "max_instances": 5,
+    "retry_config": options.RetryConfig(max_attempts=5, min_backoff_seconds=10),
+    "rate_limits": options.RateLimits(max_concurrent_dispatches=20),
+}
+"""The options of a task function that works through a job: 20 at once, four in each of five instances."""
+
+
 def asked(name: str, what: str, default: str | None = None) -> params.StringParam:
     """The parameter `name`, which the deployer is asked for, and whose value reaches the functions as environment."""
     known = params._params.get(name)
