@@ -11,6 +11,7 @@ trust. What they leave behind is in `rehearsal.cloud`; what they asked for is re
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import pty
 import select
@@ -18,6 +19,7 @@ import shutil
 import signal
 import subprocess
 import time
+import zipfile
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final, Self
 
@@ -208,6 +210,17 @@ class Rehearsal:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
+
+    def uploaded(self, codebase: str) -> Iterator[dict[str, bytes]]:
+        """Yield the files, by name, of each archive that a function of the codebase was last built from."""
+        functions = self.cloud.named(r".+/functions/.+").values()
+        for source in {
+            function["buildConfig"]["source"]["storageSource"]["object"]
+            for function in functions
+            if function["labels"]["firebase-functions-codebase"] == codebase
+        }:
+            with zipfile.ZipFile(io.BytesIO(self.cloud.uploads[source])) as archive:
+                yield {name: archive.read(name) for name in archive.namelist()}
 
     def gcloud(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run `gcloud`."""

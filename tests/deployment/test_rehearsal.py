@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from local import archives, firebase_json
+from local.paths import ROOT
+from local.progress import Steps
 from tests.deployment.cloud.event_triggers import undelivered
 from tests.deployment.cloud.state import now
 from tests.deployment.deployed import codebases, wrong
@@ -22,6 +25,7 @@ from tests.deployment.page import script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.deployment.rehearsal import Rehearsal
 
@@ -135,6 +139,15 @@ def test_the_next_deployment_completes_it_although_google_is_busy_at_times(rehea
     assert codebases(rehearsal.cloud) == CODEBASES
     assert {"cloud.firestore", "cloud.firestore/vault"} <= releases(rehearsal)
     assert rehearsal.cloud.limits == {}, "more vCPU than a new project has"
+
+
+def test_what_was_uploaded_is_what_the_tests_serve_the_functions_from(rehearsal: Rehearsal, tmp_path: Path) -> None:
+    archives.pack(firebase_json.read()["functions"], ROOT, tmp_path, Steps(1))
+    for codebase in CODEBASES:
+        files = (path for path in (tmp_path / codebase).rglob("*") if path.is_file())
+        packed = {path.relative_to(tmp_path / codebase).as_posix(): path.read_bytes() for path in files}
+        for archive in rehearsal.uploaded(codebase):
+            assert archive == packed
 
 
 def test_the_senders_of_events_and_tasks_are_let_in_after_the_first_deployment(rehearsal: Rehearsal) -> None:
