@@ -53,6 +53,7 @@ TURNS_KEYS_OFF: Final = Role(f"projects/{_PROJECT}/roles/astraKeySwitch")
 OPERATOR: Final = "operator"
 ACCOUNTS: Final[dict[str, tuple[Role, ...]]] = {
     "signup-functions": (PEOPLE, SEES_ACCOUNTS, ENQUEUES),
+    "signin-functions": (PEOPLE,),
     "codes-functions": (PEOPLE, SEES_ACCOUNTS),
     "uploads-functions": (PEOPLE_AND_KEYS, GETS_EVENTS),
     "usage-functions": (PEOPLE,),

@@ -16,7 +16,14 @@ from local import firebase_json
 from local.paths import ROOT
 
 PROJECT = "demo-astra"
-_CODE = "from firebase_functions.private.serving import *; print(functions_as_yaml(get_functions()))"
+_SERVING = "from firebase_functions.private.serving import *; "
+_LIST = "print(functions_as_yaml(get_functions()))"
+#: For each function the options of the group that serves it.
+_GROUPS = """
+import json
+found = {name: getattr(one, "__astra_group__", None) for name, one in get_functions().items()}
+print(json.dumps({name: group and group.options() for name, group in found.items()}))
+"""
 
 
 @cache
@@ -27,11 +34,22 @@ def manifest(codebase: str) -> dict[str, Any]:
 
 def listing(folder: Path, python: Path) -> dict[str, Any]:
     """Return the functions.yaml of a codebase as firebase-tools reads it: `endpoints` by name, and `params`."""
+    found: dict[str, Any] = yaml.safe_load(_told(folder, python, _LIST))
+    return found
+
+
+def groups() -> dict[str, dict[str, Any] | None]:
+    """Return of every function the account and the secrets of the group that serves it; None if none does."""
+    told = (_told(ROOT / folder, Path(sys.executable), _GROUPS) for folder in firebase_json.codebases().values())
+    return {name: group for one in told for name, group in json.loads(one).items()}
+
+
+def _told(folder: Path, python: Path, code: str) -> str:
     config = {"projectId": PROJECT, "storageBucket": f"{PROJECT}.firebasestorage.app"}
     environment = {"PATH": os.environ["PATH"], "ADMIN_PORT": "0", "FIREBASE_CONFIG": json.dumps(config)}
     environment |= {"PYTHONDONTWRITEBYTECODE": "1"}  # nothing but the codebase lies in an archive
     listed = subprocess.run(
-        [python, "-c", _CODE],
+        [python, "-c", _SERVING + code],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -41,8 +59,7 @@ def listing(folder: Path, python: Path) -> dict[str, Any]:
     )
     if listed.returncode:
         raise SystemExit(f"{folder.name} can't be listed: {listed.stderr[-500:]}")
-    found: dict[str, Any] = yaml.safe_load(listed.stdout)
-    return found
+    return listed.stdout
 
 
 def endpoints() -> dict[str, dict[str, Any]]:

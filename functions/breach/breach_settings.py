@@ -20,7 +20,7 @@ class IncidentSettings(RedisSettings):
         return over_tls(self, "iam_url")
 
 
-class WatchSettings(MailSettings):
+class WatchSettings(MailSettings, RedisSettings):
     """What it takes to see a breach, and to call staff."""
 
     thresholds: Thresholds = Thresholds()
@@ -32,7 +32,7 @@ class WatchSettings(MailSettings):
     0 where there is none, as in the emulators."""
 
 
-class CampaignSettings(MailSettings, RetrySettings):
+class CampaignSettings(MailSettings, RedisSettings, RetrySettings):
     """What the jobs need that send notices, and that compute who is affected by a breach."""
 
     letters_a_minute: int = 600

@@ -28,8 +28,8 @@ from signals import Detector, LogEntry, Mark, Severity, Signal, Unreadable, deco
 
 HEARD: Final = "watch:heard"
 _KEPT: Final = timedelta(hours=3)
-_THOROUGH: Final = ("breach", "erasure", "retention")
-"""Codebases that go through everybody: a campaign's letters, the roll call, the warnings of who is not seen."""
+THOROUGH: Final = ("campaigns-functions", "erasure-functions", "retention-functions")
+"""Accounts of what goes through everybody: a campaign's letters, the roll call, the warnings of who is not seen."""
 
 # One command for all counts: a pipeline of three for each would take the client longer than all else it does.
 # ARGV: the seconds that counts are kept; the time, if entries of access were heard of, for the first key; then for each
@@ -117,7 +117,7 @@ def _count(platform: Platform[WatchSettings], seen: Watch, marks: list[Mark], *,
 
 def _watch(platform: Platform[WatchSettings]) -> Watch:
     host = f"{platform.app.project_id}.iam.gserviceaccount.com"
-    thorough = frozenset(f"{codebase}-functions@{host}" for codebase in _THOROUGH)
+    thorough = frozenset(f"{account}@{host}" for account in THOROUGH)
     deployers, is_deploying = frozenset(platform.settings.deployers), cache(partial(_is_deploying, platform))
     return Watch(platform.pseudonyms, deployers, is_deploying, thorough)
 

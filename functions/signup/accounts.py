@@ -15,7 +15,7 @@ from astra.documents import fetch
 from astra.honey import is_honey
 from astra.platform import Platform
 from astra.policy import Policy
-from astra.settings import SignupSettings
+from astra.settings import SignInSettings
 from astra.transactions import transact
 
 import receipts
@@ -37,7 +37,7 @@ class Asked:
     """Staff have one, and no profile."""
 
 
-def before_create(platform: Platform[SignupSettings], asked: Asked) -> None:
+def before_create(platform: Platform[SignInSettings], asked: Asked) -> None:
     """Turn the address's enrolment into profile and consents, in one transaction; refuse an account without one."""
     db, now = platform.db, platform.clock()
     subject = platform.pseudonyms.of_uid(asked.uid)
@@ -84,7 +84,7 @@ def before_create(platform: Platform[SignupSettings], asked: Asked) -> None:
     log.write(log.Event.SIGNED_UP)
 
 
-def before_sign_in(platform: Platform[SignupSettings], asked: Asked) -> None:
+def before_sign_in(platform: Platform[SignInSettings], asked: Asked) -> None:
     """Let in who has an active profile, has accepted the policy, and comes from where they locked their sign-in to.
 
     Staff need no profile. An address that was changed at Auth itself is changed in the profile too.
@@ -120,7 +120,7 @@ def before_sign_in(platform: Platform[SignupSettings], asked: Asked) -> None:
         _take_over(platform, uid, asked.email)
 
 
-def _take_over(platform: Platform[SignupSettings], uid: str, address: str) -> None:
+def _take_over(platform: Platform[SignInSettings], uid: str, address: str) -> None:
     """Note an address that was changed at Auth. While a legal hold keeps the profile, a later sign-in does it."""
 
     def change(revision: revisions.Revision) -> None:
@@ -145,7 +145,7 @@ def _profile(form: dict[str, Any], email: str | None, now: datetime, *, locked: 
     }
 
 
-def _not_accepted(platform: Platform[SignupSettings], version: str) -> Policy | None:
+def _not_accepted(platform: Platform[SignInSettings], version: str) -> Policy | None:
     """The last policy with material changes that has been in force for longer than its grace, if `version` is older."""
     grace = timedelta(days=platform.settings.policy_grace_days)
     required = policy.last_material(platform.db, platform.clock() - grace)
@@ -155,7 +155,7 @@ def _not_accepted(platform: Platform[SignupSettings], version: str) -> Policy | 
     return required if version < required.version or policy.find(platform.db, version) is None else None
 
 
-def _is_home(platform: Platform[SignupSettings], asked: Asked, locked: dict[str, Any]) -> bool:
+def _is_home(platform: Platform[SignInSettings], asked: Asked, locked: dict[str, Any]) -> bool:
     at = network.masked(asked.address or "")
     if at is None:
         return False
@@ -165,7 +165,7 @@ def _is_home(platform: Platform[SignupSettings], asked: Asked, locked: dict[str,
     return locked.get("network") == platform.pseudonyms.of_network(asked.uid, at)
 
 
-def _noted(platform: Platform[SignupSettings], profile: "firestore.DocumentSnapshot[Any]") -> bool:
+def _noted(platform: Platform[SignInSettings], profile: "firestore.DocumentSnapshot[Any]") -> bool:
     """Note that somebody was here, unless their profile has changed since it was read; answers whether it has not.
 
     So of a sign-in and a sweep that would erase them just now, one sees the other. One request, no lock to wait for.

@@ -10,7 +10,7 @@ from astra.callables import Answer, Call
 from astra.deployment import Group, defaults
 from astra.limits import Limit
 from astra.queue import Queue
-from astra.settings import MailSettings, SignupSettings
+from astra.settings import MailSettings, SignInSettings, SignupSettings
 
 import accounts
 import enrolment
@@ -18,6 +18,7 @@ import profiles
 import unlocking
 
 defaults(cpu=0.3, concurrency=1, max_instances=20)
+SIGN_IN = Group("signin-functions", SignInSettings)
 SIGNUP = Group("signup-functions", SignupSettings)
 CODES = Group("codes-functions", MailSettings)
 # Auth waits for 7 seconds, and then lets nobody in: one instance is always there.
@@ -42,16 +43,16 @@ def start_signup(call: Call[enrolment.StartSignup]) -> Answer:
     return enrolment.start_signup(SIGNUP.platform, call)
 
 
-@identity_fn.before_user_created(**SIGNUP.options(**PROMPT))
-@SIGNUP.serves
+@identity_fn.before_user_created(**SIGN_IN.options(**PROMPT))
+@SIGN_IN.serves
 def before_create(event: identity_fn.AuthBlockingEvent) -> None:
-    accounts.before_create(SIGNUP.platform, asked(event))
+    accounts.before_create(SIGN_IN.platform, asked(event))
 
 
-@identity_fn.before_user_signed_in(**SIGNUP.options(**PROMPT))
-@SIGNUP.serves
+@identity_fn.before_user_signed_in(**SIGN_IN.options(**PROMPT))
+@SIGN_IN.serves
 def before_sign_in(event: identity_fn.AuthBlockingEvent) -> None:
-    accounts.before_sign_in(SIGNUP.platform, asked(event))
+    accounts.before_sign_in(SIGN_IN.platform, asked(event))
 
 
 @callables.on_call(SIGNUP, profiles.UpdateProfile, Limit(30))

@@ -12,7 +12,7 @@ from firebase_functions import options, params
 
 from astra import callables
 from astra.platform import Platform
-from astra.settings import REGION, Environment
+from astra.settings import REGION, Environment, deployed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -22,6 +22,8 @@ _MEMORY: Final = options.MemoryOption.MB_512
 """A process that serves a function takes 170 to 290 MiB: the least that there is, 256, is too little."""
 
 
+SERVED_BY: Final = "__astra_group__"
+"""The attribute of a function that says which group it is of."""
 TASK_TIMEOUT: Final = 1800
 """Seconds that a task may take: the most there is."""
 LONG_TASK: Final[dict[str, Any]] = {
@@ -79,6 +81,8 @@ class Group(Generic[S]):
         The process that serves it loads the group's settings now, and ends if they are incomplete.
         """
         # The deploy tool imports a codebase only to list its functions, and has no settings to give.
-        if os.environ.get("FUNCTION_TARGET") == handler.__name__ and "ADMIN_PORT" not in os.environ:
+        if os.environ.get("FUNCTION_TARGET") == handler.__name__ and (deployed() or "ADMIN_PORT" not in os.environ):
             self.platform.start()
-        return callables.guarded(handler)
+        served = callables.guarded(handler)
+        served.__dict__[SERVED_BY] = self  # which the platform's decorators keep: a test looks for it
+        return served

@@ -14,7 +14,7 @@ from google.cloud import firestore
 from astra import log
 from astra.clock import Clock, utc_now
 from astra.pseudonyms import Pseudonyms
-from astra.settings import Environment, RedisSettings, SealingSettings, Settings, SettingsError, load
+from astra.settings import Environment, RedisSettings, SealingSettings, Settings, SettingsError, deployed, load
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
@@ -40,6 +40,8 @@ class Platform(Generic[S]):
     def start(self) -> None:
         """Be ready for the first request; ends the process at once, saying why, if the environment is incomplete."""
         log.install()
+        if deployed() and "FUNCTIONS_EMULATOR" in os.environ:  # libraries would believe it
+            raise SystemExit("settings: FUNCTIONS_EMULATOR must not be set: take it out of settings/.env.PROJECT")
         try:
             self.settings  # noqa: B018
         except SettingsError as incomplete:

@@ -23,9 +23,17 @@ class SettingsError(RuntimeError):
     """The environment does not hold what this codebase needs. The message names the variables."""
 
 
+def deployed() -> bool:
+    """True if Cloud Run serves this process: a name that no settings file may hold, and no emulator sets."""
+    return "K_CONFIGURATION" in os.environ
+
+
 def emulated() -> bool:
-    """Whether this process runs in the Emulator Suite, which sets FUNCTIONS_EMULATOR for every function."""
-    return os.environ.get("FUNCTIONS_EMULATOR") == "true"
+    """Whether this process runs in the Emulator Suite, which sets FUNCTIONS_EMULATOR for every function.
+
+    A settings file may hold that name, too: in a deployed function it means nothing.
+    """
+    return os.environ.get("FUNCTIONS_EMULATOR") == "true" and not deployed()
 
 
 def _key(value: object) -> object:
@@ -118,7 +126,7 @@ class RedisSettings(Settings):
         return self
 
 
-class MailSettings(RedisSettings):
+class MailSettings(Settings):
     """What a codebase needs that writes letters."""
 
     smtp_url: Secret[AnyUrl]
@@ -151,11 +159,15 @@ class InactivitySettings(ReceiptSettings):
         return timedelta(days=self.inactive_days)
 
 
-class SignupSettings(RedisSettings, InactivitySettings):
-    """What sign-up and sign-in need."""
+class SignInSettings(InactivitySettings):
+    """What it takes to let somebody in, or not."""
 
     policy_grace_days: float = 30
     """How long after a policy has come into force somebody may sign in who has not accepted it."""
+
+
+class SignupSettings(RedisSettings, SignInSettings):
+    """What people's own calls about their account need."""
 
 
 def over_tls(settings: S, name: str) -> S:

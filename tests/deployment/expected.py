@@ -57,8 +57,8 @@ _FUNCTIONS: Final[dict[str, dict[str, Function]]] = {
     "signup": {
         **dict.fromkeys(("start_signup", "update_profile", "set_ip_lock", "send_code", "unlock"), _SIGNUP),
         "accept_policy": replace(_SIGNUP, **_BUSY),
-        "before_create": replace(_SIGNUP, trigger="beforeCreate", least=1, **_BUSY),
-        "before_sign_in": replace(_SIGNUP, trigger="beforeSignIn", least=1, **_BUSY),
+        "before_create": replace(_SIGNUP, account="signin", trigger="beforeCreate", least=1, **_BUSY),
+        "before_sign_in": replace(_SIGNUP, account="signin", trigger="beforeSignIn", least=1, **_BUSY),
         "sendcode": _queue(5, "codes", "signup"),
     },
     "uploads": {

@@ -1,23 +1,40 @@
-"""The secrets that each function needs, and why."""
+"""The secrets that each function needs, and why: a function that is not named here may have none."""
 
 from __future__ import annotations
 
-#: Names people by keyed pseudonyms: in tombstones, in the log, in Redis.
-PSEUDONYMS = "ASTRA_PSEUDONYM_KEY"
-#: Counts requests, and holds what lives seconds.
-REDIS = "ASTRA_REDIS_URL"
-#: What deals with nobody in particular.
-WITHOUT_PSEUDONYMS = {"sequence": "gives entries of the log their places: who they are about, they don't say"}
-#: What nobody calls, and what needs nothing of what lives seconds.
-WITHOUT_REDIS = {
-    "seal_upload": "started by Storage",
-    "recover": "a schedule over what Storage and the vault hold",
-    "reconcile": "a schedule over Firestore, Auth and Storage; the erasures that it begins are done by `erase`",
-    "review": "a schedule over Firestore",
-    "sequence": "a schedule over the log",
-}
-#: All others: of each the functions that get it, and why.
-OTHERS = {
+from typing import Final
+
+_PEOPLE: Final = (
+    "accept_policy delete_account delete_item log_event receipt see_notice send_code set_ip_lock start_signup unlock "
+    "update_profile"
+)
+_STAFF: Final = (
+    "accept_security_policy approve_notice cancel_transfer close_incident confirm_incident contain_incident "
+    "delay_notice describe_incident grant_role place_hold plan_transfer preview_campaign publish_policy "
+    "record_disclosure register_processor release_hold remove_child report_incident resume_campaign revoke_role "
+    "rule_out_people send_campaign sign_review stop_campaign switch_roll_call tell_regulator withdraw_policy"
+)
+_PAGES: Final = "bounced notice_page open_image policy_page"
+#: Of each secret the functions that get it, by the reason why.
+_NEEDED: Final[dict[str, dict[str, str]]] = {
+    "ASTRA_PSEUDONYM_KEY": {
+        f"{_PEOPLE} {_STAFF}": "names the caller in Redis, in tombstones and in the log",
+        _PAGES: "names the network that asks, where requests are counted",
+        "before_create before_sign_in": "finds the enrolment of an address, and the tombstone of an account",
+        "sendcode": "finds the code of an address",
+        "seal_upload recover": "finds the tombstone of an account before anything is sealed for it",
+        "flush": "finds the tombstone of an account before its events are written",
+        "erase reconcile sweep": "writes tombstones, and names people in the log",
+        "review": "names people in the log",
+        "notify tick watch": "names people in the log, and things in the cases of breaches",
+    },
+    "ASTRA_REDIS_URL": {
+        f"{_PEOPLE} {_STAFF} {_PAGES}": "counts requests",
+        "flush": "takes the events that wait there",
+        "erase sweep": "deletes what is there of somebody",
+        "notify": "counts letters to a mail server",
+        "tick watch": "counts what the audit log tells",
+    },
     "ASTRA_SMTP_URL": {
         "sendcode": "mails codes to sign in with",
         "notify": "mails notices",
@@ -31,10 +48,10 @@ OTHERS = {
     "ASTRA_WITNESS_KEY_ID": {"sequence": "posts checkpoints to the witness"},
     "ASTRA_WITNESS_SECRET": {"sequence": "posts checkpoints to the witness"},
 }
+#: The same without the reasons.
+SECRETS: Final = {secret: {name for names in why for name in names.split()} for secret, why in _NEEDED.items()}
 
 
 def needed(function: str) -> set[str]:
     """Return the names of the secrets that a function needs."""
-    common = {PSEUDONYMS} - ({PSEUDONYMS} if function in WITHOUT_PSEUDONYMS else set())
-    common |= {REDIS} - ({REDIS} if function in WITHOUT_REDIS else set())
-    return common | {name for name, who in OTHERS.items() if function in who}
+    return {secret for secret, functions in SECRETS.items() if function in functions}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from local.manifests import endpoints
-from tests.deployment.needed_secrets import OTHERS, WITHOUT_PSEUDONYMS, WITHOUT_REDIS, needed
+from local.manifests import endpoints, groups
+from tests.deployment.needed_secrets import SECRETS, needed
 
 FUNCTIONS = endpoints()
 
@@ -22,10 +22,16 @@ def test_a_function_has_the_secrets_that_it_needs(function: str) -> None:
     assert secrets(FUNCTIONS[function]) == needed(function)
 
 
+def test_a_function_is_served_by_the_group_that_it_is_deployed_with() -> None:
+    """Without `serves` no setting would be missed at start, and an exception's text would reach the platform's log."""
+    for name, group in groups().items():
+        assert group is not None, f"{name}: add @GROUP.serves"
+        assert group["service_account"] == FUNCTIONS[name]["serviceAccountEmail"], name
+        assert set(group["secrets"]) == secrets(FUNCTIONS[name]), name
+
+
 def test_what_is_listed_is_deployed() -> None:
-    listed = {*WITHOUT_PSEUDONYMS, *WITHOUT_REDIS, *(function for who in OTHERS.values() for function in who)}
-    assert listed <= set(FUNCTIONS)
-    assert not {*WITHOUT_PSEUDONYMS} & {name for name, found in FUNCTIONS.items() if "callableTrigger" in found}
+    assert set().union(*SECRETS.values()) <= set(FUNCTIONS)
 
 
 def test_who_may_be_called_can_read_no_other_functions_secrets() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import watching
 from local import deploy_tables, grants
 from local.manifests import endpoints
 
@@ -16,6 +17,11 @@ def test_the_page_has_the_tables_of_the_code() -> None:
 def test_every_account_is_made_and_given_its_roles() -> None:
     accounts = {one["serviceAccountEmail"].partition("@")[0] for one in FUNCTIONS.values()}
     assert accounts | {grants.OPERATOR} == set(grants.ACCOUNTS)
+
+
+def test_breach_detection_knows_the_accounts_of_what_goes_through_everybody() -> None:
+    everybody = ("notify", "reconcile", "sweep")
+    assert {FUNCTIONS[name]["serviceAccountEmail"].partition("@")[0] for name in everybody} == set(watching.THOROUGH)
 
 
 def test_an_account_is_a_whole_address() -> None:

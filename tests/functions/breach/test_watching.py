@@ -149,7 +149,7 @@ def ordinary(platform: Platform[Any], start: datetime, days: int) -> None:
     dice, deployer = random.Random(11), platform.settings.deployers[0]
     people = [f"person-{number}" for number in range(3000)]
     host = f"{platform.app.project_id}.iam.gserviceaccount.com"
-    letters, roll_call = f"breach-functions@{host}", f"erasure-functions@{host}"
+    letters, roll_call = f"campaigns-functions@{host}", f"erasure-functions@{host}"
     for hour in range(24 * days):
         at = start + timedelta(hours=hour)
         evening, weekend = 1 + 2 * (at.hour in range(17, 23)), 1 + (at.weekday() > 4)
