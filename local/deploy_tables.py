@@ -16,6 +16,10 @@ DOCUMENT: Final = ROOT / "docs/deploy.md"
 #: US dollars for an idle second of a warm instance, in the regions of the first tier, of a vCPU and of a GiB.
 #: Source: https://cloud.google.com/run/pricing
 _IDLE_CPU, _IDLE_GIB = 0.0000025, 0.0000025
+_OTHERS: Final = {
+    grants.OPERATOR: "[staff commands](operators.md)",
+    grants.DEPLOYER: "[deployments of CI](#who-deploys)",
+}
 #: vCPU that a new project may use in a region at once.
 QUOTA: Final = 20
 _MONTH: Final = 30 * 24 * 3600
@@ -56,7 +60,7 @@ def _accounts() -> Iterator[str]:
     yield from ("| account | functions | roles on the project |", "| --- | --- | --- |")
     for account, roles in grants.ACCOUNTS.items():
         words = (f"`{role.name}`" + (f" on {role.title}" if role.title else "") for role in roles)
-        users = ", ".join(functions.get(account, ["[staff commands](operators.md)"]))
+        users = ", ".join(functions.get(account) or [_OTHERS[account]])
         yield f"| `{account}` | {users} | {', '.join(words)} |"
     yield ""
     yield "The condition on a database, as it stands in the policy (`$P` is the project):"

@@ -50,7 +50,7 @@ ENQUEUES: Final = Role("roles/cloudtasks.enqueuer")
 GETS_EVENTS: Final = Role("roles/eventarc.eventReceiver")
 TURNS_KEYS_OFF: Final = Role(f"projects/{_PROJECT}/roles/astraKeySwitch")
 
-OPERATOR: Final = "operator"
+OPERATOR, DEPLOYER = "operator", "deploy"
 ACCOUNTS: Final[dict[str, tuple[Role, ...]]] = {
     "signup-functions": (PEOPLE, SEES_ACCOUNTS, ENQUEUES),
     "signin-functions": (PEOPLE,),
@@ -76,6 +76,15 @@ ACCOUNTS: Final[dict[str, tuple[Role, ...]]] = {
     "bounces-functions": (PEOPLE,),
     # Not a function's: staff act as it to run commands, see docs/operators.md.
     OPERATOR: (PEOPLE_AND_KEYS, CHANGES_ACCOUNTS, Role("roles/firebasestorage.viewer")),
+    # Not a function's either: CI deploys as it. It reads nobody's data, and grants no role.
+    DEPLOYER: (
+        Role(f"projects/{_PROJECT}/roles/astraDeployer"),
+        *(Role(f"roles/{name}") for name in ("cloudfunctions.admin", "run.admin", "cloudscheduler.admin")),
+        *(Role(f"roles/{name}") for name in ("cloudtasks.queueAdmin", "eventarc.admin", "pubsub.editor")),
+        *(Role(f"roles/{name}") for name in ("firebaserules.admin", "datastore.indexAdmin", "firebasestorage.viewer")),
+        *(Role(f"roles/{name}") for name in ("artifactregistry.reader", "secretmanager.viewer")),
+        *(Role(f"roles/{name}") for name in ("serviceusage.serviceUsageConsumer", "runtimeconfig.admin")),
+    ),
 }
 #: The secrets of the staff's commands.
 _OPERATED: Final = (
@@ -107,6 +116,10 @@ def main() -> int:
     match chosen.what:
         case "accounts":
             print("\n".join(ACCOUNTS))
+        case "functions":
+            print("\n".join(account for account in ACCOUNTS if account not in (OPERATOR, DEPLOYER)))
+        case "readable":
+            print("\n".join(sorted(_readers())))
         case "enqueuers":
             print("\n".join(name for name, roles in ACCOUNTS.items() if ENQUEUES in roles))
         case "invokers":
@@ -120,7 +133,9 @@ def main() -> int:
         case "secrets":
             for name, readers in sorted(_readers().items()):
                 file = chosen.folder / f"{name}.json"
-                file.write_text(json.dumps(readable_by(readers, chosen.project), indent=2), encoding="utf-8")
+                policy = json.loads(file.read_text(encoding="utf-8"))
+                let_read(policy, readers, chosen.project)
+                file.write_text(json.dumps(policy, indent=2), encoding="utf-8")
     return 0
 
 
@@ -128,11 +143,13 @@ def _chosen() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.grants", description="Policies for gcloud.")
     kinds = parser.add_subparsers(dest="what", required=True)
     kinds.add_parser("accounts", help="the service accounts' names, a line each")
+    kinds.add_parser("functions", help="those of them that functions run as")
+    kinds.add_parser("readable", help="the secrets that any of them reads")
     kinds.add_parser("enqueuers", help="those that enqueue tasks, and so must be allowed to act as themselves")
     kinds.add_parser("invokers", help="services and who may invoke them, a pair a line")
     project = kinds.add_parser("project", help="add what the accounts may do to the project's policy in a file")
     project.add_argument("policy", type=Path, help="what `gcloud projects get-iam-policy --format json` said")
-    secrets = kinds.add_parser("secrets", help="write the policy of each secret as FOLDER/NAME.json")
+    secrets = kinds.add_parser("secrets", help="add who reads each secret to its policy in FOLDER/NAME.json")
     secrets.add_argument("folder", type=Path)
     for kind in (project, secrets):
         kind.add_argument("--project", required=True)
@@ -180,9 +197,11 @@ def _wanted(project: str, number: str) -> Iterator[tuple[str, Role]]:
     for account, roles in ACCOUNTS.items():
         for role in roles:
             yield f"serviceAccount:{account}@{project}.iam.gserviceaccount.com", role
-    # Storage publishes that an upload has come; Pub/Sub signs in as the trigger's account to deliver it. Functions are
-    # built as the default account of Compute, which in a new project may do nothing.
+    # Storage publishes that an upload has come; Pub/Sub signs in as the trigger's account to deliver it; the rules of
+    # Storage look at documents. Functions are built as the default account of Compute, which in a new project may do
+    # nothing.
     agents = {
+        f"service-{number}@gcp-sa-firebasestorage.iam.gserviceaccount.com": "roles/firebaserules.firestoreServiceAgent",
         f"{number}-compute@developer.gserviceaccount.com": "roles/cloudbuild.builds.builder",
         f"service-{number}@gs-project-accounts.iam.gserviceaccount.com": "roles/pubsub.publisher",
         f"service-{number}@gcp-sa-pubsub.iam.gserviceaccount.com": "roles/iam.serviceAccountTokenCreator",
@@ -191,10 +210,15 @@ def _wanted(project: str, number: str) -> Iterator[tuple[str, Role]]:
         yield f"serviceAccount:{agent}", Role(name)
 
 
-def readable_by(accounts: Iterable[str], project: str) -> Policy:
-    """Return the whole policy of a secret: these accounts may read it, and nobody else."""
-    members = [f"serviceAccount:{account}@{project}.iam.gserviceaccount.com" for account in sorted(accounts)]
-    return {"version": 3, "bindings": [{"role": _READER, "members": members}]}
+def let_read(policy: Policy, accounts: Iterable[str], project: str) -> None:
+    """Add the accounts to those that may read a secret. Who else may stays, and so does the policy's etag."""
+    bindings: list[dict[str, Any]] = policy.setdefault("bindings", [])
+    binding = next((one for one in bindings if one["role"] == _READER and not one.get("condition")), None)
+    if binding is None:
+        binding = {"role": _READER, "members": []}
+        bindings.append(binding)
+    members = (f"serviceAccount:{account}@{project}.iam.gserviceaccount.com" for account in sorted(accounts))
+    binding["members"] += [member for member in members if member not in binding["members"]]
 
 
 def _readers() -> dict[str, set[str]]:

@@ -108,16 +108,19 @@ class Access:
         url = f"{self._google.secrets}/v1/projects/{self.project}/secrets/{name}/versions/latest:access"
         with AuthorizedSession(self.impersonated) as session:  # type: ignore[no-untyped-call]
             answer = session.get(url, timeout=_TIMEOUT)
-        anew = f"run `npx firebase functions:secrets:set {name} --project {self.project}`"
         if answer.status_code == HTTPStatus.BAD_REQUEST:
-            raise Refused(f"the newest version of the secret {name} is disabled or destroyed: {anew}")
+            # Not a new value: of a key that has been used, that would be the end of all that it opens.
+            versions = f"`gcloud secrets versions list {name} --project {self.project}` shows what there is"
+            enable = f"`gcloud secrets versions enable VERSION --secret {name} --project {self.project}`"
+            raise Refused(f"the newest version of the secret {name} is disabled or destroyed: {versions}, run {enable}")
         if not answer.ok:
             role = (
                 f"{self.operator} may not read the secret {name}: run `gcloud secrets add-iam-policy-binding {name} "
                 f"--project {self.project} --member serviceAccount:{self.operator} "
                 "--role roles/secretmanager.secretAccessor`"
             )
-            missing, api = f"{self.project} has no secret {name}: {anew}", "secretmanager.googleapis.com"
+            missing = f"{self.project} has no secret {name}: make it as docs/deploy.md says"
+            api = "secretmanager.googleapis.com"
             raise self.refusal(answer.status_code, answer.text, api, role, missing)
         try:
             payload = answer.json()["payload"]
@@ -155,8 +158,11 @@ class Access:
         return f"{api} is off in {self.project}: run `gcloud services enable {api} --project {self.project}`"
 
     def grant(self, role: str, member: str) -> str:
-        """How to give `member` a role on the project."""
-        return f"run `gcloud projects add-iam-policy-binding {self.project} --member {member} --role {role}`"
+        """How to give `member` a role on the project; one on databases without the keys in `vault`."""
+        where = f'title=default,expression=resource.name=="projects/{self.project}/databases/(default)"'
+        condition = f"'{where}'" if role.startswith("roles/datastore.") else "None"
+        binding = f"{self.project} --member {member} --role {role} --condition {condition}"
+        return f"run `gcloud projects add-iam-policy-binding {binding}`"
 
 
 def _problem(body: str) -> tuple[int, str]:

@@ -136,8 +136,9 @@ class Desk(Platform[S]):
                 said = self._lacks("the database", "roles/datastore.viewer", "roles/datastore.user")
             case Forbidden():
                 role = "roles/storage.objectUser" if self._acts else "roles/storage.objectViewer"
-                binding = f"add-iam-policy-binding gs://{self.default_bucket} --member {self._member} --role {role}"
-                said = f"{self._member} may not use the bucket: run `gcloud storage buckets {binding}`"
+                binding = f"{self.default_bucket} --member {self._member} --role {role} --condition None"
+                grant = f"run `gcloud storage buckets add-iam-policy-binding gs://{binding}`"
+                said = f"{self._member} may not use the bucket: {grant}"
             case PermissionDeniedError():
                 said = self._lacks("Auth", "roles/firebaseauth.viewer", "roles/firebaseauth.admin")
             case TransportError() | RequestException():

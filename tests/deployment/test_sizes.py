@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import watching
 from local import deploy_tables, grants
 from local.manifests import endpoints
+from local.paths import ROOT
 
 FUNCTIONS = endpoints()
 
@@ -16,7 +19,7 @@ def test_the_page_has_the_tables_of_the_code() -> None:
 
 def test_every_account_is_made_and_given_its_roles() -> None:
     accounts = {one["serviceAccountEmail"].partition("@")[0] for one in FUNCTIONS.values()}
-    assert accounts | {grants.OPERATOR} == set(grants.ACCOUNTS)
+    assert accounts | {grants.OPERATOR, grants.DEPLOYER} == set(grants.ACCOUNTS)
 
 
 def test_breach_detection_knows_the_accounts_of_what_goes_through_everybody() -> None:
@@ -53,3 +56,11 @@ def test_everybody_who_calls_a_closed_service_is_let_in() -> None:
     enqueuers = {account for account, roles in grants.ACCOUNTS.items() if grants.ENQUEUES in roles}
     queues = {name for name, found in FUNCTIONS.items() if "taskQueueTrigger" in found}
     assert {account for name in queues for account in grants.INVOKERS[name]} == enqueuers
+
+
+def test_a_block_can_be_pasted_into_any_shell() -> None:
+    """An interactive zsh takes a comment behind a command for arguments."""
+    for page in ("deploy.md", "operators.md"):
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        for block in re.findall(r"(?ms)^```sh\n(.*?)^```", text):
+            assert not re.search(r"(?m)(^|\s)#\s", block), block

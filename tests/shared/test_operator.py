@@ -315,8 +315,8 @@ def lacks(cloud: Cloud, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
             "run `gcloud secrets add-iam-policy-binding ASTRA_PSEUDONYM_KEY --project astra-p --member "
             f"serviceAccount:{OPERATOR} --role roles/secretmanager.secretAccessor`",
         ),
-        ("secret", "run `npx firebase functions:secrets:set ASTRA_PSEUDONYM_KEY --project astra-p`"),
-        ("version", "run `npx firebase functions:secrets:set ASTRA_PSEUDONYM_KEY --project astra-p`"),
+        ("secret", "astra-p has no secret ASTRA_PSEUDONYM_KEY: make it as docs/deploy.md says"),
+        ("version", "run `gcloud secrets versions enable VERSION --secret ASTRA_PSEUDONYM_KEY --project astra-p`"),
         ("integrity", "damaged on its way"),
         (
             "iamcredentials.googleapis.com",
