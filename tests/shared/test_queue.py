@@ -26,7 +26,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
 
     class Tasks(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            tasks.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["task"])
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            tasks.append({"path": self.path, **body["task"]})
             self.send_response(200)
             self.end_headers()
             self.wfile.write(
@@ -44,6 +45,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     yield tasks
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASTRA_REGION", "europe-west1")
 
 
 @pytest.fixture
@@ -64,3 +70,8 @@ def test_a_task_may_take_as_long_as_its_function(
     [task] = asked
     assert task["dispatchDeadline"] == "1800s"
     assert bool(task["scheduleTime"]) == bool(at)
+
+
+def test_a_task_goes_to_the_queue_in_the_region_of_the_functions(queue: Queue, asked: list[dict[str, Any]]) -> None:
+    assert queue.hint("a-job")
+    assert "/locations/europe-west1/queues/notify/" in asked[0]["path"]
