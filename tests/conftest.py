@@ -66,6 +66,7 @@ def stack() -> Iterator[Stack]:
             os.environ.update(before)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests marked `first` need a stack of their own before there is the shared one; `last` ones look at what all
     others left behind. With two processes (`-n 2 --dist loadgroup`) one has what needs the shared stack, the other all

@@ -15,7 +15,7 @@ from local.paths import ROOT
 
 DEAD = Limits(limits.connect("redis://127.0.0.1:9/0"), Pseudonyms(bytes(32)))
 MINUTE = timedelta(minutes=1)
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 
 
 def test_the_window_fills_and_says_when_it_opens(platform: Platform[Any]) -> None:
@@ -48,15 +48,15 @@ def test_a_dead_redis_lets_requests_through_quickly_and_says_so(capsys: pytest.C
     assert "ada" not in printed
 
 
-def test_the_readmes_metric_counts_just_what_is_printed_then(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pages_metric_counts_just_what_is_printed_then(capsys: pytest.CaptureFixture[str]) -> None:
     DEAD.admit("user ada", "delete_item", Limit(1))
     printed = json.loads(capsys.readouterr().out)
-    [metric] = re.findall(r"metrics create ([a-z-]+) .*\n +--log-filter='(.+)'", README)
-    assert f"logging.googleapis.com/user/{metric[0]}" in README
+    [metric] = re.findall(r"metrics create ([a-z-]+) .*\n +--log-filter '(.+)'", PAGE)
+    assert f"logging.googleapis.com/user/{metric[0]}" in PAGE
     lines = r'resource\.type="cloud_run_revision" AND \(severity>=CRITICAL OR jsonPayload\.event=\((.+)\)\)'
     [events] = re.findall(lines, metric[1])
     assert printed["event"] in {event.strip('"') for event in events.split(" OR ")} <= {*map(str, log.Event)}
-    policy = json.loads(re.findall(r"--policy='(.+?)'", README, re.DOTALL)[0])
+    policy = json.loads(re.findall(r"--policy '(.+?)'", PAGE, re.DOTALL)[0])
     assert policy["conditions"][0]["conditionThreshold"]["thresholdValue"] == 0
 
 
