@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from tests.deployment.cloud.state import Cloud
 
 
-def deployed(cloud: Cloud) -> dict[str, Function]:
-    """Return the functions of the project by their names."""
+def deployed(cloud: Cloud, region: str = REGION) -> dict[str, Function]:
+    """Return the functions of the project by their names. All are meant to be in `region`."""
     found = cloud.named(r"projects/[^/]+/locations/[^/]+/functions/[^/]+")
-    return {name.rsplit("/", 1)[1]: _shown(cloud, function) for name, function in found.items()}
+    return {name.rsplit("/", 1)[1]: _shown(cloud, function, region) for name, function in found.items()}
 
 
 def codebases(cloud: Cloud) -> dict[str, set[str]]:
@@ -28,12 +28,14 @@ def codebases(cloud: Cloud) -> dict[str, set[str]]:
     return found
 
 
-def wrong(cloud: Cloud, *names: str, let_in: bool = True) -> dict[str, tuple[Function | None, Function | None]]:
-    """Return what is deployed and what is expected where these differ, of all functions or those of `names` alone.
+def wrong(
+    cloud: Cloud, *, let_in: bool = True, region: str = REGION
+) -> dict[str, tuple[Function | None, Function | None]]:
+    """Return what is deployed and what is expected where these differ.
 
     `let_in` is False before the senders of events and tasks were let in.
     """
-    found, expected = deployed(cloud), {name: FUNCTIONS[name] for name in names or FUNCTIONS}
+    found, expected = deployed(cloud, region), dict(FUNCTIONS)
     if not let_in:
         expected |= {name: replace(expected[name], invokers="") for name in LET_IN_LATER & set(expected)}
     return {
@@ -43,13 +45,13 @@ def wrong(cloud: Cloud, *names: str, let_in: bool = True) -> dict[str, tuple[Fun
     }
 
 
-def _shown(cloud: Cloud, function: Json) -> Function:
+def _shown(cloud: Cloud, function: Json, region: str) -> Function:
     service = function["serviceConfig"]
     account = service["serviceAccountEmail"]
-    trigger = _trigger(cloud, function, account)
+    trigger = _trigger(cloud, function, account, region)
     if function["state"] != "ACTIVE":
         trigger += f", {function['state']}: {function.get('stateMessages')}"
-    if function["name"].split("/")[3] != REGION:
+    if function["name"].split("/")[3] != region:
         trigger += f", in {function['name'].split('/')[3]}"
     return Function(
         trigger,
@@ -66,14 +68,14 @@ def _shown(cloud: Cloud, function: Json) -> Function:
     )
 
 
-def _trigger(cloud: Cloud, function: Json, account: str) -> str:
+def _trigger(cloud: Cloud, function: Json, account: str, region: str) -> str:
     labels, identifier = function["labels"], function["name"].rsplit("/", 1)[1]
-    place = f"projects/{cloud.project}/locations/{REGION}"
+    place = f"projects/{cloud.project}/locations/{region}"
     if "eventTrigger" in function:
         trigger = function["eventTrigger"]
         return str(trigger["eventType"]) + _unless(account, trigger["serviceAccountEmail"])
     if labels.get("deployment-scheduled"):
-        job = cloud.resources.get(f"{place}/jobs/firebase-schedule-{identifier}-{REGION}")
+        job = cloud.resources.get(f"{place}/jobs/firebase-schedule-{identifier}-{region}")
         return _schedule(job, function, account) if job else "a schedule without a job"
     if labels.get("deployment-taskqueue"):
         queue = cloud.resources.get(f"{place}/queues/{identifier}")

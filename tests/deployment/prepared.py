@@ -24,8 +24,10 @@ PROJECT_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def prepare(cloud: Cloud, secrets: Mapping[str, Iterable[str]], region: str = "us-central1") -> None:
-    """Make accounts, roles, databases, bucket, secrets and topic.
+def prepare(
+    cloud: Cloud, secrets: Mapping[str, Iterable[str]], region: str = "us-central1", bucket_in: str = ""
+) -> None:
+    """Make accounts, roles, databases, bucket, secrets and topic. The bucket is in `region` unless told otherwise.
 
     `secrets` names, for each `ACCOUNT-functions`, the secrets that it may read.
     """
@@ -37,14 +39,13 @@ def prepare(cloud: Cloud, secrets: Mapping[str, Iterable[str]], region: str = "u
             name, {"name": name, "locationId": "nam5", "type": "FIRESTORE_NATIVE", "databaseEdition": "STANDARD"}
         )
     bucket = f"{cloud.project}.firebasestorage.app"
-    cloud.create(f"b/{bucket}", new_bucket(bucket, region))
+    cloud.create(f"b/{bucket}", new_bucket(bucket, bucket_in or region))
+    cloud.agent("gcp-sa-firebasestorage")  # which comes with the bucket
     cloud.create(f"projects/{cloud.project}/config", {"name": f"projects/{cloud.project}/config"})
     topic = f"projects/{cloud.project}/topics/audit-logs"
     cloud.create(topic, {"name": topic})
     roles: list[tuple[str, str]] = [
         (f"serviceAccount:{cloud.build_account}", "roles/cloudbuild.builds.builder"),
-        (f"serviceAccount:{cloud.build_account}", "roles/run.invoker"),
-        (f"serviceAccount:{cloud.build_account}", "roles/eventarc.eventReceiver"),
         (f"serviceAccount:{cloud.agent('gcp-sa-pubsub')}", "roles/iam.serviceAccountTokenCreator"),
         (f"serviceAccount:{cloud.agent('gs-project-accounts')}", "roles/pubsub.publisher"),
     ]

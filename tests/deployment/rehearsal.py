@@ -62,6 +62,8 @@ class Rehearsal:
         self.home = folder / "home"
         self.home.mkdir(parents=True)
         self._copy()
+        self.commands = folder / "commands"
+        self._replace_commands()
         self.proxy = Proxy(Authority(folder), self.google)
         #: Who deploys: the project's owner unless a test says otherwise.
         self.caller = self.cloud.owner
@@ -90,6 +92,15 @@ class Rehearsal:
         for source in codebases().values():
             (self.folder / source / "venv").symlink_to(VENV)
 
+    def _replace_commands(self) -> None:
+        """Make the commands that come before the machine's own: a deployer has any Python or none, and no time."""
+        self.commands.mkdir()
+        any_python = "#!/bin/sh\necho 'the machine has no Python that this repository runs with' >&2\nexit 1\n"
+        for name, text in {"python": any_python, "python3": any_python, "sleep": "#!/bin/sh\n"}.items():
+            path = self.commands / name
+            path.write_text(text)
+            path.chmod(0o755)
+
     def environment(self) -> dict[str, str]:
         """What the commands run with: nothing of the machine's own accounts, settings or proxies."""
         token = self._tokens.setdefault(self.caller, self.cloud.token_for(self.caller))
@@ -98,7 +109,7 @@ class Rehearsal:
             token_file.write_text(token)
         ca = str(self.proxy.authority.certificate)
         return {
-            "PATH": os.environ["PATH"],
+            "PATH": f"{self.commands}:{os.environ['PATH']}",
             "HOME": str(self.home),
             "XDG_CONFIG_HOME": str(self.home / "config"),
             "CI": "true",
@@ -183,7 +194,10 @@ class Rehearsal:
                     answered = len(said)
                     left.remove(pair)
                     os.write(terminal, f"{pair[1]}\r".encode())
-            process.wait(timeout=10)
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                raise AssertionError(f"still waiting, perhaps for an answer; never asked: {left}\n{said}") from None
         assert not left, f"never asked: {left}\n{said}"
         return said
 

@@ -1,4 +1,4 @@
-"""The whole life of a deployment: refused, interactive, killed half way, complete, unchanged, in part, and moved.
+"""The whole life of a deployment: refused, killed half way, complete, unchanged, in part, and moved.
 
 The scenarios build upon each other: each finds the project as the one before it has left it.
 """
@@ -10,14 +10,15 @@ import json
 import os
 import re
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local import archives, firebase_json
+from local import archives, firebase_json, grants
 from local.paths import ROOT
 from local.progress import Steps
 from tests.deployment.cloud.event_triggers import undelivered
+from tests.deployment.cloud.rules import cross_service_rules
 from tests.deployment.cloud.state import now
 from tests.deployment.deployed import codebases, wrong
 from tests.deployment.expected import CODEBASES
@@ -38,8 +39,6 @@ REPOSITORY = "projects/astra-rehearsal/locations/us-central1/repositories/gcf-ar
 KILLED_AT = 20
 # The first test waits for some hundred commands that set the project up.
 pytestmark = pytest.mark.timeout(600)
-#: Functions that are retried, or kept warm: what a deployment asks about.
-ASKED_ABOUT = "functions:breach,functions:signup"
 
 
 @pytest.fixture(autouse=True)
@@ -89,23 +88,19 @@ def test_ci_stops_before_it_creates_anything_that_costs_more_unless_told(
     assert functions_in(rehearsal) == set()
 
 
-def test_a_person_is_asked_for_values_and_about_retries_warm_instances_and_old_images(rehearsal: Rehearsal) -> None:
-    policies = rehearsal.cloud.resources[REPOSITORY].pop("cleanupPolicies")
-    values = rehearsal.settings.read_text(encoding="utf-8")
-    rehearsal.settings.write_text(re.sub("(?m)^ASTRA_REGION=.*\n", "", values), encoding="utf-8")
-    output = rehearsal.answering(
-        [
-            ("the region of the functions", "us-central1"),
-            ("Would you like to proceed with deployment", "y"),
-            ("Would you like to proceed with deployment", "y"),
-            ("How many days do you want to keep", "1"),
-        ],
-        *("deploy", "--only", ASKED_ABOUT),
-    )
-    assert "Deploy complete!" in output, output
-    assert "\nASTRA_REGION=us-central1\n" in rehearsal.settings.read_text(encoding="utf-8")
-    assert rehearsal.cloud.resources[REPOSITORY]["cleanupPolicies"] == policies
-    assert wrong(rehearsal.cloud, *CODEBASES["breach"], *CODEBASES["signup"], let_in=False) == {}
+def test_ci_stops_where_it_may_not_act_as_the_account_of_an_old_projects_app(rehearsal: Rehearsal) -> None:
+    """A project that once had App Engine, or functions of the first generation, has this account."""
+    email = f"{rehearsal.cloud.project}@appspot.gserviceaccount.com"
+    name = f"projects/{rehearsal.cloud.project}/serviceAccounts/{email}"
+    rehearsal.cloud.create(name, {"name": name, "email": email, "projectId": rehearsal.cloud.project})
+    rehearsal.caller = ci(rehearsal)
+    done = rehearsal.firebase("deploy", "--only", "functions:retention")
+    rehearsal.caller = rehearsal.cloud.owner
+    rehearsal.cloud.delete(name)
+    assert done.returncode != 0
+    assert "You must have permission iam.serviceAccounts.ActAs on service account" in done.stdout
+    assert email in done.stdout
+    assert functions_in(rehearsal) == set()
 
 
 def test_a_deployment_killed_half_way_leaves_functions_that_none_would_complete(rehearsal: Rehearsal) -> None:
@@ -113,7 +108,6 @@ def test_a_deployment_killed_half_way_leaves_functions_that_none_would_complete(
 
     Whatever the run had begun and not said to be done is deleted, as `docs/deploy.md` says.
     """
-    rehearsal.caller = ci(rehearsal)
     before, output = len(functions_in(rehearsal)), ""
     with rehearsal.started("deploy", "--force") as process:
         assert process.stdout
@@ -129,6 +123,8 @@ def test_a_deployment_killed_half_way_leaves_functions_that_none_would_complete(
     done = rehearsal.firebase("functions:delete", *unfinished, "--force")
     assert done.returncode == 0, done.stdout
     assert not {*unfinished} & functions_in(rehearsal)
+    # From here on, CI deploys: also what the first run, which only the owner can begin, has not come to.
+    rehearsal.caller = ci(rehearsal)
 
 
 def test_the_next_deployment_completes_it_although_google_is_busy_at_times(rehearsal: Rehearsal) -> None:
@@ -138,6 +134,7 @@ def test_the_next_deployment_completes_it_although_google_is_busy_at_times(rehea
     assert wrong(rehearsal.cloud, let_in=False) == {}
     assert codebases(rehearsal.cloud) == CODEBASES
     assert {"cloud.firestore", "cloud.firestore/vault"} <= releases(rehearsal)
+    assert f"firebase.storage/{rehearsal.cloud.project}.firebasestorage.app" in releases(rehearsal)
     assert rehearsal.cloud.limits == {}, "more vCPU than a new project has"
 
 
@@ -157,6 +154,43 @@ def test_the_senders_of_events_and_tasks_are_let_in_after_the_first_deployment(r
     rehearsal.caller = ci(rehearsal)
     assert undelivered(rehearsal.cloud) == {}
     assert wrong(rehearsal.cloud) == {}
+
+
+def test_nobody_holds_a_role_on_the_project_that_this_repository_did_not_mean_them_to(rehearsal: Rehearsal) -> None:
+    cloud = rehearsal.cloud
+    meant: dict[str, Any] = {}
+    list(grants.add(meant, cloud.project, cloud.number))
+    assert roles(cloud.policy(f"projects/{cloud.project}")) == roles(meant) | {(cloud.owner, "roles/owner", "")}
+
+
+@pytest.mark.parametrize(
+    "permission",
+    [
+        *("datastore.entities.get", "firebaseauth.users.get", "storage.objects.get", "secretmanager.versions.access"),
+        *("resourcemanager.projects.setIamPolicy", "secretmanager.secrets.setIamPolicy"),
+    ],
+)
+def test_ci_reads_nobodys_data_and_grants_no_role(rehearsal: Rehearsal, permission: str) -> None:
+    assert not rehearsal.cloud.may(ci(rehearsal), permission)
+
+
+def roles(policy: dict[str, Any]) -> set[tuple[str, str, str]]:
+    """Return each member of a policy with a role and its condition."""
+    return {
+        (member, binding["role"], binding.get("condition", {}).get("expression", ""))
+        for binding in policy["bindings"]
+        for member in binding["members"]
+    }
+
+
+def test_the_rules_of_storage_may_ask_firestore_without_a_person_who_grants_it(rehearsal: Rehearsal) -> None:
+    assert cross_service_rules(rehearsal.cloud) == {}
+
+
+def test_no_policy_of_a_secret_or_of_the_project_is_replaced_blindly(rehearsal: Rehearsal) -> None:
+    """Without the etag that was read with it, a grant that somebody made meanwhile would be lost."""
+    blindly = {resource for resource in rehearsal.cloud.replaced_blindly if resource.startswith("projects/")}
+    assert {resource for resource in blindly if "/services/" not in resource} == set()
 
 
 def test_deploying_again_writes_nothing_and_needs_no_force(rehearsal: Rehearsal) -> None:

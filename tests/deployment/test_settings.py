@@ -22,3 +22,9 @@ def test_every_parameter_is_given_a_value(text: str) -> None:
 
 def test_the_example_asks_for_nothing_more() -> None:
     assert set(re.findall(r"(?m)^(ASTRA_\w+)=", EXAMPLE)) == ASKED
+
+
+def test_a_predeploy_runs_with_the_python_that_set_up_made_whatever_the_machine_has() -> None:
+    for codebase in firebase_json.read()["functions"]:
+        for command in codebase["predeploy"]:
+            assert command.startswith('sh "$PROJECT_DIR/shared/python.sh" '), codebase["codebase"]

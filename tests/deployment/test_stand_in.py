@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from werkzeug.test import Client
 
+from local.paths import ROOT
 from tests.deployment.cloud.event_triggers import undelivered
 from tests.deployment.cloud.google import Google
+from tests.deployment.cloud.rules import cross_service_rules
 from tests.deployment.cloud.state import Cloud
 from tests.deployment.expected import SECRETS
 from tests.deployment.prepared import grant, prepare
@@ -219,6 +221,89 @@ def test_a_caller_does_only_what_their_roles_say(ask: Asking) -> None:
     assert "secretmanager.secrets.setIamPolicy" in refusal
     body = ask.function(serviceAccountEmail=ask.cloud.build_account)
     assert "actAs" in ask.said("POST", FUNCTIONS, body, functionId="seal_upload")
+
+
+@pytest.mark.parametrize(
+    ("permission", "why"),
+    [
+        ("datastore.*", "Permission datastore.* is not valid"),
+        ("firebase.projects", "Permission firebase.projects is not valid"),
+        ("resourcemanager.projects.list", "Permission resourcemanager.projects.list is not valid"),
+    ],
+)
+def test_a_role_of_the_projects_own_is_refused_what_it_may_not_hold(ask: Asking, permission: str, why: str) -> None:
+    role = {"roleId": "astraDeployer", "role": {"title": "Deploy", "includedPermissions": [permission]}}
+    assert why in ask.said("POST", "iam.googleapis.com/v1/projects/astra-rehearsal/roles", role)
+
+
+def test_a_role_of_the_projects_own_lets_its_member_do_what_it_includes_and_no_more(ask: Asking) -> None:
+    included = ["resourcemanager.projects.get", "firebase.projects.get"]
+    role = {"roleId": "astraDeployer", "role": {"title": "Deploy", "includedPermissions": included}}
+    assert ask("POST", "iam.googleapis.com/v1/projects/astra-rehearsal/roles", role)[0] == 200
+    deployer = "user:deployer@example.com"
+    grant(ask.cloud, "projects/astra-rehearsal", [(deployer, "projects/astra-rehearsal/roles/astraDeployer")])
+    ask.token = ask.cloud.token_for(deployer)
+    assert ask("GET", "cloudresourcemanager.googleapis.com/v1/projects/astra-rehearsal")[0] == 200
+    refusal = ask.said("POST", "cloudresourcemanager.googleapis.com/v1/projects/astra-rehearsal:getIamPolicy")
+    assert "resourcemanager.projects.getIamPolicy" in refusal
+
+
+def test_firebase_viewer_reads_everybodys_documents_files_and_the_projects_policy(ask: Asking) -> None:
+    viewer = "user:viewer@example.com"
+    grant(ask.cloud, "projects/astra-rehearsal", [(viewer, "roles/firebase.viewer")])
+    for permission in (
+        *("datastore.entities.get", "datastore.entities.list", "firebaseauth.users.get", "storage.objects.get"),
+        "resourcemanager.projects.getIamPolicy",
+    ):
+        assert ask.cloud.may(viewer, permission), permission
+
+
+def alert(metric: str, *channels: str) -> dict[str, Any]:
+    condition = {"filter": f'metric.type="logging.googleapis.com/user/{metric}" AND resource.type="cloud_run_revision"'}
+    conditions = [{"displayName": "lines", "conditionThreshold": condition}]
+    return {"displayName": "lines", "combiner": "OR", "conditions": conditions, "notificationChannels": list(channels)}
+
+
+def test_an_alert_is_refused_until_its_metric_is_known_and_its_channel_exists(ask: Asking) -> None:
+    ask.cloud.metric_refusals = 2
+    monitoring = "monitoring.googleapis.com/v3/projects/astra-rehearsal"
+    metric = {"name": "staff-needed", "filter": "severity>=CRITICAL"}
+    assert ask("POST", "logging.googleapis.com/v2/projects/astra-rehearsal/metrics", metric)[0] == 200
+    channel = {"type": "email", "displayName": "staff", "labels": {"email_address": "staff@example.com"}}
+    _, made = ask("POST", f"{monitoring}/notificationChannels", channel)
+    for _ in range(2):
+        refusal = ask.said("POST", f"{monitoring}/alertPolicies", alert("staff-needed", made["name"]))
+        assert refusal.startswith("NOT_FOUND: Cannot find metric(s) that match type")
+    nobodys = "projects/astra-rehearsal/notificationChannels/1"
+    assert "was not found" in ask.said("POST", f"{monitoring}/alertPolicies", alert("staff-needed", nobodys))
+    assert ask("POST", f"{monitoring}/alertPolicies", alert("staff-needed", made["name"]))[0] == 200
+    assert "Cannot find metric(s)" in ask.said("POST", f"{monitoring}/alertPolicies", alert("another", made["name"]))
+
+
+@pytest.mark.parametrize("channel", [{"type": "email"}, {"type": "pigeon", "labels": {"email_address": "a@b.example"}}])
+def test_a_notification_channel_has_an_address_of_its_kind(ask: Asking, channel: dict[str, Any]) -> None:
+    url = "monitoring.googleapis.com/v3/projects/astra-rehearsal/notificationChannels"
+    assert ask.said("POST", url, channel).startswith("INVALID_ARGUMENT")
+
+
+def test_a_sink_has_no_two_exclusions_of_one_name(ask: Asking) -> None:
+    sink = "logging.googleapis.com/v2/projects/astra-rehearsal/sinks/_Default"
+    exclusion = {"name": "requests", "filter": 'log_id("run.googleapis.com/requests")'}
+    assert ask("PATCH", sink, {"exclusions": [exclusion]}, updateMask="exclusions")[0] == 200
+    refusal = ask.said("PATCH", sink, {"exclusions": [exclusion, exclusion]}, updateMask="exclusions")
+    assert "names must be unique" in refusal
+
+
+def test_rules_of_storage_that_ask_firestore_refuse_every_upload_until_they_are_let_in(ask: Asking) -> None:
+    ruleset, agent = "projects/astra-rehearsal/rulesets/1", ask.cloud.agent("gcp-sa-firebasestorage")
+    content = (ROOT / "storage.rules").read_text(encoding="utf-8")
+    ask.cloud.create(ruleset, {"source": {"files": [{"name": "storage.rules", "content": content}]}})
+    release = "projects/astra-rehearsal/releases/firebase.storage/astra-rehearsal.firebasestorage.app"
+    ask.cloud.create(release, {"rulesetName": ruleset})
+    assert cross_service_rules(ask.cloud) == {release: f"{agent} lacks roles/firebaserules.firestoreServiceAgent"}
+    role = "roles/firebaserules.firestoreServiceAgent"
+    grant(ask.cloud, "projects/astra-rehearsal", [(f"serviceAccount:{agent}", role)])
+    assert cross_service_rules(ask.cloud) == {}
 
 
 @pytest.mark.parametrize("url", ["firebase.googleapis.com/v9/unheard/of", "unheard-of.googleapis.com/v1/anything"])

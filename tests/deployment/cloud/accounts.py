@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tests.deployment.cloud.permissions import may_be_in_own_role
 from tests.deployment.cloud.policies import serves_policies
 from tests.deployment.cloud.service import Ask, Json, Refusal, apply_mask, check_name, fields, serves
 
@@ -67,6 +68,7 @@ serves_policies(f"{_ACCOUNTS}/{{account}}", "iam.serviceAccounts", _account, get
 def create_role(cloud: Cloud, ask: Ask) -> Json:
     """Create a role of the project's own."""
     body = ask.json(fields("roleId", role=_ROLE))
+    _check_permissions(body["role"])
     check_name("Role ID", body.get("roleId", ""), r"[A-Za-z0-9_.]{3,64}")
     name = f"projects/{cloud.project}/roles/{body['roleId']}"
     return cloud.create(name, {"includedPermissions": [], **body["role"], "name": name, "etag": "BwYxMjM0NTY="})
@@ -82,8 +84,16 @@ def get_role(cloud: Cloud, ask: Ask) -> Json:
 def update_role(cloud: Cloud, ask: Ask) -> Json:
     """Change a role of the project's own."""
     role = cloud.get(f"projects/{cloud.project}/roles/{ask['role']}")
-    apply_mask(role, ask.json(_ROLE), ask.mask(), _ROLE)
+    body = ask.json(_ROLE)
+    _check_permissions(body)
+    apply_mask(role, body, ask.mask(), _ROLE)
     return role
+
+
+def _check_permissions(role: Json) -> None:
+    for permission in role.get("includedPermissions", []):
+        if not may_be_in_own_role(permission):
+            raise Refusal("INVALID_ARGUMENT", f"Permission {permission} is not valid.")
 
 
 @serves("POST", "iam.googleapis.com/v1/permissions:queryTestablePermissions", reads=True)

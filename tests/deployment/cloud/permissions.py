@@ -6,6 +6,7 @@ missing here, or a permission missing in a role, makes a rehearsal fail and neve
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -14,12 +15,29 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
     "roles/owner": ("*",),
     "roles/editor": (*_READ, "cloudfunctions.*", "run.*", "eventarc.*", "cloudtasks.*", "cloudscheduler.*"),
     "roles/viewer": _READ,
+    # More than its name says: it reads every document, file and account, and the project's policy.
     "roles/firebase.viewer": (
         "firebase.projects.get",
+        "firebaseauth.*.get",
+        "firebaserules.*.get",
+        "firebaserules.*.list",
         "firebasestorage.*.get",
+        "firebasestorage.*.list",
         "storage.buckets.get",
-        "resourcemanager.projects.get",
+        "storage.buckets.list",
+        "storage.objects.get",
+        "storage.objects.list",
+        "datastore.databases.get",
         "datastore.databases.getMetadata",
+        "datastore.databases.list",
+        "datastore.entities.get",
+        "datastore.entities.list",
+        "datastore.indexes.get",
+        "datastore.indexes.list",
+        "cloudfunctions.*.get",
+        "cloudfunctions.*.list",
+        "resourcemanager.projects.get",
+        "resourcemanager.projects.getIamPolicy",
     ),
     "roles/firebase.admin": (
         "firebase.*",
@@ -118,6 +136,15 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
     "roles/firebaserules.viewer": ("firebaserules.*.get", "firebaserules.*.list"),
     "roles/runtimeconfig.admin": ("runtimeconfig.*",),
 }
+
+
+#: What Google lets no role of a project's own hold.
+_NOT_IN_OWN_ROLES: Final = {"resourcemanager.projects.list"}
+
+
+def may_be_in_own_role(permission: str) -> bool:
+    """True if a role of the project's own may hold the permission: it is one, without `*`, and no organization's."""
+    return bool(re.fullmatch(r"[a-z]+(\.[a-zA-Z]+){2}", permission)) and permission not in _NOT_IN_OWN_ROLES
 
 
 def grants(role: str, permission: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from tests.deployment.cloud.service import Ask, Json, Refusal, fields, serves
@@ -70,6 +71,22 @@ def update_release(cloud: Cloud, ask: Ask) -> Json:
     if release["rulesetName"] != body["rulesetName"]:
         release.update(rulesetName=body["rulesetName"], updateTime=now())
     return release
+
+
+def cross_service_rules(cloud: Cloud) -> dict[str, str]:
+    """Released rules of Storage that ask Firestore and are not let in there, and why.
+
+    Nothing refuses such a deployment: the rules refuse every upload.
+    """
+    agent = f"service-{cloud.number}@gcp-sa-firebasestorage.iam.gserviceaccount.com"
+    if cloud.may(f"serviceAccount:{agent}", "datastore.entities.get"):
+        return {}
+    return {
+        name: f"{agent} lacks roles/firebaserules.firestoreServiceAgent"
+        for name, release in cloud.named(r"projects/[^/]+/releases/firebase\.storage/.+").items()
+        for file in cloud.resources[release["rulesetName"]]["source"]["files"]
+        if re.search(r"\bfirestore\.(get|exists)\(", file["content"])
+    }
 
 
 def _check_resource(cloud: Cloud, name: str) -> None:

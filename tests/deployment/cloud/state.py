@@ -73,6 +73,11 @@ class Cloud:
         #: The next creations of functions that are refused with 429.
         self.busy = 0
         self.limits: Counter[str] = Counter()
+        #: How often Cloud Monitoring denies that a new metric of log entries exists, and how often it still will.
+        self.metric_refusals = 1
+        self.not_yet_known: Counter[str] = Counter()
+        #: Resources whose policy was replaced without its etag.
+        self.replaced_blindly: list[str] = []
         self._numbers = itertools.count(1)
         self.policies[f"projects/{project}"] = {
             "bindings": [{"role": "roles/owner", "members": [self.owner]}],
@@ -166,6 +171,8 @@ class Cloud:
         """
         kept = self.policies.setdefault(resource, {"bindings": [], "generation": 0})
         etag = policy.get("etag")
+        if not etag:
+            self.replaced_blindly.append(resource)
         if etag and etag != _etag(kept["generation"]):
             raise Refusal(
                 "ABORTED",
