@@ -99,6 +99,9 @@ AUDITED: Final = (
     "identitytoolkit.googleapis.com",
     "storage.googleapis.com",
 )
+#: What firebase-tools wants for the build account at a first deployment, and nothing uses. It would grant it itself,
+#: but reads the policy without its conditions, so that Google refuses what it writes. Taken back afterwards.
+ROLES_OF_FIRST_DEPLOYMENT: Final = ("roles/run.invoker", "roles/eventarc.eventReceiver")
 _LOGGED: Final = ("ADMIN_READ", "DATA_READ", "DATA_WRITE")
 #: Who calls the service of a function that nobody calls from outside: its trigger, or whoever enqueues its tasks.
 INVOKERS: Final[dict[str, tuple[str, ...]]] = {
@@ -200,13 +203,14 @@ def _wanted(project: str, number: str) -> Iterator[tuple[str, Role]]:
     # Storage publishes that an upload has come; Pub/Sub signs in as the trigger's account to deliver it; the rules of
     # Storage look at documents. Functions are built as the default account of Compute, which in a new project may do
     # nothing.
+    build = f"{number}-compute@developer.gserviceaccount.com"
     agents = {
         f"service-{number}@gcp-sa-firebasestorage.iam.gserviceaccount.com": "roles/firebaserules.firestoreServiceAgent",
-        f"{number}-compute@developer.gserviceaccount.com": "roles/cloudbuild.builds.builder",
+        build: "roles/cloudbuild.builds.builder",
         f"service-{number}@gs-project-accounts.iam.gserviceaccount.com": "roles/pubsub.publisher",
         f"service-{number}@gcp-sa-pubsub.iam.gserviceaccount.com": "roles/iam.serviceAccountTokenCreator",
     }
-    for agent, name in agents.items():
+    for agent, name in (*agents.items(), *((build, role) for role in ROLES_OF_FIRST_DEPLOYMENT)):
         yield f"serviceAccount:{agent}", Role(name)
 
 

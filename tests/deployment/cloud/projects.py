@@ -56,16 +56,31 @@ def describe_project(cloud: Cloud, _ask: Ask) -> Json:
     }
 
 
+#: The version of a policy that has conditions, and how one asks for it.
+_CONDITIONAL: Final = 3
+_GET_POLICY: Final = fields("", options=fields("requestedPolicyVersion"))
+
+
 @serves("POST", f"{_MANAGER}:getIamPolicy", permission="resourcemanager.projects.getIamPolicy", reads=True)
-def get_policy(cloud: Cloud, _ask: Ask) -> Json:
-    """Return the project's policy."""
-    return cloud.policy(f"projects/{cloud.project}")
+def get_policy(cloud: Cloud, ask: Ask) -> Json:
+    """Return the project's policy, without its conditions to who does not ask for a version that has them."""
+    policy = cloud.policy(f"projects/{cloud.project}")
+    if ask.json(_GET_POLICY).get("options", {}).get("requestedPolicyVersion") != _CONDITIONAL:
+        policy["version"] = 1
+        for number, binding in enumerate(policy["bindings"]):
+            if binding.pop("condition", None):
+                binding["role"] = f"{binding['role']}_withcond_{number:020x}"
+    return policy
 
 
 @serves("POST", f"{_MANAGER}:setIamPolicy", permission="resourcemanager.projects.setIamPolicy")
 def set_policy(cloud: Cloud, ask: Ask) -> Json:
     """Replace the project's policy, which must name an owner and no unknown member."""
     policy = ask.json(fields("updateMask", policy=POLICY))["policy"]
+    kept = cloud.policy(f"projects/{cloud.project}")
+    # Whoever read it without its conditions would lose them.
+    if kept["version"] == _CONDITIONAL and policy.get("etag") and policy.get("version") != _CONDITIONAL:
+        raise Refusal("INVALID_ARGUMENT", "The policy has conditions: set its version to 3, and its conditions too.")
     check_policy(cloud, policy, public=False)
     if not any(one["role"] == "roles/owner" for one in policy.get("bindings", [])):
         raise Refusal("INVALID_ARGUMENT", "The policy must contain at least one owner.")
