@@ -66,7 +66,10 @@ class Client:
         address = self._address or f"198.{18 + secrets.randbelow(2)}.{secrets.randbelow(256)}.{secrets.randbelow(256)}"
         headers = {"X-Forwarded-For": address, **_bearer(token)}
         answer = self._http.post(self._stack.function_url(function), json={"data": data}, headers=headers)
-        body = answer.json()
+        try:
+            body = answer.json()
+        except ValueError:  # not the function's answer: the emulator's, or none
+            raise CallError(answer.status_code, "NO JSON", answer.text[:200]) from None
         if "error" in body:
             raise CallError(answer.status_code, body["error"]["status"], body["error"]["message"])
         result: dict[str, Any] = body["result"]
@@ -137,7 +140,10 @@ class Client:
             params={"key": "any"},
             json={"email": email, "password": password, "returnSecureToken": True},
         )
-        body = answer.json()
+        try:
+            body = answer.json()
+        except ValueError:  # not the function's answer: the emulator's, or none
+            raise CallError(answer.status_code, "NO JSON", answer.text[:200]) from None
         if "error" in body:
             raise CallError(answer.status_code, body["error"].get("status", ""), body["error"]["message"])
         return Person(body["localId"], email, password, body["idToken"])

@@ -72,7 +72,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     others left behind. With two processes (`-n 2 --dist loadgroup`) one has what needs the shared stack, the other all
     else."""
     for item in items:
-        shares = "stack" in getattr(item, "fixturenames", ()) or item.get_closest_marker("last")
+        marked = item.get_closest_marker("first") or item.get_closest_marker("last")
+        shares = "stack" in getattr(item, "fixturenames", ()) or marked
         item.add_marker(pytest.mark.xdist_group("shared-stack" if shares else "apart"))
     items.sort(key=lambda item: bool(item.get_closest_marker("last")) - bool(item.get_closest_marker("first")))
 

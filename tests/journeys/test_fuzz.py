@@ -46,9 +46,9 @@ STATUSES = {
 WITHOUT_QUEUE = {"send_code": 503}
 
 
-# They ask for so much that hardly anything at random is all of it: tests/journeys/test_staff.py reaches them.
+# They ask for so much that hardly anything at random is all of it: tests/deployment/test_served.py reaches them.
 SELDOM_VALID = {"place_hold", "record_disclosure", "register_processor", "publish_policy", "plan_transfer"}
-SELDOM_VALID |= {"report_incident", "confirm_incident", "delay_notice", "tell_regulator"}
+SELDOM_VALID |= {"preview_campaign", "report_incident", "confirm_incident", "delay_notice", "tell_regulator"}
 NOW = datetime.now(UTC)
 PROFILE = {
     "state": "active",

@@ -400,9 +400,14 @@ def test_the_key_service_is_asked_as_the_operator_account(cloud: Cloud, monkeypa
         (
             PermissionDenied("no"),
             False,
-            f"--member serviceAccount:{PERSON} --role roles/datastore.viewer`",
+            f"--member serviceAccount:{PERSON} --role roles/datastore.viewer --condition 'title=default,"
+            'expression=resource.name=="projects/astra-p/databases/(default)"\'`',
         ),
-        (PermissionDenied("no"), True, f"--member serviceAccount:{OPERATOR} --role roles/datastore.user`"),
+        (
+            PermissionDenied("no"),
+            True,
+            f"--member serviceAccount:{OPERATOR} --role roles/datastore.user --condition 'title=",
+        ),
         (Forbidden("no"), True, f"gs://astra-p.firebasestorage.app --member serviceAccount:{OPERATOR} --role"),
     ],
 )

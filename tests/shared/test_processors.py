@@ -44,7 +44,7 @@ SILENT = {
 HOSTLESS: dict[str, str] = {
     "f'https://{region}-{act.platform.app.project_id}.cloudfunctions.net/policy_page/{form.version}'": "in a letter",
     "f'https://{desk.settings.region}-{desk.project}.cloudfunctions.net'": "our own function, asked by a command",
-    "f'add-iam-policy-binding gs://{self.default_bucket} --member {self._member} --role {role}'": "told to a person",
+    "f'run `gcloud storage buckets add-iam-policy-binding gs://{binding}`'": "told to a person",
 }
 #: A scheme, or any part that could be one, and a host in which something is filled in.
 _OPEN = re.compile(r"(?:\b[a-z][a-z0-9+.-]*|\{\})://[^/\s]*\{\}")
