@@ -28,7 +28,6 @@ _PROJECT: Final = "$P"
 #: `resource.name` of a Firestore database is the database's, whichever document is asked for.
 _DEFAULT: Final = f'resource.name == "projects/{_PROJECT}/databases/(default)"'
 _VAULT: Final = f'resource.name == "projects/{_PROJECT}/databases/vault"'
-_READER: Final = "roles/secretmanager.secretAccessor"
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Role:
     condition: str = ""
 
 
+_READER: Final = Role("roles/secretmanager.secretAccessor")
 PEOPLE: Final = Role("roles/datastore.user", "database (default)", _DEFAULT)
 """Without the condition the role would reach every database of the project, the keys in `vault` too."""
 PEOPLE_AND_KEYS: Final = Role("roles/datastore.user", "databases (default) and vault", f"{_DEFAULT} || {_VAULT}")
@@ -167,22 +167,27 @@ def add(policy: Policy, project: str, number: str) -> Iterator[tuple[str, Role]]
     """
     policy["version"] = 3  # the first that has conditions
     _audit(policy.setdefault("auditConfigs", []))
-    bindings: list[dict[str, Any]] = policy.setdefault("bindings", [])
     for member, role in _wanted(project, number):
         name, expression = role.name.replace(_PROJECT, project), role.condition.replace(_PROJECT, project)
-        condition = {"title": role.title, "expression": expression} if expression else None
-        same = (
-            one
-            for one in bindings
-            if one["role"] == name and (one.get("condition") or {}).get("expression", "") == expression
-        )
-        binding = next(same, None)
-        if binding is None:
-            binding = {"role": name, "members": [], **({"condition": condition} if condition else {})}
-            bindings.append(binding)
-        if member not in binding["members"]:
-            binding["members"].append(member)
-            yield member, Role(name, role.title, expression)
+        given = Role(name, role.title, expression)
+        if join(policy, member, given):
+            yield member, given
+
+
+def join(policy: Policy, member: str, role: Role) -> bool:
+    """Add a member to a role in a policy. Return True if they were not there under the same condition."""
+    bindings: list[dict[str, Any]] = policy.setdefault("bindings", [])
+    wanted = (role.name, role.condition)
+    same = (one for one in bindings if (one["role"], (one.get("condition") or {}).get("expression", "")) == wanted)
+    binding = next(same, None)
+    if binding is None:
+        condition = {"condition": {"title": role.title, "expression": role.condition}} if role.condition else {}
+        binding = {"role": role.name, "members": [], **condition}
+        bindings.append(binding)
+    if member in binding["members"]:
+        return False
+    binding["members"].append(member)
+    return True
 
 
 def _audit(configs: list[dict[str, Any]]) -> None:
@@ -216,13 +221,8 @@ def _wanted(project: str, number: str) -> Iterator[tuple[str, Role]]:
 
 def let_read(policy: Policy, accounts: Iterable[str], project: str) -> None:
     """Add the accounts to those that may read a secret. Who else may stays, and so does the policy's etag."""
-    bindings: list[dict[str, Any]] = policy.setdefault("bindings", [])
-    binding = next((one for one in bindings if one["role"] == _READER and not one.get("condition")), None)
-    if binding is None:
-        binding = {"role": _READER, "members": []}
-        bindings.append(binding)
-    members = (f"serviceAccount:{account}@{project}.iam.gserviceaccount.com" for account in sorted(accounts))
-    binding["members"] += [member for member in members if member not in binding["members"]]
+    for account in sorted(accounts):
+        join(policy, f"serviceAccount:{account}@{project}.iam.gserviceaccount.com", _READER)
 
 
 def _readers() -> dict[str, set[str]]:

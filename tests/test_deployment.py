@@ -1,6 +1,5 @@
 """What is deployed can be installed, imported and listed, without the repository and without secrets."""
 
-import ast
 import base64
 import json
 import os
@@ -15,11 +14,11 @@ from typing import Any
 import pytest
 
 from local import firebase_json
+from local.manifests import listing, manifest
 from local.paths import ROOT
 
 CODEBASES = firebase_json.codebases()
 BUCKET = {"FIREBASE_CONFIG": json.dumps({"projectId": "demo-astra", "storageBucket": "demo-astra.appspot.com"})}
-LIST = "import main; print(sorted(n for n in dir(main) if hasattr(getattr(main, n), '__firebase_endpoint__')))"
 
 
 def pins(path: Path) -> set[str]:
@@ -67,10 +66,9 @@ def run(python: Path, folder: Path, code: str, **environment: str) -> subprocess
 
 @pytest.mark.parametrize("codebase", CODEBASES)
 def test_readme_lists_the_functions_that_are_deployed(codebase: str) -> None:
-    listed = run(Path(sys.executable), ROOT / CODEBASES[codebase], LIST, ADMIN_PORT="8081")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     [row] = re.findall(rf"(?m)^\| `{codebase}` \| ([^|]+) \|", readme)
-    assert sorted(re.findall(r"`(\w+)`", row)) == ast.literal_eval(listed.stdout), listed.stderr
+    assert sorted(re.findall(r"`(\w+)`", row)) == sorted(manifest(codebase)["endpoints"])
 
 
 def test_a_deployed_folder_installs_lists_its_functions_and_names_the_settings_it_misses(tmp_path: Path) -> None:
@@ -81,9 +79,9 @@ def test_a_deployed_folder_installs_lists_its_functions_and_names_the_settings_i
     python = tmp_path / "venv/bin/python"
     install = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", "requirements.txt"]
     subprocess.run(install, cwd=folder, check=True, timeout=170)  # noqa: S603
-    listed = run(python, folder, LIST, ADMIN_PORT="8081")
-    assert listed.stdout.strip() == "['delete_account', 'delete_item', 'erase', 'receipt', 'reconcile']", listed.stderr
-    started = run(python, folder, LIST, FUNCTION_TARGET="erase")
+    listed = listing(folder, python)["endpoints"]
+    assert sorted(listed) == ["delete_account", "delete_item", "erase", "receipt", "reconcile"]
+    started = run(python, folder, "import main", FUNCTION_TARGET="erase")
     assert started.returncode != 0
     for name in ("ASTRA_PSEUDONYM_KEY", "ASTRA_CERTIFICATE_KEY", "ASTRA_REDIS_URL", "ASTRA_REPLICATE_TOKEN"):
         assert f"{name} is missing" in started.stderr
@@ -129,19 +127,17 @@ def test_app_check_is_enforced_on_every_callable_outside_the_emulators(codebase:
 
 
 def test_governance_lists_what_staff_may_do() -> None:
-    python, folder = Path(sys.executable), ROOT / CODEBASES["governance"]
-    listed = run(python, folder, LIST, ADMIN_PORT="8081")
     names = ["accept_security_policy", "cancel_transfer", "grant_role", "place_hold", "plan_transfer", "policy_page"]
     names += ["preview_campaign", "publish_policy", "record_disclosure", "register_processor", "release_hold"]
     names += ["remove_child", "resume_campaign", "review", "revoke_role", "send_campaign", "sequence", "sign_review"]
     names += ["stop_campaign", "switch_roll_call", "withdraw_policy"]
-    assert listed.stdout.strip() == str(names), listed.stderr
+    assert sorted(manifest("governance")["endpoints"]) == names
 
 
 def test_a_process_loads_the_settings_of_the_function_that_it_serves() -> None:
     folder = ROOT / CODEBASES["governance"]
-    log = run(Path(sys.executable), folder, LIST, FUNCTION_TARGET="sequence").stderr
-    staff = run(Path(sys.executable), folder, LIST, FUNCTION_TARGET="grant_role").stderr
+    log = run(Path(sys.executable), folder, "import main", FUNCTION_TARGET="sequence").stderr
+    staff = run(Path(sys.executable), folder, "import main", FUNCTION_TARGET="grant_role").stderr
     assert "ASTRA_LOG_KEY is missing" in log
     assert "ASTRA_REDIS_URL" not in log
     assert "ASTRA_REDIS_URL is missing" in staff

@@ -134,10 +134,7 @@ class Access:
 
     def default_bucket(self, session: AuthorizedSession, member: str) -> str:
         """The name of the project's default bucket, as `member`, whose `session` it is, is told. Raises Refused."""
-        url, api = (
-            f"{self._google.storage}/v1alpha/projects/{self.project}/defaultBucket",
-            "firebasestorage.googleapis.com",
-        )
+        url = f"{self._google.storage}/v1alpha/projects/{self.project}/defaultBucket"
         answer = session.get(url, timeout=_TIMEOUT)
         if not answer.ok:
             role = f"{member} may not ask for the bucket: {self.grant('roles/firebasestorage.viewer', member)}"

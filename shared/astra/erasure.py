@@ -57,6 +57,12 @@ def begin(
     committed, is not to be erased. Answers whether this call was the one that began it.
     """
     db, subject = platform.db, platform.pseudonyms.of_uid(uid)
+
+    def write(batch: firestore.WriteBatch, profile: "firestore.DocumentSnapshot[Any]", option: Any = None) -> None:
+        intend(batch, platform, uid, now, has_profile=profile.exists, option=option)
+        if profile.exists:
+            letter(batch)
+
     for _ in range(TRIES):
         job, profile = fetch(db, reference(db, subject), db.collection("users").document(uid))
         if job.exists:
@@ -65,9 +71,7 @@ def begin(
         # A batch, not a transaction: of a crowd that asks at once, one creates the job and none waits for another.
         batch = db.batch()
         unchanged = db.write_option(last_update_time=profile.update_time) if profile.exists else None
-        intend(batch, platform, uid, now, has_profile=profile.exists, option=unchanged)
-        if profile.exists:
-            letter(batch)
+        write(batch, profile, unchanged)
         try:
             batch.commit()
         except AlreadyExists:
@@ -80,9 +84,7 @@ def begin(
         job, profile = fetch(db, reference(db, subject), db.collection("users").document(uid), transaction=transaction)
         if not job.exists:
             refuse(profile)
-            intend(transaction, platform, uid, now, has_profile=profile.exists)
-            if profile.exists:
-                letter(transaction)
+            write(transaction, profile)
         return not job.exists
 
     return transact(db, alone)  # somebody writes to the profile all the time: keep them waiting

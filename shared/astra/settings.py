@@ -247,7 +247,7 @@ class LogSettings(LogKeySettings, RetrySettings):
     """From one checkpoint to the next, at least: a little less than the schedule's minute."""
 
     @model_validator(mode="after")
-    def _witnessover_tls(self) -> Self:
+    def _witness_over_tls(self) -> Self:
         return over_tls(self, "witness_url")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from local import grants
 from tests.deployment.cloud.projects import enable
 from tests.deployment.cloud.service import Json
 from tests.deployment.cloud.storage import new_bucket
@@ -75,12 +76,7 @@ def grant(cloud: Cloud, resource: str, roles: Iterable[tuple[str, str]]) -> None
     """Add members to roles in a resource's policy."""
     policy = cloud.policy(resource)
     for member, role in roles:
-        binding = next((one for one in policy["bindings"] if one["role"] == role and "condition" not in one), None)
-        if binding is None:
-            binding = {"role": role, "members": []}
-            policy["bindings"].append(binding)
-        if member not in binding["members"]:
-            binding["members"].append(member)
+        grants.join(policy, member, grants.Role(role))
     cloud.set_policy(resource, policy)
 
 
