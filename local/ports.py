@@ -19,7 +19,7 @@ WITNESS_BUCKET = "astra-witness"
 #: Started whatever else is asked for.
 ALWAYS = ("hub", "logging")
 #: Above 1,024, those that Node.js fetches from in no case. Source: https://fetch.spec.whatwg.org/#port-blocking
-_NEVER_FETCHED = {
+NEVER_FETCHED = {
     *(1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566),
     *(6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080),
 }
@@ -46,7 +46,7 @@ def needed(emulators: tuple[str, ...], offset: int) -> dict[str, int]:
 def first_busy(ports: dict[str, int]) -> str | None:
     """None when all are free, else one line about the first that is not."""
     for name, port in ports.items():
-        if port in _NEVER_FETCHED:
+        if port in NEVER_FETCHED:
             return f"port {port} ({name}) can't be used: firebase-tools fetches from no such port; take another offset"
         with closing(socket.socket()) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from local.paths import ROOT
-from local.ports import needed
+from local.ports import NEVER_FETCHED, needed
 from local.stack import EMULATORS
 from tests import offsets
 
@@ -83,13 +83,14 @@ def test_a_fixed_port_would_be_found() -> None:
     assert fixed_ports("f(port=0), f('redis://127.0.0.1:9/0'), Stack(offset=SHARED)") == []
 
 
-def test_the_stacks_of_the_tests_share_no_port() -> None:
+def test_the_stacks_of_the_tests_share_no_port_and_can_be_fetched_from() -> None:
     ports = [
         port + offset
         for offset in (offsets.SHARED, offsets.ONE_LIFE, offsets.SERVERS, offsets.UP)
         for port in needed(EMULATORS, 0).values()
     ]
     assert len(set(ports)) == len(ports)
+    assert not set(ports) & NEVER_FETCHED
 
 
 @pytest.mark.parametrize("path", TEXT, ids=lambda path: str(path.relative_to(ROOT)))
