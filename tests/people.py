@@ -15,9 +15,10 @@ from google.cloud import firestore
 from pydantic import RedisDsn, Secret
 
 import cascade
-from astra import erasure, jobs, policy, roll_call
+from astra import erasure, jobs, policy_desk, roll_call
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
+from astra.vault import vault_of
 from local.scan import Finding, contents, scan
 from local.stack import Stack
 
@@ -30,7 +31,7 @@ def settle(platform: Platform[Any], project: str, buckets: str = "appspot.com") 
     """Put `platform` over a project, before its first use: other tests' accounts and documents are not there."""
     options = {"projectId": project, "storageBucket": f"{project}.{buckets}"}
     platform.__dict__["app"] = firebase_admin.initialize_app(options=options, name=secrets.token_hex(8))
-    policy.publish_first(platform.db)
+    policy_desk.publish_first(platform.db)
     on = roll_call.switched(enabled=True, report=None, approvers=[], now=platform.clock())
     roll_call.switch(platform.db).set(on)
 
@@ -85,7 +86,7 @@ class Somebody:
         batch.commit()
         for name in self.objects:
             bucket.blob(name.replace("{uid}", self.uid)).upload_from_string(self.uid)
-        platform.vault.new_object(self.uid, "ring-0001")
+        vault_of(platform).new_object(self.uid, "ring-0001")
         platform.limits.count(self.uid, "open_image", 9, timedelta(hours=9))
 
     @property

@@ -25,7 +25,7 @@ from astra.callables import Call, Caller, Shape, parse
 from astra.change_gate import Bar, Barred
 from astra.platform import Platform
 from astra.staff import Role
-from astra.vault import Unopenable
+from astra.vault import Unopenable, vault_of
 from events import LogEvent
 from feedback import SeeNotice, see_notice
 from items import DeleteItem, delete_item
@@ -62,7 +62,7 @@ class Ada:
         self.profile = platform.db.document(f"users/{self.uid}")
         self.profile.collection("images").document(IMAGE).set({"status": "ready", "createdAt": platform.clock()})
         platform.bucket.blob(f"images/{self.uid}/{IMAGE}").upload_from_string(b"sealed")
-        platform.vault.new_object(self.uid, IMAGE)
+        vault_of(platform).new_object(self.uid, IMAGE)
         batch = platform.db.batch()
         notice = notices.Notice(notices.Kind.STAFF, "a title", "a text")
         notices.write(batch, platform.db, self.uid, NOTICE, notice, platform.clock())
@@ -79,7 +79,7 @@ class Ada:
 
     def has_key(self) -> bool:
         try:
-            self.platform.vault.find_object(self.uid, IMAGE)
+            vault_of(self.platform).find_object(self.uid, IMAGE)
         except Unopenable:
             return False
         return True

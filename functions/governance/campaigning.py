@@ -10,12 +10,12 @@ from pydantic import Field, StringConstraints
 
 from astra import campaigns, cohorts, jobs, letters, tlog
 from astra.callables import Shape
-from astra.campaign_desk import Progress
 from astra.campaigns import State
 from astra.cohorts import NEWCOMERS, OPENING, SHARDS
 from astra.forms import sha256_of
 from astra.notices import Kind
 from astra.privileged import Act, Decision, privileged
+from astra.progress import Progress
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
 Fact = Annotated[str, StringConstraints(max_length=5000)]

@@ -27,7 +27,7 @@ from astra.headers import HARDENED
 from astra.limits import Limit, TooMany
 from astra.platform import Platform
 from astra.settings import OpeningSettings, emulated
-from astra.vault import ObjectKey
+from astra.vault import ObjectKey, vault_of
 
 from sealing import FOLDERS
 
@@ -94,7 +94,7 @@ def _answer(platform: Platform[OpeningSettings], request: Request, begun: ExitSt
     image_id, variant = _asked(request)
     name = f"{FOLDERS[variant]}/{uid}/{image_id}"
     begin: Callable[[], Iterator[bytes]] = partial(_begin, platform.bucket, name)
-    find_key: Callable[[], ObjectKey] = partial(platform.vault.find_object, uid, image_id, variant)
+    find_key: Callable[[], ObjectKey] = partial(vault_of(platform).find_object, uid, image_id, variant)
     with ThreadPoolExecutor(2) as pool:
         if request.method == "GET" and not request.if_none_match and request.range is None:
             # The whole image, most likely: three stores are asked side by side, and the slowest says how long it takes.

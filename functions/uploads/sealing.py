@@ -23,7 +23,7 @@ from astra.documents import fetch
 from astra.platform import Platform
 from astra.settings import SealingSettings
 from astra.tombstones import Erased
-from astra.vault import ObjectKey
+from astra.vault import ObjectKey, vault_of
 
 import intake
 
@@ -116,7 +116,7 @@ def _seal(platform: Platform[SealingSettings], blob: Blob, uid: str, image_id: s
         if not awaited.result():
             raise _Unwanted
         intake.check_size(size)
-        making = pool.submit(platform.vault.new_object, uid, image_id)
+        making = pool.submit(vault_of(platform).new_object, uid, image_id)
         image = intake.clean(raw)
         keys = making.result()
         thumb = pool.submit(lambda: _put(platform, _name("thumb", uid, image_id), image.thumbnail, keys["thumb"]))
@@ -214,7 +214,7 @@ def _tidy(platform: Platform[SealingSettings], uid: str, image_id: str) -> None:
     subject = platform.pseudonyms.of_uid(uid)
     if holds.held(holds.reference(platform.db, subject).get(), platform.clock()):
         return  # the record may have been erased, and the image kept: it is the erasure's to remove
-    platform.vault.destroy_object(uid, image_id)
+    vault_of(platform).destroy_object(uid, image_id)
     for variant in FOLDERS:
         if sealed := platform.bucket.get_blob(_name(variant, uid, image_id)):
             _remove(sealed)

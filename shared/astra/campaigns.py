@@ -28,7 +28,6 @@ No account id stands outside its owner's own documents: a cursor is the shortest
 
 import enum
 import re
-import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -273,9 +272,3 @@ def _open(
     opened = fields | more | dict.fromkeys(nothing_yet)
     batch.create(campaign, opened)
     return opened
-
-
-if __name__ == "__main__":
-    from astra.campaign_desk import main
-
-    sys.exit(main())

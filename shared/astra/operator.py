@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from google.auth.credentials import Credentials
     from google.cloud.storage import Bucket
 
-    from astra.vault import Vault
-
 GOOGLE: Final = Google()
 
 S = TypeVar("S", bound=Environment)
@@ -116,14 +114,6 @@ class Desk(Platform[S]):
     def default_bucket(self) -> str:
         """The name of the project's default bucket, as the project says."""
         return self._access.default_bucket(self.session, self._member)
-
-    @cached_property
-    def vault(self: "Desk[Any]") -> "Vault":
-        """Keys and sealed objects."""
-        from astra import kms, vault  # noqa: PLC0415
-
-        keyring = kms.Keyring(self.settings, self.credentials)
-        return vault.Vault(self.vault_db, keyring, self.pseudonyms, self.clock)
 
     def explain(self, error: Exception) -> str:
         """What an error means for the person, in one line."""

@@ -14,14 +14,14 @@ from google.cloud import firestore
 from astra import log
 from astra.clock import Clock, utc_now
 from astra.pseudonyms import Pseudonyms
-from astra.settings import Environment, RedisSettings, SealingSettings, Settings, SettingsError, deployed, load
+from astra.settings import Environment, RedisSettings, Settings, SettingsError, deployed, load
 
 if TYPE_CHECKING:
+    from google.auth.credentials import Credentials
     from google.cloud.storage import Bucket
     from redis import Redis
 
     from astra.limits import Limits
-    from astra.vault import Vault
 
 # The SDKs are loaded by now and stay. Every full collection would go through their 100,000 objects: 50 ms of a cold
 # start, and of a request now and then.
@@ -63,6 +63,11 @@ class Platform(Generic[S]):
             return firebase_admin.initialize_app()
 
     @cached_property
+    def credentials(self) -> "Credentials | None":
+        """Whom the clients act as, unless it is the function's service account."""
+        return None
+
+    @cached_property
     def db(self) -> firestore.Client:
         """The default database."""
         return firestore.Client(project=self.app.project_id)
@@ -86,13 +91,6 @@ class Platform(Generic[S]):
     def pseudonyms(self: "Platform[Settings]") -> Pseudonyms:
         """Pseudonyms under this project's key."""
         return Pseudonyms(self.settings.pseudonym_key.get_secret_value())
-
-    @cached_property
-    def vault(self: "Platform[SealingSettings]") -> "Vault":
-        """Keys and sealed objects."""
-        from astra import kms, vault  # noqa: PLC0415
-
-        return vault.Vault(self.vault_db, kms.Keyring(self.settings), self.pseudonyms, self.clock)
 
     @cached_property
     def redis(self: "Platform[RedisSettings]") -> "Redis":

@@ -14,16 +14,11 @@ is harmless to repeat.
 
 import enum
 import hashlib
-import sys
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from importlib import resources
+from datetime import date, datetime
 from typing import Any, Final
 
 from google.cloud import firestore
-
-from astra import operator
-from astra.settings import Settings
 
 FIRST: Final = "2025-08-02"
 FIRST_SECURITY: Final = "security-2025-07-15"
@@ -81,20 +76,6 @@ class Policy:
     def is_in_force(self, now: datetime) -> bool:
         """Whether it has taken effect, be it replaced since or not."""
         return self.effective_at is not None and self.effective_at <= now
-
-
-def publish_first(db: firestore.Client) -> None:
-    """Put the policy of 2 August 2025, and the security policy of the month before it, into force as published."""
-    _publish(db, PUBLIC, FIRST, datetime(2025, 8, 2, tzinfo=UTC))
-    _publish(db, SECURITY, FIRST_SECURITY, datetime(2025, 7, 15, tzinfo=UTC))
-
-
-def _publish(db: firestore.Client, collection: str, version: str, effective_at: datetime) -> None:
-    text = resources.files("astra").joinpath(f"policies/{version}.txt").read_text(encoding="utf-8")
-    fields = fields_of(version, text, "The first version.", effective_at, effective_at, material=True)
-    db.collection(collection).document(version).set(
-        fields | {"effectiveAt": effective_at, "state": State.PUBLISHED.value}
-    )
 
 
 def fields_of(
@@ -177,17 +158,3 @@ def versions(
     """All versions that are newer than `after`, whatever has become of them, the oldest first."""
     newer = db.collection(collection).where(filter=firestore.FieldFilter("version", ">", after)).order_by("version")
     return [Policy.of(snapshot) for snapshot in newer.select(_FIELDS).get(transaction=transaction)]
-
-
-def main() -> int:
-    """Run the command of the command line; return the exit code."""
-    parser = operator.Parser(prog="python -m astra.policy", description="Look after the policies.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("publish-first", help="put the first version of each policy into force")
-    with operator.platform(Settings, parser.parse_args(), acts=True) as platform:
-        publish_first(platform.db)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

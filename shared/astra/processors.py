@@ -10,16 +10,14 @@ one that is in no line here.
 """
 
 import re
-import sys
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from google.cloud import firestore
 
-from astra import operator, policy
+from astra import policy
 from astra.datamap import DATA_MAP
-from astra.settings import Settings
 
 PROCESSORS_COLLECTION: Final = "processors"
 _NAMED: Final = re.compile(r"we share data with: (?P<names>[^.]+)\.")
@@ -133,25 +131,3 @@ def line(processor: Processor, now: datetime) -> dict[str, Any]:
         "dataShared": processor.data_shared,
         "registeredAt": now,
     }
-
-
-def seed(db: firestore.Client, now: datetime) -> None:
-    """Enter every processor that the register lacks."""
-    for processor in PROCESSORS:
-        document = db.collection(PROCESSORS_COLLECTION).document(processor.name)
-        if not document.get(["name"]).exists:
-            document.set({**line(processor, now), "agreement": None})
-
-
-def main() -> int:
-    """Run the command of the command line; return the exit code."""
-    parser = operator.Parser(prog="python -m astra.processors", description="Look after the processors.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("add-missing", help="enter into the register each processor that it lacks, without an agreement")
-    with operator.platform(Settings, parser.parse_args(), acts=True) as platform:
-        seed(platform.db, platform.clock())
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

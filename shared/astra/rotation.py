@@ -14,21 +14,18 @@ opens: they are counted as `failed`, marked, and tried again by the next rotatio
 `python -m astra.rotation kms`, `… user UID` and `… status` are for staff.
 """
 
-import sys
-import time
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from google.api_core.exceptions import AlreadyExists, FailedPrecondition, NotFound
 from google.cloud import firestore
 
-from astra import jobs, operator
+from astra import jobs
 from astra.documents import read
 from astra.kms import KmsError, Undecryptable
 from astra.platform import Platform
 from astra.settings import SealingSettings
-from astra.vault import Vault
+from astra.vault import Vault, vault_of
 
 JOBS: Final = "rotations"
 _PAGE: Final = 100
@@ -37,7 +34,7 @@ _RETRY: Final = timedelta(seconds=30)
 
 def begin(platform: Platform[SealingSettings], uid: str | None = None) -> firestore.DocumentReference:
     """Open the rotation of the key service's key, or of one user's KEK; one that is under way goes on."""
-    vault, now = platform.vault, platform.clock()
+    vault, now = vault_of(platform), platform.clock()
     job = vault.db.collection(JOBS).document(platform.pseudonyms.of_uid(uid) if uid else "kms")
     if uid:
         user = vault.user(uid).get().to_dict()
@@ -73,7 +70,7 @@ def run(platform: Platform[SealingSettings], job: firestore.DocumentReference, b
 
 
 def _page(platform: Platform[SealingSettings], job: dict[str, Any]) -> dict[str, Any] | jobs.Pause:
-    vault = platform.vault
+    vault = vault_of(platform)
     return _user_page(vault, job) if job["kind"] == "user" else _kms_page(vault, job, platform.clock())
 
 
@@ -144,49 +141,3 @@ def _update(vault: Vault, snapshot: "firestore.DocumentSnapshot[Any]", fields: d
     except (FailedPrecondition, NotFound):
         return 0
     return 1
-
-
-def _status(platform: Platform[SealingSettings]) -> Iterator[str]:
-    yield f"{'rotation':<12}{'state':<10}{'done':>8}{'of':>8}{'failed':>8}"
-    for snapshot in platform.vault_db.collection(JOBS).get():
-        job = snapshot.to_dict() or {}
-        yield f"{snapshot.id[:10]:<12}{job['state']:<10}{job['done']:>8}{job['total']:>8}{job['failed']:>8}"
-
-
-def main() -> int:
-    """Run the command of the command line; answers the exit code."""
-    parser = operator.Parser(prog="python -m astra.rotation", description="Rotate keys; content stays as it is.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("kms", help="wrap every user's key by the key service's key in use now")
-    verbs.add_parser("user", help="give one user a new key").add_argument("uid")
-    verbs.add_parser("status", help="list rotations")
-    chosen, code = parser.parse_args(), 0
-    with operator.platform(SealingSettings, chosen, acts=chosen.verb != "status") as platform:
-        if chosen.verb != "status":
-            try:
-                code = _to_the_end(platform, begin(platform, getattr(chosen, "uid", None)))
-            except LookupError as error:
-                print(error, file=sys.stderr)  # noqa: T201
-                return 1
-        print("\n".join(_status(platform)))  # noqa: T201
-    return code
-
-
-def _to_the_end(platform: Platform[SealingSettings], job: firestore.DocumentReference) -> int:
-    """Work on a rotation until nothing is left to do, and show how far it is; return the exit code."""
-    before: dict[str, Any] = {}
-    while (fields := job.get().to_dict() or {})["nextRunAt"] is not None:
-        if fields == before:
-            time.sleep(1)  # waiting after a failure, or in another worker's hands
-        else:
-            print(f"{fields['done']} of {fields['total']}", flush=True)  # noqa: T201
-        before = fields
-        run(platform, job, timedelta(seconds=5))
-    if fields["state"] != "ended":
-        print(f"{fields['state']}: the old key is still needed", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

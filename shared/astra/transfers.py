@@ -18,7 +18,6 @@ Why nothing leaves too early, or of somebody whom it must not:
 """
 
 import enum
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,7 +26,7 @@ from typing import Any, Final, Self
 
 from google.cloud import firestore
 
-from astra import campaigns, controls, notices, operator, tables, tlog, tombstones
+from astra import campaigns, controls, notices, tlog, tombstones
 from astra.clock import iso
 from astra.documents import fetch
 from astra.honey import is_honey
@@ -117,7 +116,7 @@ def _page(
 ) -> tuple[list[str], str, bool]:
     """Who of the next profiles may be transferred, the last of these, and whether there are no more."""
     db, now = platform.db, platform.clock()
-    _refuse_frozen(db, transaction)
+    refuse_frozen(db, transaction)
     transfer = Transfer.of(reference(db, name).get(transaction=transaction))
     transfer.refuse_closed(campaigns.completed_at(db, transfer.campaign, transaction), now)
     profiles = db.collection("users").order_by("__name__").select(["state"]).limit(_PAGE)
@@ -143,48 +142,8 @@ def _page(
     return page, found[-1].id if found else after, len(found) < _PAGE
 
 
-def _refuse_frozen(db: firestore.Client, transaction: firestore.Transaction | None = None) -> None:
+def refuse_frozen(db: firestore.Client, transaction: firestore.Transaction | None = None) -> None:
     try:
         controls.refuse_frozen(db, controls.Control.EXPORTS, transaction)
     except controls.Frozen:
         raise Closed("exports are frozen while a breach is contained") from None
-
-
-def status(platform: Platform[Settings]) -> Iterator[tuple[str, ...]]:
-    """Of each transfer: id, recipient, how many were told, of how many, when it opens, and why it is shut."""
-    db = platform.db
-    for stored in db.collection(TRANSFERS).order_by("plannedAt").get():
-        transfer = Transfer.of(stored)
-        complete_at = campaigns.completed_at(db, transfer.campaign)
-        opens_at = iso(max(transfer.planned_at, complete_at + transfer.waiting)) if complete_at else "unknown"
-        try:
-            _refuse_frozen(db)
-            transfer.refuse_closed(complete_at, platform.clock())
-            why = "open"
-        except Closed as closed:
-            why = closed.reason
-        yield transfer.name, transfer.recipient, _told(db, transfer.campaign), opens_at, why
-
-
-def _told(db: firestore.Client, name: str) -> str:
-    fields = campaigns.reference(db, name).get().to_dict() or {}
-    told = fields.get("counts", {}).get("told", 0)
-    return f"{told} of {'?' if fields.get('count') is None else fields['count']}"
-
-
-def main() -> int:
-    """Run the command of the command line; answers the exit code."""
-    parser = operator.Parser(prog="python -m astra.transfers", description="Look after business transfers.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("status", help="each transfer, who was told, when its gate opens, and why it is shut")
-    chosen = parser.parse_args()
-    table = tables.table("transfer", "recipient", "told", "opens at", "gate")
-    with operator.platform(Settings, chosen, acts=False) as platform:
-        for row in status(platform):
-            table.add_row(*row)
-    tables.show(table)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -31,7 +31,9 @@ from astra.documents import fetch
 from astra.honey import is_honey
 from astra.keywrap import KEY_SIZE
 from astra.kms import Keyring, Undecryptable
+from astra.platform import Platform
 from astra.pseudonyms import Pseudonyms
+from astra.settings import SealingSettings
 from astra.transactions import transact
 
 VARIANTS: Final = ("full", "thumb")
@@ -222,3 +224,13 @@ def _kek_context(uid: str, version: int) -> bytes:
 def _dek_context(uid: str, object_id: str, variant: str, version: int) -> bytes:
     names = (uid, object_id, variant, str(version))
     return context(b"astra-dek", *(name.encode() for name in names))
+
+
+def vault_of(platform: Platform[SealingSettings]) -> Vault:
+    """Return the vault of a platform: one for the life of the process."""
+    made = vars(platform)
+    if "vault" not in made:
+        keyring = Keyring(platform.settings, platform.credentials)
+        made["vault"] = Vault(platform.vault_db, keyring, platform.pseudonyms, platform.clock)
+    vault: Vault = made["vault"]
+    return vault

@@ -23,7 +23,7 @@ from firebase_admin import auth
 from google.cloud import firestore
 from hypothesis import HealthCheck, given, settings
 
-from astra import policy
+from astra import policy, policy_desk
 from local.paths import ROOT
 from local.served import Served, serving
 from local.stack import Stack
@@ -103,7 +103,7 @@ def served(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
         "GOOGLE_CLOUD_PROJECT": PROJECT,
     }
     db = firestore.Client(project=PROJECT)
-    policy.publish_first(db)
+    policy_desk.publish_first(db)
     security = policy.current(db, NOW, policy.SECURITY)
     member = {"role": "cto", "policyVersion": security.version, "policySha256": security.sha256, "since": NOW}
     app = firebase_admin.initialize_app(options={"projectId": PROJECT}, name=PROJECT)

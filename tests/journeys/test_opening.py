@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from astra.platform import Platform
+from astra.vault import vault_of
 from local.client import Client, Person
 from local.life import PHOTOGRAPH, wait_sealed
 from local.stack import Stack
@@ -144,7 +145,7 @@ def test_a_destroyed_key_closes_a_warm_function_at_once(client: Client, platform
     image_id = client.upload(ada.person, PHOTOGRAPH.read_bytes())
     wait_sealed(client, ada.person, image_id)
     assert client.open(image_id, ada.person.token).status_code == 200
-    platform.vault.destroy_object(ada.person.uid, image_id)
+    vault_of(platform).destroy_object(ada.person.uid, image_id)
     for size in ("full", "thumb"):
         assert client.open(image_id, ada.person.token, size=size).status_code == 404
 

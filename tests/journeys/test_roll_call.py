@@ -28,7 +28,7 @@ def switch(platform: Platform[Any]) -> Iterator[Any]:
 
 def command(*arguments: str, token: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "astra.erasure", "roll-call", *arguments],
+        [sys.executable, "-m", "astra.erasure_desk", "roll-call", *arguments],
         env={**os.environ, "ASTRA_ID_TOKEN": token, "COLUMNS": "200"},
         capture_output=True,
         text=True,

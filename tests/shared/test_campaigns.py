@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from astra import campaign_desk, campaigns, cohorts, letters
+from astra import campaign_desk, campaigns, cohorts, letters, progress
 from astra.campaigns import Campaign, Channel
 from astra.notices import Kind
 from astra.platform import Platform
@@ -111,19 +111,19 @@ def test_who_looks_after_campaigns_sees_how_far_they_are(crowd: Crowd, clock: An
     crowd.task("opening")
     clock.step(minutes=2)
     stored = campaigns.reference(crowd.db, crowd.name).get()
-    progress = campaign_desk.Progress.of(crowd.platform, stored)
-    assert (progress.members["told"], progress.members.total()) == (2, 2)
-    assert progress.letters["queued"] == progress.letters["letters"] == 2
-    assert (progress.rate, progress.remaining) == (None, None), "it waits for people"
-    assert progress.share == pytest.approx(2 / 300)
+    begun = progress.Progress.of(crowd.platform, stored)
+    assert (begun.members["told"], begun.members.total()) == (2, 2)
+    assert begun.letters["queued"] == begun.letters["letters"] == 2
+    assert (begun.rate, begun.remaining) == (None, None), "it waits for people"
+    assert begun.share == pytest.approx(2 / 300)
     stored.reference.update({"state": "running"})
-    going = campaign_desk.Progress.of(crowd.platform, stored.reference.get())
+    going = progress.Progress.of(crowd.platform, stored.reference.get())
     assert going.rate == pytest.approx(2 / 120)
     assert going.remaining
     assert going.remaining.total_seconds() == pytest.approx(120 * 298 / 2)
     console = Console(width=150, record=True)
     console.print(campaign_desk._status(crowd.platform, iter([stored])))
-    console.print(campaign_desk._jobs(progress, clock()))
+    console.print(campaign_desk._jobs(begun, clock()))
     shown = console.export_text()
     assert crowd.name in shown
     assert "2 of 150" in shown
@@ -133,13 +133,13 @@ def test_who_looks_after_campaigns_sees_how_far_they_are(crowd: Crowd, clock: An
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def progress_of(minutes: float, *, told: int, letters: int = 0, queued: int = 0, **more: Any) -> campaign_desk.Progress:
+def progress_of(minutes: float, *, told: int, letters: int = 0, queued: int = 0, **more: Any) -> progress.Progress:
     """How far one is whose hundred members have waited for ten days when there were 20 of 100 steps, and go on now."""
     going = cohorts.going(NOW, 10, 20)
     fields = {"state": "running", "count": 100, "startedAt": NOW - timedelta(days=10), "completedAt": None}
     jobs = {"00": {"counts": {"told": told}}}
     at = NOW + timedelta(minutes=minutes)
-    return campaign_desk.Progress(fields | going | more, jobs, {"letters": letters, "queued": queued}, at)
+    return progress.Progress(fields | going | more, jobs, {"letters": letters, "queued": queued}, at)
 
 
 def test_its_pace_is_measured_from_when_it_was_last_let_go() -> None:
@@ -163,7 +163,16 @@ def test_how_far_it_is_never_goes_back() -> None:
 
 def test_a_preview_is_two_files(tmp_path: Path) -> None:
     facts = [part for name, fact in FACTS.items() for part in ("--fact", f"{name}={fact}")]
-    command = [sys.executable, "-m", "astra.campaigns", "preview", "policy-change", *facts, "--folder", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "astra.campaign_desk",
+        "preview",
+        "policy-change",
+        *facts,
+        "--folder",
+        str(tmp_path),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
     text, page = (Path(line) for line in done.stdout.split())
     assert "<cookies>" in text.read_text()

@@ -27,6 +27,7 @@ from astra.access import Google, Refused
 from astra.operator import Desk
 from astra.pseudonyms import Pseudonyms
 from astra.settings import LogKeySettings, LogSettings, RetentionSettings, SealingSettings, Settings
+from astra.vault import vault_of
 from local.http_stand_in import HttpStandIn, answer
 from local.paths import ROOT
 from local.stack import Stack
@@ -197,12 +198,18 @@ def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cloud]:
         yield cloud
 
 
+DESKS = {
+    "campaigns": "campaign_desk",
+    **{name: f"{name}_desk" for name in ("erasure", "policy", "processors", "rotation", "staff", "transfers")},
+}
+
+
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     def command(*words: str) -> tuple[int, str, str]:
         """Run a command as the terminal does; answer its exit code and what it printed."""
         monkeypatch.setattr(sys, "argv", list(words))
-        module = importlib.import_module("astra.campaign_desk" if words[0] == "campaigns" else f"astra.{words[0]}")
+        module = importlib.import_module(f"astra.{DESKS.get(words[0], words[0])}")
         try:
             code = module.main()
         except SystemExit as ended:
@@ -390,7 +397,7 @@ def test_the_key_service_is_asked_as_the_operator_account(cloud: Cloud, monkeypa
     monkeypatch.setattr(kms, "KeyManagementServiceClient", lambda credentials: given.append(credentials))  # noqa: PLW0108
     monkeypatch.setenv("ASTRA_KMS_URI", uri := "gcp-kms://projects/p/locations/l/keyRings/r/cryptoKeys/k")
     desk = Desk(SealingSettings, PROJECT, operator.GOOGLE, acts=True)
-    desk.vault.keyring.service(uri)
+    vault_of(desk).keyring.service(uri)
     assert given == [desk.credentials]
 
 

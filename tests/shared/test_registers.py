@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from google.cloud import firestore
 
-from astra import policy, processors, registers
+from astra import policy, policy_desk, processors_desk, registers
 from astra.datamap import DATA_MAP
 from astra.processors import PROCESSORS
 from local.stack import Stack
@@ -100,8 +100,8 @@ def test_without_a_project_the_pages_say_what_they_lack(name: str, ending: str) 
 
 def test_the_registers_are_read_from_the_project_of_the_environment(stack: Stack, tmp_path: Path) -> None:
     db = firestore.Client(project=f"demo-{secrets.token_hex(6)}")
-    policy.publish_first(db)
-    processors.seed(db, AT)
+    policy_desk.publish_first(db)
+    processors_desk.seed(db, AT)
     agreement = {"reference": "DPA 2026/17", "expiresAt": AT}
     db.collection("processors").document("Vercel").update({"agreement": agreement})
     fields = {"recipient": "Acme", "plannedAt": AT, "waitingDays": 30, "state": "planned"}

@@ -8,11 +8,11 @@ from cryptography.exceptions import InvalidTag
 from google.cloud import firestore
 from pydantic import Secret
 
-from astra import cobblestone, keywrap, rotation, vault
+from astra import cobblestone, keywrap, rotation, rotation_desk, vault
 from astra.cobblestone import HEADER_SIZE, Header
 from astra.kms import Keyring, KmsError, LocalKms
 from astra.platform import Platform
-from astra.vault import Vault
+from astra.vault import Vault, vault_of
 from tests.desk import sit_down
 
 BUDGET = timedelta(minutes=1)
@@ -31,18 +31,20 @@ class Owner:
 
     def seal(self, object_id: str) -> bytes:
         sink = io.BytesIO()
-        vault.seal(io.BytesIO(object_id.encode()), sink, self.platform.vault.new_object(self.uid, object_id)["full"])
+        vault.seal(
+            io.BytesIO(object_id.encode()), sink, vault_of(self.platform).new_object(self.uid, object_id)["full"]
+        )
         return sink.getvalue()
 
     def all_open(self, keys: Vault | None = None) -> bool:
         for object_id, sealed in self.sealed.items():
-            key = (keys or self.platform.vault).find_object(self.uid, object_id)
+            key = (keys or vault_of(self.platform)).find_object(self.uid, object_id)
             content = b"".join(cobblestone.unseal([sealed], key.dek, key.bound_to))
             assert content == object_id.encode()
         return True
 
     def keys(self) -> dict[str, Any]:
-        fields = self.platform.vault.user(self.uid).get().to_dict()
+        fields = vault_of(self.platform).user(self.uid).get().to_dict()
         assert fields is not None
         return fields
 
@@ -104,9 +106,9 @@ def test_a_users_key_is_replaced_and_everything_opens_throughout(ada: Owner, mon
 
 
 def test_an_old_key_kept_aside_opens_nothing_sealed_after_its_end(ada: Owner) -> None:
-    stolen = ada.platform.vault.kek(ada.keys(), ada.uid, 1)
+    stolen = vault_of(ada.platform).kek(ada.keys(), ada.uid, 1)
     rotate(ada.platform, ada.uid)
-    stored = ada.platform.vault.object(ada.uid, "ring-0000").get().to_dict()
+    stored = vault_of(ada.platform).object(ada.uid, "ring-0000").get().to_dict()
     assert stored is not None
     for version in (1, 2):
         with pytest.raises(InvalidTag):
@@ -228,7 +230,7 @@ def test_a_damaged_key_holds_up_nobody_and_leaves_the_rotation_incomplete_until_
     monkeypatch.setattr(rotation, "_PAGE", page)
     broken, ada = Owner(platform, 1), Owner(platform)
     whole = broken.keys()["keks"]
-    platform.vault.user(broken.uid).update({"keks": {"1": b"damaged beyond repair, alas"}})
+    vault_of(platform).user(broken.uid).update({"keks": {"1": b"damaged beyond repair, alas"}})
     before = ada.keys()["keks"]
     move(platform)
     job = rotate(platform)
@@ -236,7 +238,7 @@ def test_a_damaged_key_holds_up_nobody_and_leaves_the_rotation_incomplete_until_
     assert broken.keys()["rewrapFailed"] is True
     assert ada.keys()["keks"] != before
     assert ada.all_open()
-    platform.vault.user(broken.uid).update({"keks": whole})
+    vault_of(platform).user(broken.uid).update({"keks": whole})
     job = rotate(platform)
     assert (job["state"], job["failed"]) == ("ended", 0)
     mended = broken.keys()
@@ -246,7 +248,7 @@ def test_a_damaged_key_holds_up_nobody_and_leaves_the_rotation_incomplete_until_
 
 
 def test_a_damaged_object_key_takes_no_other_with_it(platform: Platform[Any], ada: Owner) -> None:
-    damaged = platform.vault.object(ada.uid, "ring-0000")
+    damaged = vault_of(platform).object(ada.uid, "ring-0000")
     damaged.update({"deks.thumb": b"damaged beyond repair, alas"})
     job = rotate(platform, ada.uid)
     assert (job["state"], job["done"], job["failed"]) == ("incomplete", 2, 1)
@@ -260,10 +262,10 @@ def test_a_damaged_object_key_takes_no_other_with_it(platform: Platform[Any], ad
 def test_an_instance_that_wraps_by_another_key_leaves_the_rotation_to_others(
     platform: Platform[Any], ada: Owner
 ) -> None:
-    old = platform.vault
+    old = vault_of(platform)
     move(platform)
     platform.clock.step(seconds=1)  # type: ignore[attr-defined]
-    job, new = rotation.begin(platform), platform.vault
+    job, new = rotation.begin(platform), vault_of(platform)
     before = ada.keys()
     platform.__dict__["vault"] = old
     rotation.run(platform, job, BUDGET)
@@ -277,10 +279,10 @@ def test_an_instance_that_wraps_by_another_key_leaves_the_rotation_to_others(
 
 def test_a_rotation_ends_only_when_no_key_is_left_under_the_old_one(platform: Platform[Any], ada: Owner) -> None:
     """An instance that was started before goes on for a while, and makes keys as it always did."""
-    old = platform.vault
+    old = vault_of(platform)
     move(platform)
     platform.clock.step(seconds=1)  # type: ignore[attr-defined]
-    job, new = rotation.begin(platform), platform.vault
+    job, new = rotation.begin(platform), vault_of(platform)
     platform.clock.step(seconds=1)  # type: ignore[attr-defined]
     platform.__dict__["vault"] = old
     grace = Owner(platform, 1)
@@ -333,15 +335,15 @@ def test_staff_see_progress_and_a_table(
     sit_down(monkeypatch, platform)
     for arguments in (["user", ada.uid], ["status"]):
         monkeypatch.setattr("sys.argv", ["rotation", *arguments])
-        assert rotation.main() == 0
+        assert rotation_desk.main() == 0
     printed = capsys.readouterr().out
     assert "0 of 3" in printed
     assert "rotation    state         done      of  failed" in printed
     assert ada.uid not in printed
-    platform.vault.object(ada.uid, "ring-0000").update({"deks.thumb": b"damaged beyond repair, alas"})
+    vault_of(platform).object(ada.uid, "ring-0000").update({"deks.thumb": b"damaged beyond repair, alas"})
     monkeypatch.setattr("sys.argv", ["rotation", "user", ada.uid])
-    assert rotation.main() == 1
+    assert rotation_desk.main() == 1
     assert "incomplete: the old key is still needed" in capsys.readouterr().err
     monkeypatch.setattr("sys.argv", ["rotation", "user", "nobody"])
-    assert rotation.main() == 1
+    assert rotation_desk.main() == 1
     assert "no key" in capsys.readouterr().err

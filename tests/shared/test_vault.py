@@ -12,7 +12,7 @@ from astra.cobblestone import Unopenable
 from astra.kms import Keyring, KmsError, LocalKms, Undecryptable
 from astra.platform import Platform
 from astra.transactions import transact
-from astra.vault import ObjectKey, Vault
+from astra.vault import ObjectKey, Vault, vault_of
 
 
 def seal(key: ObjectKey, content: bytes = b"a ring") -> bytes:
@@ -22,7 +22,7 @@ def seal(key: ObjectKey, content: bytes = b"a ring") -> bytes:
 
 
 def unseal(platform: Platform[Any], uid: str, object_id: str, sealed: bytes) -> bytes:
-    key = platform.vault.find_object(uid, object_id)
+    key = vault_of(platform).find_object(uid, object_id)
     return b"".join(cobblestone.unseal([sealed], key.dek, key.bound_to))
 
 
@@ -32,9 +32,9 @@ def uid() -> str:
 
 
 def test_what_a_user_seals_opens_for_that_object_only(platform: Platform[Any], uid: str) -> None:
-    sealed = seal(platform.vault.new_object(uid, "ring-0001")["full"])
-    platform.vault.new_object(uid, "ring-0002")["full"]
-    platform.vault.new_object(uid + "x", "ring-0001")["full"]
+    sealed = seal(vault_of(platform).new_object(uid, "ring-0001")["full"])
+    vault_of(platform).new_object(uid, "ring-0002")["full"]
+    vault_of(platform).new_object(uid + "x", "ring-0001")["full"]
     assert unseal(platform, uid, "ring-0001", sealed) == b"a ring"
     for other, object_id in ((uid, "ring-0002"), (uid + "x", "ring-0001"), (uid, "ring-0003"), ("nobody", "ring-0001")):
         with pytest.raises(Unopenable):
@@ -42,7 +42,7 @@ def test_what_a_user_seals_opens_for_that_object_only(platform: Platform[Any], u
 
 
 def test_a_stolen_wrapped_key_is_no_use_in_another_place(platform: Platform[Any], uid: str) -> None:
-    sealed = seal(platform.vault.new_object(uid, "ring-0001")["full"])
+    sealed = seal(vault_of(platform).new_object(uid, "ring-0001")["full"])
     db = platform.vault_db
     # Somebody who can write to the database hands the user's keys to an account of their own.
     thief = uid + "-thief"
@@ -57,7 +57,7 @@ def test_a_stolen_wrapped_key_is_no_use_in_another_place(platform: Platform[Any]
 def test_two_first_uploads_at_once_make_one_key(platform: Platform[Any], uid: str) -> None:
     platform.vault_db.document("keys/warm-up").get()
     with ThreadPoolExecutor(8) as pool:
-        keys = list(pool.map(lambda n: platform.vault.new_object(uid, f"ring-{n % 2:04}")["full"], range(8)))
+        keys = list(pool.map(lambda n: vault_of(platform).new_object(uid, f"ring-{n % 2:04}")["full"], range(8)))
     assert len({key.dek for key in keys}) == 2
     stored = platform.vault_db.document(f"keys/{uid}").get().to_dict()
     assert stored is not None
@@ -67,12 +67,12 @@ def test_two_first_uploads_at_once_make_one_key(platform: Platform[Any], uid: st
 
 
 def test_a_destroyed_object_key_makes_its_copies_noise(platform: Platform[Any], uid: str) -> None:
-    kept_aside = seal(platform.vault.new_object(uid, "ring-0001")["full"])
-    platform.vault.destroy_object(uid, "ring-0001")
-    platform.vault.destroy_object(uid, "ring-0001")  # gone is success
+    kept_aside = seal(vault_of(platform).new_object(uid, "ring-0001")["full"])
+    vault_of(platform).destroy_object(uid, "ring-0001")
+    vault_of(platform).destroy_object(uid, "ring-0001")  # gone is success
     with pytest.raises(Unopenable):
         unseal(platform, uid, "ring-0001", kept_aside)
-    platform.vault.new_object(uid, "ring-0001")["full"]  # a new key of the same name opens nothing old
+    vault_of(platform).new_object(uid, "ring-0001")["full"]  # a new key of the same name opens nothing old
     with pytest.raises(Unopenable):
         unseal(platform, uid, "ring-0001", kept_aside)
 
@@ -80,16 +80,16 @@ def test_a_destroyed_object_key_makes_its_copies_noise(platform: Platform[Any], 
 @pytest.mark.parametrize("known", [True, False], ids=["had keys", "never had keys"])
 def test_an_erased_user_never_gets_a_key_again(platform: Platform[Any], uid: str, known: bool) -> None:
     if known:
-        platform.vault.new_object(uid, "ring-0001")["full"]
+        vault_of(platform).new_object(uid, "ring-0001")["full"]
     db, subject = platform.vault_db, platform.pseudonyms.of_uid(uid)
 
     transact(db, lambda transaction: tombstones.bury(transaction, db, subject, platform.clock()))
     with pytest.raises(tombstones.Erased):
-        platform.vault.new_object(uid, "ring-0002")["full"]
+        vault_of(platform).new_object(uid, "ring-0002")["full"]
 
 
 def test_nothing_stored_or_printed_holds_a_plain_key(platform: Platform[Any], uid: str) -> None:
-    key = platform.vault.new_object(uid, "ring-0001")["full"]
+    key = vault_of(platform).new_object(uid, "ring-0001")["full"]
     stored = [platform.vault_db.document(p).get().to_dict() for p in (f"keys/{uid}", f"keys/{uid}/objects/ring-0001")]
     assert key.dek not in repr(stored).encode()
     assert key.dek.hex() not in repr(stored)
@@ -97,7 +97,7 @@ def test_nothing_stored_or_printed_holds_a_plain_key(platform: Platform[Any], ui
 
 
 def test_under_another_master_key_nothing_opens(platform: Platform[Any], uid: str) -> None:
-    platform.vault.new_object(uid, "ring-0001")
+    vault_of(platform).new_object(uid, "ring-0001")
     other = platform.settings.model_copy(update={"local_kms_key": Secret(bytes(32))})
     stranger = Vault(platform.vault_db, Keyring(other), platform.pseudonyms, platform.clock)
     with pytest.raises(KmsError, match="does not open") as refusal:
@@ -106,10 +106,10 @@ def test_under_another_master_key_nothing_opens(platform: Platform[Any], uid: st
 
 
 def test_variants_have_keys_of_their_own_and_do_not_open_each_other(platform: Platform[Any], uid: str) -> None:
-    keys = platform.vault.new_object(uid, "ring-0001")
+    keys = vault_of(platform).new_object(uid, "ring-0001")
     assert keys["full"].dek != keys["thumb"].dek
     sealed = seal(keys["full"])
-    thumb = platform.vault.find_object(uid, "ring-0001", "thumb")
+    thumb = vault_of(platform).find_object(uid, "ring-0001", "thumb")
     with pytest.raises(Unopenable):
         b"".join(cobblestone.unseal([sealed], thumb.dek, thumb.bound_to))
 
@@ -125,7 +125,7 @@ def test_the_key_service_is_asked_once_a_minute_for_a_user(
         return real(self, wrapped, bound_to)
 
     monkeypatch.setattr(LocalKms, "unwrap", counted)
-    sealed = seal(platform.vault.new_object(uid, "ring-0001")["full"])
+    sealed = seal(vault_of(platform).new_object(uid, "ring-0001")["full"])
     for _ in range(3):
         unseal(platform, uid, "ring-0001", sealed)
     assert len(calls) == 1
@@ -138,22 +138,22 @@ def test_the_key_service_is_asked_once_a_minute_for_a_user(
 def test_a_warm_instance_does_not_open_what_was_shredded(
     platform: Platform[Any], uid: str, clock: Any, waited: int
 ) -> None:
-    kept_aside = seal(platform.vault.new_object(uid, "ring-0001")["full"])
+    kept_aside = seal(vault_of(platform).new_object(uid, "ring-0001")["full"])
     assert unseal(platform, uid, "ring-0001", kept_aside) == b"a ring"  # warm
     # What erasure does, in another process: this one is told nothing.
-    for document in (platform.vault.object(uid, "ring-0001"), platform.vault.user(uid)):
+    for document in (vault_of(platform).object(uid, "ring-0001"), vault_of(platform).user(uid)):
         document.delete()
     clock.step(seconds=waited)
     with pytest.raises(Unopenable):
         unseal(platform, uid, "ring-0001", kept_aside)
     # Not even with the object's own wrapped key, kept aside too: the key that wrapped it is gone.
     with pytest.raises(Unopenable):
-        platform.vault.kek({"keks": {}, "kms": "local"}, uid, 1)
+        vault_of(platform).kek({"keks": {}, "kms": "local"}, uid, 1)
 
 
 def test_an_object_is_bound_to_its_place_even_under_the_same_key(platform: Platform[Any], uid: str) -> None:
     """Somebody who can write to the vault gives two objects one key: their contents still can't be swapped."""
-    keys = [platform.vault.new_object(uid, name) for name in ("ring-0001", "ring-0002")]
+    keys = [vault_of(platform).new_object(uid, name) for name in ("ring-0001", "ring-0002")]
     places = {key.bound_to(key.header) for pair in keys for key in pair.values()}
     assert len(places) == 4, "owner, object and variant must each tell places apart"
     sealed = seal(keys[0]["full"])
@@ -169,15 +169,15 @@ def test_a_stored_key_of_another_size_opens_nothing(platform: Platform[Any], uid
     def wrapped(kek: bytes, context: bytes) -> bytes:
         return bytes(12) + AESGCM(kek).encrypt(bytes(12), bytes(size), context)
 
-    platform.vault.new_object(uid, "ring-0001")
-    user, stored = platform.vault.user(uid), platform.vault.object(uid, "ring-0001")
-    kek = platform.vault.kek(user.get().to_dict() or {}, uid, 1)
+    vault_of(platform).new_object(uid, "ring-0001")
+    user, stored = vault_of(platform).user(uid), vault_of(platform).object(uid, "ring-0001")
+    kek = vault_of(platform).kek(user.get().to_dict() or {}, uid, 1)
     stored.update({"deks.full": wrapped(kek, vault._dek_context(uid, "ring-0001", "full", 1))})
     with pytest.raises(Unopenable):
-        platform.vault.find_object(uid, "ring-0001")
+        vault_of(platform).find_object(uid, "ring-0001")
     service = platform.settings.local_kms_key.get_secret_value()
     for answer in ({}, {"unwrap": lambda *_: bytes(size)}):  # the local service, then any other
-        platform.vault.keyring._services["local"] = type("Service", (LocalKms,), answer)(service)
+        vault_of(platform).keyring._services["local"] = type("Service", (LocalKms,), answer)(service)
         user.update({"keks.`1`": wrapped(service, vault._kek_context(uid, 1))})
         with pytest.raises(Undecryptable):
-            platform.vault.find_object(uid, "ring-0001")
+            vault_of(platform).find_object(uid, "ring-0001")

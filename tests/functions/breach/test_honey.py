@@ -14,6 +14,7 @@ from astra import honey, planting, transfers
 from astra.cobblestone import Unopenable
 from astra.inactivity import Inactive
 from astra.platform import Platform
+from astra.vault import vault_of
 from local.life import PHOTOGRAPH
 from tests.functions.breach.crowd import Crowd
 
@@ -108,8 +109,8 @@ def test_our_own_functions_say_when_it_is_reached_for(
     platform: Platform[Any], bait: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(Unopenable):
-        platform.vault.find_object(bait, "ring-0001")
+        vault_of(platform).find_object(bait, "ring-0001")
     assert '"event": "honey.touched"' in capsys.readouterr().out
     with pytest.raises(Unopenable):
-        platform.vault.find_object("somebody-else", "ring-0001")
+        vault_of(platform).find_object("somebody-else", "ring-0001")
     assert "honey" not in capsys.readouterr().out

@@ -18,6 +18,7 @@ from astra import erasure, limits, policy, tombstones
 from astra.datamap import DATA_MAP
 from astra.entries import Entry, Subject
 from astra.platform import Platform
+from astra.vault import vault_of
 from tests.functions.erasure.somebody import Somebody
 
 
@@ -211,7 +212,7 @@ def test_the_vault_has_a_tombstone_too(ada: Somebody) -> None:
     for db in (ada.platform.db, ada.platform.vault_db):
         assert tombstones.reference(db, ada.subject).get().exists
     with pytest.raises(tombstones.Erased):
-        ada.platform.vault.new_object(ada.uid, "ring-0003")
+        vault_of(ada.platform).new_object(ada.uid, "ring-0003")
 
 
 def test_the_certificate_names_the_platforms_own_copies_and_when_they_end(

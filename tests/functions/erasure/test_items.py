@@ -10,6 +10,7 @@ from astra import erasure
 from astra.callables import Call, Caller
 from astra.cobblestone import Unopenable
 from astra.platform import Platform
+from astra.vault import vault_of
 from tests.functions.erasure.somebody import Somebody
 
 
@@ -21,7 +22,7 @@ def delete(ada: Somebody, kind: str, item_id: str) -> None:
 def put_image(ada: Somebody, image_id: str) -> None:
     for folder in ("images", "thumbs"):
         ada.platform.bucket.blob(f"{folder}/{ada.uid}/{image_id}").upload_from_file(io.BytesIO(b"sealed"), size=6)
-    ada.platform.vault.new_object(ada.uid, image_id)
+    vault_of(ada.platform).new_object(ada.uid, image_id)
     ada.platform.db.document(f"users/{ada.uid}/images/{image_id}").set({"status": "ready"})
 
 
@@ -32,8 +33,8 @@ def test_an_image_goes_with_its_key_and_its_thumbnail_and_nothing_else(platform:
     delete(ada, "image", "ring-00")
     assert ada.places() | neighbour.places() == others
     with pytest.raises(Unopenable):
-        platform.vault.find_object(ada.uid, "ring-00")
-    platform.vault.find_object(ada.uid, "ring-0001")
+        vault_of(platform).find_object(ada.uid, "ring-00")
+    vault_of(platform).find_object(ada.uid, "ring-0001")
     delete(ada, "image", "ring-00")  # gone is success
 
 
@@ -59,7 +60,7 @@ def test_a_deletion_that_broke_off_is_finished_by_asking_again(ada: Somebody, mo
             delete(ada, "image", "ring-0009")
     # Noise already, and still listed, so that its owner sees that it is not done.
     with pytest.raises(Unopenable):
-        ada.platform.vault.find_object(ada.uid, "ring-0009")
+        vault_of(ada.platform).find_object(ada.uid, "ring-0009")
     assert ada.platform.db.document(f"users/{ada.uid}/images/ring-0009").get().exists
     delete(ada, "image", "ring-0009")
     assert ada.places() == before
@@ -81,7 +82,7 @@ def test_the_key_of_a_held_prompt_is_not_destroyed_with_its_image(ada: Somebody)
     ada.hold("prompts", days=9)
     with pytest.raises(HttpsError):
         delete(ada, "image", "ring-0001")
-    ada.platform.vault.find_object(ada.uid, "ring-0001")
+    vault_of(ada.platform).find_object(ada.uid, "ring-0001")
     delete(ada, "image", "ring-0002")  # no prompt of it is held
 
 

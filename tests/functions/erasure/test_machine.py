@@ -39,7 +39,7 @@ from hypothesis.stateful import (
 
 import erasing
 import items
-from astra import erasure, holds, limits, policy, roll_call, tombstones
+from astra import erasure, erasure_desk, holds, limits, policy_desk, roll_call, tombstones
 from astra.callables import Call, Caller
 from astra.claims import claimant
 from astra.datamap import DATA_MAP, NOT_PERSONAL
@@ -47,6 +47,7 @@ from astra.entries import Store
 from astra.jobs import MOST_ATTEMPTS
 from astra.platform import Platform
 from astra.transactions import transact
+from astra.vault import vault_of
 from local.http_stand_in import Fault
 from local.replicate import ReplicateStandIn
 from tests.conftest import SteppedClock, WholeSettings
@@ -201,7 +202,7 @@ class Machine(RuleBasedStateMachine):
             if place.startswith("predictions/"):
                 self.replicate.finish(place.removeprefix("predictions/"))
         self.replicate.expire(timedelta(days=2))
-        policy.publish_first(self.platform.db)
+        policy_desk.publish_first(self.platform.db)
         on = roll_call.switched(enabled=True, report=None, approvers=[], now=self.clock())
         roll_call.switch(self.platform.db).set(on)
 
@@ -596,7 +597,7 @@ class Machine(RuleBasedStateMachine):
         self.replicate.faults.clear()
         for person in self.leaving:
             if self.state(person) == "stuck":
-                erasure.retry(self.platform, erasure.reference(self.platform.db, person.subject))  # type: ignore[arg-type]
+                erasure_desk.retry(self.platform, erasure.reference(self.platform.db, person.subject))  # type: ignore[arg-type]
         self.holds_are_released(self.people[0])  # the others' end by themselves
         self.pass_by(timedelta(days=11))
         self.go_on(timedelta(hours=7), 25)
@@ -669,7 +670,7 @@ class Machine(RuleBasedStateMachine):
         for path, fields in person.documents.items():
             batch.set(platform.db.document(path), fields)
         batch.commit()
-        platform.vault.new_object(uid, "ring-0001")
+        vault_of(platform).new_object(uid, "ring-0001")
         keys = platform.vault_db.batch()
         keys.set(platform.vault_db.document(f"rotations/{subject}"), whose)
         keys.set(platform.vault_db.document(f"keys/{uid}/planted/x"), whose)
@@ -697,7 +698,7 @@ class Machine(RuleBasedStateMachine):
             case "record" | "seal":
                 try:
                     if kind == "seal":
-                        self.platform.vault.new_object(uid, name)
+                        vault_of(self.platform).new_object(uid, name)
                         assert ("vault", f"tombstones/{person.subject}") not in self.things
                         self.upload(person, f"images/{uid}/{name}")
                     transact(self.platform.db, partial(self.record, person=person, name=name))

@@ -16,9 +16,10 @@ import cascade
 import freezing
 import orphans
 import rosters
-from astra import erasure, jobs, log, roll_call, tlog, tombstones
+from astra import erasure, erasure_desk, jobs, log, roll_call, tlog, tombstones
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
+from astra.vault import vault_of
 from local.scan import documents
 from tests.colleagues import logged
 from tests.functions.erasure.somebody import Somebody
@@ -143,7 +144,7 @@ def test_accounts_deleted_in_bulk_are_frozen_a_day_later_and_erased_after_a_week
     for _ in range(6):
         call_the_roll(platform)
     assert begun(platform) == set()
-    assert all(platform.vault.find_object(somebody.uid, "ring-0001") for somebody in gone), "the keys are there"
+    assert all(vault_of(platform).find_object(somebody.uid, "ring-0001") for somebody in gone), "the keys are there"
     call_the_roll(platform)
     assert begun(platform) == {somebody.subject for somebody in gone}
     finish(platform, *gone)
@@ -165,7 +166,7 @@ def test_accounts_that_one_view_denies_and_the_other_names_stop_the_round(
         for _ in range(3):
             job = call_the_roll(platform, hours=24 * 8)
             assert (job["state"], job["stopped"]) == ("stuck", "contradiction")
-            erasure.retry(platform, roll_call.job(platform.db))
+            erasure_desk.retry(platform, roll_call.job(platform.db))
     assert '"event": "roll-call.stopped"' in capsys.readouterr().out
     assert begun(platform) == set()
     assert are_untouched()
@@ -244,7 +245,7 @@ def test_data_of_an_account_that_never_was_is_erased(platform: Platform[Any], pl
         case "objects":
             platform.bucket.blob(f"images/{uid}/ring-0001").upload_from_file(io.BytesIO(b"x"), size=1)
         case "keys":
-            platform.vault.new_object(uid, "ring-0001")
+            vault_of(platform).new_object(uid, "ring-0001")
         case _:
             platform.db.document(f"users/{uid}/images/ring-0001").set({"createdAt": platform.clock()})
     call_until_erased(platform)
@@ -343,7 +344,7 @@ def test_too_many_at_once_are_reported_instead_of_erased(
     assert (job["state"], job["stopped"], job["seen"]) == ("stuck", "too-many", {})
     assert are_untouched()
     change(platform, **go)
-    erasure.retry(platform, roll_call.job(platform.db))
+    erasure_desk.retry(platform, roll_call.job(platform.db))
     call_until_erased(platform)
     assert begun(platform) == {somebody.subject for somebody in gone}
 
@@ -354,7 +355,7 @@ def test_no_number_of_orphans_is_exempt_from_the_limits(platform: Platform[Any])
     auth.delete_user(people[0].uid, app=platform.app)
     assert call_the_roll(platform)["stopped"] == "too-many"
     change(platform, orphans_share=0.12)
-    erasure.retry(platform, roll_call.job(platform.db))
+    erasure_desk.retry(platform, roll_call.job(platform.db))
     assert len(call_the_roll(platform)["suspects"]) == 1
 
 
@@ -365,7 +366,7 @@ def test_an_account_that_is_back_when_the_round_acts_stops_it(platform: Platform
     with between_looking_and_acting(lambda: auth.create_user(uid=ada.uid, email=ada.email, app=platform.app)):
         assert call_the_roll(platform, hours=24 * 8)["stopped"] == "contradiction"
     assert begun(platform) == set()
-    erasure.retry(platform, roll_call.job(platform.db))
+    erasure_desk.retry(platform, roll_call.job(platform.db))
     call_the_roll(platform)
     assert state(ada) == "active", "and what was frozen is given back"
 
@@ -392,7 +393,7 @@ def test_an_account_that_is_back_keeps_the_round_from_touching_anybody(
     assert (state(first), state(second)) == before
     # Both accounts are there again: whatever was frozen, or was about to be, is given back.
     auth.create_user(uid=first.uid, email=first.email, app=platform.app)
-    erasure.retry(platform, roll_call.job(platform.db))
+    erasure_desk.retry(platform, roll_call.job(platform.db))
     assert call_the_roll(platform)["suspects"] == {}
     assert (state(first), state(second)) == ("active", "active")
 
@@ -407,7 +408,7 @@ def test_after_a_contradiction_every_orphans_time_begins_anew(
     with monkeypatch.context() as outage:
         hide(outage, [other.uid], "get_users")
         assert call_the_roll(platform, hours=24 * 8)["stopped"] == "contradiction"
-    erasure.retry(platform, roll_call.job(platform.db))
+    erasure_desk.retry(platform, roll_call.job(platform.db))
     for hours in (1, 25, 24 * 6):
         call_the_roll(platform, hours=hours)
         assert begun(platform) == set()

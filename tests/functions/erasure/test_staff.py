@@ -11,7 +11,7 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 import orphans
-from astra import erasure, limits, operator, roll_call, roll_call_desk
+from astra import erasure, erasure_desk, limits, operator, roll_call, roll_call_desk
 from astra.platform import Platform
 from local.http_stand_in import HttpStandIn, answer
 from tests.desk import sit_down
@@ -25,7 +25,7 @@ def run(platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
     def command(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr("sys.argv", ["erasure", *arguments])
-        code = erasure.main()
+        code = erasure_desk.main()
         printed = capsys.readouterr()
         return code, printed.out + printed.err
 

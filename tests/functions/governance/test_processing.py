@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import policy, processors, tlog
+from astra import policy, processors_desk, tlog
 from astra.callables import parse
 from astra.platform import Platform
 from astra.processors import PROCESSORS
@@ -83,7 +83,7 @@ def test_support_and_security_register_nobody(platform: Platform[Any], team: Tea
 def test_an_agreement_from_missing_over_ending_to_expired(platform: Platform[Any], team: Team) -> None:
     priya, _ = team.hire(Role.PRIVACY), team.hire(Role.CTO)
     for _ in range(2):
-        processors.seed(platform.db, platform.clock())
+        processors_desk.seed(platform.db, platform.clock())
         look(platform)
     assert findings(platform) == {f"agreement-missing.{one.name}": True for one in PROCESSORS}
     assert len(priya.notices()) == len(PROCESSORS)  # once each, however often it looks
@@ -105,14 +105,14 @@ def test_an_agreement_from_missing_over_ending_to_expired(platform: Platform[Any
         assert opened == kinds, days
     platform.clock.step(seconds=1)  # type: ignore[attr-defined]
     register_processor(platform, priya.call(form(platform)))
-    processors.seed(platform.db, platform.clock())  # changes nothing that is there
+    processors_desk.seed(platform.db, platform.clock())  # changes nothing that is there
     look(platform)
     still = {name for name, is_open in findings(platform).items() if is_open}
     assert still == {f"agreement-expired.{one.name}" for one in PROCESSORS if one.name != "Replicate"}
 
 
 def test_a_register_behind_the_data_map_is_a_finding(platform: Platform[Any], team: Team) -> None:
-    processors.seed(platform.db, platform.clock())
+    processors_desk.seed(platform.db, platform.clock())
     platform.db.document("processors/Firebase").update({"dataShared": ["profile"]})
     look(platform)
     assert findings(platform)["data-shared-outdated.Firebase"] is True

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import campaigns, erasure, policy, processors, tlog
+from astra import campaigns, erasure, policy, processors_desk, tlog
 from astra.callables import parse
 from astra.platform import Platform
 from astra.policy import campaign_of
@@ -382,7 +382,7 @@ def test_who_is_being_erased_is_not_waited_for(platform: Platform[Any], team: Te
 def test_a_policy_that_takes_effect_opens_a_review_and_the_register_follows_it(
     platform: Platform[Any], board: Board
 ) -> None:
-    processors.seed(platform.db, platform.clock())
+    processors_desk.seed(platform.db, platform.clock())
     review(platform)
     material = platform.db.document("rounds/review").get().get("material")
     version = f"{platform.clock():%Y-%m-%d}"

@@ -9,7 +9,7 @@ import pytest
 from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import erasure, policy, staff, tlog
+from astra import erasure, policy, staff, staff_desk, tlog
 from astra.callables import parse
 from astra.platform import Platform
 from astra.staff import Role
@@ -102,7 +102,7 @@ def test_a_greater_role_takes_two_people_to_give_and_to_take(platform: Platform[
 
 def test_a_first_cto_is_not_stuck_alone(platform: Platform[Any], team: Team) -> None:
     boss, priya, sam = ready(team), ready(team), ready(team)
-    staff.appoint_first(platform, boss.uid)
+    staff_desk.appoint_first(platform, boss.uid)
     grant_role(platform, boss.call(GrantRole(uid=priya.uid, role=Role.PRIVACY)))
     grant = GrantRole(uid=sam.uid, role=Role.SECURITY)
     # Who may confirm may not begin.
@@ -208,22 +208,22 @@ def test_one_account_that_can_not_be_mended_delays_no_other(
 def test_the_first_cto_has_accepted_and_is_the_first(platform: Platform[Any], team: Team) -> None:
     ada, bob = team.customer(), ready(team)
     with pytest.raises(LookupError, match="accept the security policy"):
-        staff.appoint_first(platform, ada.uid)
+        staff_desk.appoint_first(platform, ada.uid)
     replace_security_policy(platform)
     with pytest.raises(LookupError, match="accept the security policy security-next"):
-        staff.appoint_first(platform, bob.uid)
+        staff_desk.appoint_first(platform, bob.uid)
     ada.accept()
-    staff.appoint_first(platform, ada.uid)
+    staff_desk.appoint_first(platform, ada.uid)
     assert (ada.role(), ada.claim()) == (Role.CTO, "cto")
     assert [entry["record"]["state"] for entry in logged(platform, tlog.Action.ROLE_GRANTED)] == ["first"]
     bob.accept()
     with pytest.raises(LookupError, match="there is a CTO already"):
-        staff.appoint_first(platform, bob.uid)
+        staff_desk.appoint_first(platform, bob.uid)
     assert bob.role() is None
 
 
 def test_the_command_says_why_not(stack: Stack) -> None:
-    command = [sys.executable, "-m", "astra.staff", "first-cto", "nobody"]
+    command = [sys.executable, "-m", "astra.staff_desk", "first-cto", "nobody"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
     assert done.returncode == 1
     assert "accept the security policy" in done.stderr or "there is a CTO already" in done.stderr

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import campaigns, controls, erasure, tlog, transfers
+from astra import campaigns, controls, erasure, tlog, transfers, transfers_desk
 from astra.callables import parse
 from astra.platform import Platform
 from astra.staff import Role
@@ -118,7 +118,9 @@ def test_nothing_passes_while_a_breach_has_exports_frozen(
     control.set({"frozen": True})
     with pytest.raises(Closed, match="exports are frozen"):
         next(pages)
-    assert [row[-1] for row in transfers.status(platform) if row[0] == transfer] == [closed(platform, transfer).reason]
+    assert [row[-1] for row in transfers_desk.status(platform) if row[0] == transfer] == [
+        closed(platform, transfer).reason
+    ]
     control.delete()
     assert passing(platform, transfer) == everybody(board, ada, grace)
 
@@ -314,7 +316,7 @@ def test_what_is_logged_names_no_company_and_nobody(platform: Platform[Any], tra
 
 
 def test_staff_see_why_a_gate_is_shut(platform: Platform[Any], transfer: str, board: Board) -> None:
-    assert next(transfers.status(platform)) == (
+    assert next(transfers_desk.status(platform)) == (
         transfer,
         "Acme Holding, Inc.",
         "0 of ?",
@@ -322,10 +324,10 @@ def test_staff_see_why_a_gate_is_shut(platform: Platform[Any], transfer: str, bo
         "not everybody has been told yet",
     )
     told(platform, transfer)
-    row = next(transfers.status(platform))
+    row = next(transfers_desk.status(platform))
     assert (row[2], row[4]) == ("4 of 4", "people may still delete their accounts")
     platform.clock.step(days=40)  # type: ignore[attr-defined]
-    assert next(transfers.status(platform))[4] == "open"
+    assert next(transfers_desk.status(platform))[4] == "open"
 
 
 #: Whoever goes through people in bulk, and why nothing of that leaves the company.

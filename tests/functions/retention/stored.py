@@ -13,6 +13,7 @@ from astra import expiry, holds, retention, tlog
 from astra.entries import Entry
 from astra.jobs import Worker
 from astra.platform import Platform
+from astra.vault import vault_of
 from tests.conftest import SteppedClock
 
 BUDGET = timedelta(minutes=10)
@@ -39,7 +40,7 @@ class Stored:
 
     def image(self, uid: str, item: str, until: datetime) -> firestore.DocumentReference:
         """An image with object, thumbnail and keys, and an end of its own."""
-        self.platform.vault.new_object(uid, item)
+        vault_of(self.platform).new_object(uid, item)
         for folder in ("images", "thumbs"):
             self.platform.bucket.blob(f"{folder}/{uid}/{item}").upload_from_string(b"sealed")
         return self.add("image-records", uid, item, until, status="ready")

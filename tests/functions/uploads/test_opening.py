@@ -14,6 +14,7 @@ from requests.adapters import HTTPAdapter
 import opening
 from astra import vault
 from astra.platform import Platform
+from astra.vault import vault_of
 
 CONTENT = secrets.token_bytes(4 * 1024 * 1024)
 ID = "ring-0001"
@@ -29,7 +30,7 @@ class Image:
         self.record = platform.db.document(f"users/{self.uid}/images/{ID}")
         self.record.set(facts)
         self.blob, sink = platform.bucket.blob(f"images/{self.uid}/{ID}"), io.BytesIO()
-        vault.seal(io.BytesIO(CONTENT), sink, platform.vault.new_object(self.uid, ID)["full"])
+        vault.seal(io.BytesIO(CONTENT), sink, vault_of(platform).new_object(self.uid, ID)["full"])
         self.blob.upload_from_string(sink.getvalue())
 
     def open(self, **headers: str) -> Response:
@@ -66,7 +67,7 @@ def no_record(image: Image, _patch: pytest.MonkeyPatch) -> None:
 
 
 def no_key(image: Image, _patch: pytest.MonkeyPatch) -> None:
-    image.platform.vault.destroy_object(image.uid, ID)
+    vault_of(image.platform).destroy_object(image.uid, ID)
 
 
 def another_length(image: Image, _patch: pytest.MonkeyPatch) -> None:

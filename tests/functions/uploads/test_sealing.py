@@ -21,6 +21,7 @@ import intake
 import sealing
 from astra import cobblestone, tombstones
 from astra.platform import Platform
+from astra.vault import vault_of
 from local.life import PHOTOGRAPH
 
 PHOTO = PHOTOGRAPH.read_bytes()
@@ -232,7 +233,7 @@ def test_an_erasure_asked_for_meanwhile_wins(
 
 
 def keys(platform: Platform[Any], upload: Upload) -> bool:
-    found: bool = platform.vault.object(upload.uid, upload.id).get().exists
+    found: bool = vault_of(platform).object(upload.uid, upload.id).get().exists
     return found
 
 
@@ -382,7 +383,7 @@ def test_a_transparent_gif_is_stored_to_the_pixel(
     monkeypatch.setattr(Image.Image, "save", second)
     upload.seal()
     sealed = quiet.bucket.blob(f"images/{ada}/{upload.id}").download_as_bytes()
-    key = quiet.vault.find_object(ada, upload.id)
+    key = vault_of(quiet).find_object(ada, upload.id)
     opened = b"".join(cobblestone.unseal([sealed], key.dek, key.bound_to))
     with Image.open(sink) as before, Image.open(io.BytesIO(opened)) as after:
         assert after.convert("RGBA").tobytes() == before.convert("RGBA").tobytes()
