@@ -26,7 +26,8 @@ from astra.notices import inbox
 from astra.runtime.callables import Call, Caller, Shape, parse
 from astra.runtime.platform import Platform
 from astra.staff import Role
-from astra.vault import Unopenable, vault_of
+from astra.vault import vault_of
+from astra.vault.cobblestone import Unopenable
 from erasure import request_handlers
 from erasure.items import DeleteItem, delete_item
 from governance.roles import AcceptSecurityPolicy, accept_security_policy
