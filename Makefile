@@ -42,7 +42,7 @@ types: setup ## strict types
 	done
 
 lock: setup ## pin what pyproject.toml, functions/*/requirements.in and package.json ask for
-	@.venv/bin/python -m local.lock
+	@.venv/bin/python -m local.deployment.lock
 
 clean: ## remove all that set-up and the stack made
 	@rm -rf .venv node_modules .local build shared/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

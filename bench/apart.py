@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from local.paths import ROOT
-from local.supervised import STOP_DEADLINE
+from local.stack.supervised import STOP_DEADLINE
 
 #: Seconds an interrupted benchmark has to stop its stack before it is killed.
 GRACE = STOP_DEADLINE + 20

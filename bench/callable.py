@@ -19,10 +19,10 @@ from typing import Any
 import httpx
 
 from bench import OFFSET
-from local.client import unsigned_token
+from local.demo.client import unsigned_token
 from local.paths import ROOT
-from local.served import Served, serving
-from local.stack import Stack
+from local.stack.served import Served, serving
+from local.stack.stack import Stack
 
 _CLIENTS = 20
 _EACH = 60

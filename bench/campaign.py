@@ -12,7 +12,7 @@ from typing import Any
 
 from bench import OFFSET
 from bench.child import measured, say
-from local.stack import Stack
+from local.stack.stack import Stack
 
 _MEMBERS, _WARM, _ROUNDS = 100_000, 20_000, 2
 _BATCH = 400

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from local.paths import ROOT
-from local.stack import Stack
+from local.stack.stack import Stack
 
 _MARK = "> "
 

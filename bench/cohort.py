@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import OFFSET
 from bench.child import measured, say
-from local.stack import Stack
+from local.stack.stack import Stack
 
 _AFFECTED = 1_000
 #: How many have an account. Seeding a million takes the emulator a quarter of an hour: COHORT_USERS=1000000 does.
@@ -32,7 +32,7 @@ def uid_of(number: int) -> str:
 
 
 def _evidence() -> list[dict[str, Any]]:
-    from local import audit_log  # noqa: PLC0415
+    from local.stand_ins import audit_log  # noqa: PLC0415
 
     at = datetime.now(UTC) - timedelta(hours=1)
     every = _FEW // _AFFECTED

@@ -10,8 +10,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-from local import firebase_json
 from local.paths import ROOT
+from local.stack import firebase_json
 
 _ROUNDS = 5
 _FUNCTIONS = (

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench import OFFSET
 from bench.child import measured, say
-from local.stack import Stack
+from local.stack.stack import Stack
 
 _ENTRIES = 20_000
 _BATCHES = (1000, 100, 1)
@@ -24,7 +24,7 @@ def run() -> Iterator[str]:
 
 def entries() -> list[bytes]:
     """What an ordinary hour is made of: lookups, objects, uses of the key service, listings, and our own lines."""
-    from local import audit_log  # noqa: PLC0415
+    from local.stand_ins import audit_log  # noqa: PLC0415
 
     dice, at = random.Random(5), datetime.now(UTC).replace(minute=0, second=0, microsecond=0)  # noqa: S311
     accounts = [f"{name}-functions@demo-astra.iam.gserviceaccount.com" for name in ("signup", "uploads", "usage")]

@@ -15,7 +15,7 @@ from typing import Any
 
 from bench import OFFSET, trees
 from local.paths import ROOT
-from local.stack import Stack
+from local.stack.stack import Stack
 
 #: The shorter it takes, the more a busy moment of the machine weighs.
 _ROUNDS = {1_000: 7, 10_000: 3, 100_000: 1}

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench import OFFSET
 from local.paths import ROOT
-from local.stack import Stack
+from local.stack.stack import Stack
 
 _ROUNDS = 15
 _MIB = 1024 * 1024
@@ -77,7 +77,7 @@ def photograph(megapixels: int) -> bytes:
     """A JPEG as a phone makes it: detail everywhere, 4:2:0, quality 90."""
     from PIL import Image  # noqa: PLC0415
 
-    from local.life import PHOTOGRAPH  # noqa: PLC0415
+    from local.demo.customer_life import PHOTOGRAPH  # noqa: PLC0415
 
     width = int((megapixels * 1e6 * 4 / 3) ** 0.5)
     size = (width, width * 3 // 4)

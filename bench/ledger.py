@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import OFFSET
 from bench.child import measured, say
-from local.stack import Stack
+from local.stack.stack import Stack
 
 _ENTRIES = 10_000
 _WHOLE = 100_000

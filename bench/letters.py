@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from local.mail import MailServer
 from local.paths import ROOT
+from local.stand_ins.mail_server import MailServer
 
 _STEP = timedelta(minutes=6)
 """Longer than a lease."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench import OFFSET
 from bench.child import measured, say
-from local.stack import Stack
+from local.stack.stack import Stack
 
 #: How many are stored. In the emulator, which has no index, a query costs as much time as there is stored, whatever it
 #: reads: with a million the whole takes some four minutes.

@@ -44,7 +44,7 @@ class Google:
     rules: str = "https://firebaserules.googleapis.com"
     tokens: str | None = None
     """The method that makes tokens of an account, where it is not the IAM Credentials API's own."""
-    folder: Path = Path(__file__).parents[2] / "settings"
+    folder: Path = Path(__file__).parents[1] / "settings"
 
 
 class Access:

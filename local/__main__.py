@@ -12,17 +12,17 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from local import archives
+from local.deployment import archives
 from local.paths import MAIL, shown
-from local.progress import SetupError
-from local.schedules import ScheduleError
-from local.stack import EMULATORS, Stack, StackError
+from local.stack.progress import SetupError
+from local.stack.schedules import ScheduleError
+from local.stack.stack import EMULATORS, Stack, StackError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import FrameType
 
-    from local.run_folder import Source
+    from local.stack.run_folder import Source
 
 
 def main() -> int:

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, NamedTuple
 if not __package__:  # run as a script: make `local` importable
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from local import emulators, toolchain
-from local.firebase_json import codebases
 from local.paths import FIREBASE, LOCAL, NODE_MODULES, PYTHON, ROOT, VENV
-from local.progress import SetupError, Steps
+from local.stack import emulators, toolchain
+from local.stack.firebase_json import codebases
+from local.stack.progress import SetupError, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

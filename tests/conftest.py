@@ -13,8 +13,8 @@ from astra.vault.settings import OpeningSettings
 from breach.settings import AssessmentSettings, TickSettings
 from erasure.settings import ErasureSettings, RollCallSettings
 from governance.settings import GovernanceSettings
-from local.client import Client
-from local.stack import Stack
+from local.demo.client import Client
+from local.stack.stack import Stack
 from notices.settings import BounceSettings, CampaignSettings
 from signup.settings import SignupSettings
 from tests.offsets import SHARED

@@ -21,8 +21,8 @@ from astra.runtime.pseudonyms import Pseudonym
 from astra.vault import vault_of
 from cli import policies
 from erasure import cascade
-from local.scan import Finding, contents, scan
-from local.stack import Stack
+from local.demo.scan import Finding, contents, scan
+from local.stack.stack import Stack
 
 _BUDGET: Final = timedelta(minutes=1)
 #: The first, 0, is the deployed functions'.

@@ -8,8 +8,8 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from cli import rules
-from local.http_stand_in import HttpStandIn, answer
 from local.paths import ROOT
+from local.stand_ins.http_server import HttpStandIn, answer
 
 PROJECT = "astra-p"
 BUCKET = f"{PROJECT}.firebasestorage.app"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from local import archives, run_folder
+from local.deployment import archives
+from local.stack import run_folder
 
 if TYPE_CHECKING:
-    from local.run_folder import Source
+    from local.stack.run_folder import Source
 
 
 def sources() -> dict[str, Source]:

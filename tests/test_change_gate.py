@@ -31,9 +31,9 @@ from astra.vault.cobblestone import Unopenable
 from erasure import request_handlers
 from erasure.items import DeleteItem, delete_item
 from governance.roles import AcceptSecurityPolicy, accept_security_policy
-from local import firebase_json
+from local.demo.scan import documents
 from local.paths import ROOT
-from local.scan import documents
+from local.stack import firebase_json
 from notices.reports import SeeNotice, see_notice
 from signup import unlock as signup_unlock
 from signup.profile import AcceptPolicy, SetIpLock, UpdateProfile, accept_policy, set_ip_lock, update_profile

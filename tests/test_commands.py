@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from google.cloud import firestore
 
+from local.demo.scan import DATABASES, documents
 from local.paths import ROOT
-from local.scan import DATABASES, documents
-from local.stack import Stack
+from local.stack.stack import Stack
 
 IN_PACKAGE = [
     f"astra.{path.stem}"
@@ -65,7 +65,7 @@ def test_a_command_without_a_verb_writes_nothing(stack: Stack, tmp_path: Path, a
 
 
 @pytest.mark.parametrize(
-    "program", ["shared/vendor.py", "verify.py", "local/lock.py", "local/setup.py", "local/demo.py"]
+    "program", ["shared/vendor.py", "verify.py", "local/deployment/lock.py", "local/setup.py", "local/demo/__main__.py"]
 )
 def test_a_program_of_the_repository_explains_itself_and_does_nothing(tmp_path: Path, program: str) -> None:
     command = program.removesuffix(".py").replace("/", ".")

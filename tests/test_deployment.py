@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from local import firebase_json
-from local.manifests import listing, manifest
+from local.deployment.manifests import listing, manifest
 from local.paths import ROOT
+from local.stack import firebase_json
 
 CODEBASES = firebase_json.codebases()
 BUCKET = {"FIREBASE_CONFIG": json.dumps({"projectId": "demo-astra", "storageBucket": "demo-astra.appspot.com"})}

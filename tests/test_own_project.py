@@ -3,7 +3,7 @@
 from typing import Any
 
 from astra.runtime.platform import Platform
-from local.stack import Stack
+from local.stack.stack import Stack
 from tests.conftest import SteppedClock, WholeSettings
 from tests.people import own_project
 

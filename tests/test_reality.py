@@ -10,10 +10,10 @@ from astra.datamap.model import Store
 from astra.datamap.table import NOT_PERSONAL
 from astra.runtime.platform import Platform
 from astra.runtime.rate_limits import connect
-from local.client import Client
-from local.life import PHOTOGRAPH, wait_sealed
-from local.scan import documents
-from local.stack import Stack
+from local.demo.client import Client
+from local.demo.customer_life import PHOTOGRAPH, wait_sealed
+from local.demo.scan import documents
+from local.stack.stack import Stack
 
 # Tests put data where no code of ours would, to see it found there: all of it below a collection of this name.
 _PLANTED = "planted"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from local.paths import ROOT
-from local.ports import NEVER_FETCHED, needed
-from local.stack import EMULATORS
+from local.stack.ports import NEVER_FETCHED, needed
+from local.stack.stack import EMULATORS
 from tests import offsets
 
 TRACKED = [

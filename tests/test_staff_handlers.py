@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import pytest
 
-from local import firebase_json
 from local.paths import ROOT
+from local.stack import firebase_json
 
 T = TypeVar("T", bound=ast.AST)
 CODEBASES = firebase_json.codebases()

@@ -9,7 +9,7 @@ from tests.deployment.production import cpu_seconds, resident_mib
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from local.served import Served
+    from local.stack.served import Served
     from tests.deployment.production import Deployed, Production
 
 #: How many start while one is asked.

@@ -15,7 +15,7 @@ import httpx
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Response
 
-from local.http_stand_in import HttpStandIn, Problem, answer
+from local.stand_ins.http_server import HttpStandIn, Problem, answer
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from local import grants
+from local.deployment import grants
 from tests.deployment.cloud.projects import enable
 from tests.deployment.cloud.service import Json
 from tests.deployment.cloud.storage import new_bucket

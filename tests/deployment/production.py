@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import firebase_admin
 import psutil  # type: ignore[import-untyped]
 
-from local.manifests import listing
-from local.ports import WITNESS_BUCKET
-from local.served import Served
+from local.deployment.manifests import listing
+from local.stack.ports import WITNESS_BUCKET
+from local.stack.served import Served
 from tests.deployment import google_hosts, google_rpc
 from tests.deployment.cloud.certificates import Authority
 from tests.deployment.google_hosts import GoogleHosts
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from local.run_folder import Source
-    from local.stack import Stack
+    from local.stack.run_folder import Source
+    from local.stack.stack import Stack
 
 #: Another region than the default: a function that is told of it must use it.
 REGION: Final = "europe-west1"

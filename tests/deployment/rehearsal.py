@@ -23,9 +23,9 @@ import zipfile
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final, Self
 
-from local.firebase_json import codebases
 from local.paths import FIREBASE, NODE_MODULES, ROOT, VENV
-from local.stack import STARTING
+from local.stack.firebase_json import codebases
+from local.stack.stack import STARTING
 from tests.deployment.cloud.certificates import Authority
 from tests.deployment.cloud.google import Google
 from tests.deployment.cloud.proxy import Proxy

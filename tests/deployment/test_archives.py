@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from local import archives, firebase_json
+from local.deployment import archives
 from local.paths import ROOT
-from local.progress import Steps
+from local.stack import firebase_json
+from local.stack.progress import Steps
 from tests.sources import sources
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from local.run_folder import Source
-    from local.stack import Stack
+    from local.stack.run_folder import Source
+    from local.stack.stack import Stack
 
 CODEBASES = firebase_json.codebases()
 INSTALLED = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local import archives, firebase_json, grants
+from local.deployment import archives, grants
 from local.paths import ROOT
-from local.progress import Steps
+from local.stack import firebase_json
+from local.stack.progress import Steps
 from tests.deployment.cloud.event_triggers import undelivered
 from tests.deployment.cloud.rules import cross_service_rules
 from tests.deployment.cloud.state import now

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.manifests import endpoints, groups
+from local.deployment.manifests import endpoints, groups
 from tests.deployment.needed_secrets import SECRETS, needed
 
 FUNCTIONS = endpoints()

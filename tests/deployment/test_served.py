@@ -13,9 +13,9 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from astra.runtime.platform import Platform
-from local import archives
+from local.deployment import archives
 from local.paths import LOGS
-from local.served import ServedError
+from local.stack.served import ServedError
 from tests.conftest import WholeSettings
 from tests.deployment.asking.table import TABLE
 from tests.deployment.cloud.certificates import Authority
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from local.stack import Stack
+    from local.stack.stack import Stack
 
 
 #: Name, MiB given, at start and after the request, processor seconds at start: a line for each function.

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from local import firebase_json
-from local.manifests import manifest
+from local.deployment.manifests import manifest
 from local.paths import ROOT
+from local.stack import firebase_json
 from tests.deployment.page import commands
 
 ASKED = {param["name"] for codebase in firebase_json.codebases() for param in manifest(codebase).get("params", [])}

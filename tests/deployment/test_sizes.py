@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from breach.detection import watch
-from local import deploy_tables, grants
-from local.manifests import endpoints
+from local.deployment import grants
+from local.deployment import tables as deploy_tables
+from local.deployment.manifests import endpoints
 from local.paths import ROOT
 
 FUNCTIONS = endpoints()

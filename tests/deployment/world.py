@@ -14,7 +14,7 @@ from google.cloud import firestore
 
 from astra.runtime.callables import Call, parse
 from astra.staff import Role
-from local.client import POLICY_VERSION
+from local.demo.client import POLICY_VERSION
 from signup import blocking, enrolment
 from tests.colleagues import Person, Team
 from tests.deployment.production import REGION
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from astra.runtime.platform import Platform
-    from local.stack import Stack
+    from local.stack.stack import Stack
     from tests.deployment.fleet import Fleet
     from tests.deployment.production import Production
 

@@ -15,7 +15,7 @@ from astra import jobs
 from astra.datamap.model import Store
 from astra.runtime.platform import Platform
 from erasure import cascade, objects
-from local.stack import Stack
+from local.stack.stack import Stack
 from tests.faults import doomed
 from tests.people import Somebody, generate, settle
 

@@ -12,11 +12,11 @@ from PIL import Image
 
 from astra import erasure
 from astra.runtime.platform import Platform
-from local.client import Client
-from local.life import PHOTOGRAPH, wait_sealed
-from local.scan import scan
-from local.stack import Stack
-from local.telling import wait_for
+from local.demo.client import Client
+from local.demo.customer_life import PHOTOGRAPH, wait_sealed
+from local.demo.narration import wait_for
+from local.demo.scan import scan
+from local.stack.stack import Stack
 
 
 def workers(function: str) -> list[psutil.Process]:

@@ -14,11 +14,11 @@ from astra.accounts import tombstones
 from astra.accounts.tombstones import Erased
 from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
-from local.client import CallError, Client, Person
-from local.life import develop, needles
-from local.scan import scan
-from local.stack import Stack
-from local.telling import wait_for
+from local.demo.client import CallError, Client, Person
+from local.demo.customer_life import develop, needles
+from local.demo.narration import wait_for
+from local.demo.scan import scan
+from local.stack.stack import Stack
 
 UPLOADS, WRITES = 4, 20
 

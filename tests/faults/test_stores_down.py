@@ -18,8 +18,8 @@ from requests.adapters import HTTPAdapter
 from astra.runtime import rate_limits
 from astra.runtime.platform import Platform
 from erasure import replicate
-from local.http_stand_in import Fault
-from local.stack import Stack
+from local.stack.stack import Stack
+from local.stand_ins.http_server import Fault
 from tests.people import Somebody, generate, settle
 
 ROUNDS = 5

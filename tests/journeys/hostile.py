@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from local.client import POLICY_VERSION, unsigned_token
+from local.demo.client import POLICY_VERSION, unsigned_token
 
 T = TypeVar("T")
 

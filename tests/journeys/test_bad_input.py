@@ -11,11 +11,11 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore, storage
 
-from local.client import CallError, Client, Person
-from local.life import PHOTOGRAPH, wait_sealed
-from local.scan import scan
-from local.stack import Stack
-from local.telling import wait_for
+from local.demo.client import CallError, Client, Person
+from local.demo.customer_life import PHOTOGRAPH, wait_sealed
+from local.demo.narration import wait_for
+from local.demo.scan import scan
+from local.stack.stack import Stack
 
 PHOTO = PHOTOGRAPH.read_bytes()
 

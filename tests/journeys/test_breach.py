@@ -14,11 +14,11 @@ from astra.runtime.platform import Platform
 from astra.staff import Role
 from breach import incidents, texts
 from cli import honeytokens
-from local.breach_story import SAID, steal
-from local.client import Client, Person
-from local.life import PHOTOGRAPH, wait_sealed
-from local.stack import Stack
-from local.telling import wait_for
+from local.demo.breach import SAID, steal
+from local.demo.client import Client, Person
+from local.demo.customer_life import PHOTOGRAPH, wait_sealed
+from local.demo.narration import wait_for
+from local.stack.stack import Stack
 from retention.settings import RetentionSettings
 from tests.journeys.test_staff import accept
 

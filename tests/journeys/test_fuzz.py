@@ -26,8 +26,8 @@ from hypothesis import HealthCheck, given, settings
 from astra import policies
 from cli import policies as policies_command
 from local.paths import ROOT
-from local.served import Served, serving
-from local.stack import Stack
+from local.stack.served import Served, serving
+from local.stack.stack import Stack
 from tests.journeys.hostile import CANARY, Request, requests
 
 PROJECT = "demo-fuzz"  # a project of its own: whom these requests erase nobody else has met

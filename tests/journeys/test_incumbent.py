@@ -19,12 +19,12 @@ from google.api_core.gapic_v1.method import _GapicCallable
 from astra.accounts import tombstones
 from astra.runtime.platform import Platform
 from erasure import orphans
-from local.client import CallError, Client, Person
-from local.http_stand_in import Fault
-from local.life import PHOTOGRAPH, needles, wait_sealed
-from local.scan import scan
-from local.stack import Stack
-from local.telling import wait_for
+from local.demo.client import CallError, Client, Person
+from local.demo.customer_life import PHOTOGRAPH, needles, wait_sealed
+from local.demo.narration import wait_for
+from local.demo.scan import scan
+from local.stack.stack import Stack
+from local.stand_ins.http_server import Fault
 from tests.people import Somebody, generate, settle
 
 CROWD = 2000

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from local.client import Client, Person
+from local.demo.client import Client, Person
 from local.paths import ROOT
-from local.stack import Stack
+from local.stack.stack import Stack
 
 
 def until_refused(ask: Callable[[], httpx.Response], most: int) -> httpx.Response:

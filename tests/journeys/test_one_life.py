@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from local import story
-from local.stack import Stack
+from local.demo import script as story
+from local.stack.stack import Stack
 from tests.offsets import ONE_LIFE
 from tests.sources import sources
 

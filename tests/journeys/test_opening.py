@@ -9,9 +9,9 @@ from PIL import Image
 
 from astra.runtime.platform import Platform
 from astra.vault import vault_of
-from local.client import Client, Person
-from local.life import PHOTOGRAPH, wait_sealed
-from local.stack import Stack
+from local.demo.client import Client, Person
+from local.demo.customer_life import PHOTOGRAPH, wait_sealed
+from local.stack.stack import Stack
 
 
 class Gallery:

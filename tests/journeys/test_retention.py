@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 
 from astra.runtime.platform import Platform
-from local.client import Client
-from local.stack import Stack
+from local.demo.client import Client
+from local.stack.stack import Stack
 
 
 def gone(row: Any) -> bool:

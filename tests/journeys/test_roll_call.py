@@ -12,9 +12,9 @@ from astra import staff
 from astra.erasure import roll_call
 from astra.runtime.platform import Platform
 from astra.staff import Role
-from local.client import Client, Person
-from local.life import wait_for
-from local.stack import Stack
+from local.demo.client import Client, Person
+from local.demo.customer_life import wait_for
+from local.stack.stack import Stack
 from tests.journeys.test_staff import accept
 
 

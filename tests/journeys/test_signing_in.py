@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from astra.runtime.platform import Platform
-from local.client import CallError, Client, Person
-from local.scan import scan
-from local.stack import Stack
-from local.telling import wait_for
+from local.demo.client import CallError, Client, Person
+from local.demo.narration import wait_for
+from local.demo.scan import scan
+from local.stack.stack import Stack
 from tests.journeys.test_bad_input import refusal
 
 CANARY = "203.0.113.77"

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from astra.runtime.platform import Platform
-from local.client import CallError, Client
-from local.life import PHOTOGRAPH, wait_sealed
-from local.scan import scan
-from local.stack import Stack
+from local.demo.client import CallError, Client
+from local.demo.customer_life import PHOTOGRAPH, wait_sealed
+from local.demo.scan import scan
+from local.stack.stack import Stack
 
 
 def test_an_image_is_deleted_for_good_and_only_by_its_owner(

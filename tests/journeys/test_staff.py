@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from local.client import CallError, Client, Person
-from local.stack import Stack
+from local.demo.client import CallError, Client, Person
+from local.stack.stack import Stack
 
 POLICY = "security-2025-07-15"
 

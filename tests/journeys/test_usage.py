@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 from astra.runtime.platform import Platform
-from local.client import CallError, Client, Person
-from local.scan import scan
-from local.stack import Stack
-from local.telling import wait_for
+from local.demo.client import CallError, Client, Person
+from local.demo.narration import wait_for
+from local.demo.scan import scan
+from local.stack.stack import Stack
 
 WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
 PHONE = f"Mozilla/5.0 (Linux; Android 14; {{}}) {WEBKIT} Chrome/123.0.0.0 Mobile Safari/537.36"

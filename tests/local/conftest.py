@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.stack import Stack
+from local.stack.stack import Stack
 from tests.local.support import Up, killed_at_last
 from tests.offsets import SERVERS
 

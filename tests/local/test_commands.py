@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from local import commands
+from local.stack import commands
 
 
 @pytest.mark.parametrize("own", ["", "--no-deprecation"])

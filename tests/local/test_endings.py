@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from local import ports
+from local.stack import ports
 from tests.local.support import Up, eventually, killed_at_last
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from local import audit_log
-from local.google import GoogleStandIn
+from local.stand_ins import audit_log
+from local.stand_ins.google_apis import GoogleStandIn
 
 AT = datetime(2026, 3, 4, 3, 0, tzinfo=UTC)
 

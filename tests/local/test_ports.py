@@ -1,7 +1,7 @@
 """The ports of a stack."""
 
-from local import ports
-from local.stack import EMULATORS
+from local.stack import ports
+from local.stack.stack import EMULATORS
 
 
 def test_an_offset_that_leads_to_a_port_that_is_never_fetched_from_is_refused() -> None:

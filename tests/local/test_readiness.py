@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from local import readiness
+from local.stack import readiness
 
 if TYPE_CHECKING:
     from pathlib import Path

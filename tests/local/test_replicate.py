@@ -17,16 +17,16 @@ from replicate.webhook import InvalidSignatureError, Webhooks, WebhookSigningSec
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from local.http_stand_in import Fault, HttpStandIn
-from local.replicate import RETENTION, ReplicateStandIn
-from local.scan import scan
-from local.webhooks import TRIES
+from local.demo.scan import scan
+from local.stand_ins.http_server import Fault, HttpStandIn
+from local.stand_ins.replicate import RETENTION, ReplicateStandIn
+from local.stand_ins.webhooks import TRIES
 from tests.local.support import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from local.stack import Stack
+    from local.stack.stack import Stack
 
 VERSION = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
 PICTURE = b"\x89PNG a picture, as far as anybody here can tell"

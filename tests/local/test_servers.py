@@ -10,7 +10,7 @@ import httpx
 import redis
 
 if TYPE_CHECKING:
-    from local.stack import Stack
+    from local.stack.stack import Stack
 
 OWNER = {"Authorization": "Bearer owner"}  # the emulators' word for an admin
 

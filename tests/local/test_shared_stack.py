@@ -7,11 +7,11 @@ import os
 import httpx
 import pytest
 
-from local import firebase_json
 from local.paths import ROOT
-from local.run_folder import KEYS
-from local.schedules import ScheduleError
-from local.stack import Stack, StackError
+from local.stack import firebase_json
+from local.stack.run_folder import KEYS
+from local.stack.schedules import ScheduleError
+from local.stack.stack import Stack, StackError
 from tests.local.support import eventually
 from tests.offsets import SHARED
 

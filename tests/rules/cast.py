@@ -10,8 +10,8 @@ import httpx
 from firebase_admin import auth
 from google.cloud import firestore
 
-from local.client import Client, Person
-from local.stack import Stack
+from local.demo.client import Client, Person
+from local.stack.stack import Stack
 
 ROLES: Final = ("support", "privacy", "security", "cto")
 #: Whose address is verified, and whose is not: they have the same rights, for the service asks nobody to verify.

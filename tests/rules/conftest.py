@@ -7,7 +7,7 @@ import pytest
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
 from local.paths import ROOT
-from local.stack import Stack
+from local.stack.stack import Stack
 from tests.rules.cast import Cast
 from tests.rules.documents import Documents
 from tests.rules.objects import Objects

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import httpx
 
-from local.stack import Stack
+from local.stack.stack import Stack
 from tests.rules.cast import Cast
 from tests.rules.places import DOCUMENTS, Cell
 

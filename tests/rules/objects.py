@@ -8,7 +8,7 @@ from urllib.parse import quote
 import httpx
 
 from local.paths import ROOT
-from local.stack import Stack
+from local.stack.stack import Stack
 from tests.rules.cast import Cast
 from tests.rules.places import OBJECTS, Cell
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from local.paths import ROOT
-from local.stack import Stack
+from local.stack.stack import Stack
 from tests.rules.cast import OWNERS, ROLES, WHO, Cast, claims
 from tests.rules.documents import Documents
 from tests.rules.objects import Objects

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from astra.runtime.platform import Platform
-from local.client import Client
-from local.life import PHOTOGRAPH, wait_sealed
-from local.stack import Stack
+from local.demo.client import Client
+from local.demo.customer_life import PHOTOGRAPH, wait_sealed
+from local.stack.stack import Stack
 from tests.rules.cast import OWNERS, Cast
 from tests.rules.objects import Objects
 from tests.rules.uploads import HOSTILE, MOST, Hostile

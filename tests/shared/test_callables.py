@@ -13,7 +13,7 @@ from astra.runtime.deployment import Group
 from astra.runtime.platform import Platform
 from astra.runtime.rate_limits import Limit
 from astra.runtime.settings import RedisSettings
-from local.client import unsigned_token
+from local.demo.client import unsigned_token
 
 
 class Inner(Shape):

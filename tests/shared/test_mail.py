@@ -18,7 +18,7 @@ from pydantic import AnyUrl
 
 from astra.notices import smtp as notices_smtp
 from bench.letters import free_port
-from local.mail import MailServer
+from local.stand_ins.mail_server import MailServer
 from tests.functions.breach.post_office import PostOffice
 
 # The whole connection is TLS: the server, which means STARTTLS, does not know.

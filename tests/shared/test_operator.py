@@ -31,9 +31,9 @@ from astra.vault.settings import SealingSettings
 from cli import operator
 from cli.access import Google, Refused
 from cli.operator import Desk
-from local.http_stand_in import HttpStandIn, answer
 from local.paths import ROOT
-from local.stack import Stack
+from local.stack.stack import Stack
+from local.stand_ins.http_server import HttpStandIn, answer
 from retention.settings import RetentionSettings
 from tests.test_commands import IN_PACKAGE
 from tlog.settings import LogKeySettings, LogSettings

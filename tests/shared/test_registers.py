@@ -18,7 +18,7 @@ from astra.datamap.table import DATA_MAP
 from cli import policies as policies_command
 from cli import processors, registers
 from governance.processors import PROCESSORS
-from local.stack import Stack
+from local.stack.stack import Stack
 
 PAGES = [(name, ending) for name in registers.PAGES for ending in ("md", "html")]
 

@@ -19,8 +19,8 @@ from astra.datamap.table import DATA_MAP
 from astra.runtime.platform import Platform
 from astra.runtime.settings import InactivitySettings, SettingsError, load
 from cli import output, retention
+from local.demo.scan import documents
 from local.paths import ROOT
-from local.scan import documents
 from tests.desk import sit_down
 from tests.functions.retention.stored import Stored
 from tests.people import own_project

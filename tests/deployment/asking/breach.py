@@ -12,7 +12,7 @@ from firebase_admin import auth
 
 from astra.accounts import honeytokens
 from breach import deadlines, incidents, texts
-from local import audit_log
+from local.stand_ins import audit_log
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.desk import SAID, THIEF, Desk
 

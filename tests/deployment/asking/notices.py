@@ -11,7 +11,7 @@ from astra.notices import campaigns, deliveries, inbox
 from astra.notices.campaigns import Campaign, Channel, State
 from astra.notices.inbox import Kind
 from astra.runtime.callables import parse
-from local.webhooks import signed
+from local.stand_ins.webhooks import signed
 from notices import campaign_requests
 from tests.colleagues import logged
 from tests.functions.breach.crowd import FACTS

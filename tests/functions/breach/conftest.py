@@ -6,7 +6,7 @@ import pytest
 from pydantic import AnyUrl, Secret
 
 from astra.runtime.platform import Platform
-from local.stack import Stack
+from local.stack.stack import Stack
 from tests.colleagues import Team
 from tests.conftest import WholeSettings
 from tests.functions.breach.crowd import Crowd

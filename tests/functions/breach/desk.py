@@ -19,7 +19,7 @@ from breach.assessment import affected
 from breach.response import approve_notice, decisions, regulators
 from breach.response import confirm as response_confirm
 from breach.response import contain as response_contain
-from local.stack import Stack
+from local.stack.stack import Stack
 from tests.colleagues import Person, Team
 from tests.functions.breach.crowd import BUDGET, Crowd, Hints
 

@@ -7,7 +7,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 
 from bench.letters import free_port
-from local.mail import MailServer
+from local.stand_ins.mail_server import MailServer
 
 
 class PostOffice(MailServer):

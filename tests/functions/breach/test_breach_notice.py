@@ -22,8 +22,8 @@ from astra.notices.campaigns import State
 from breach import texts
 from breach.detection.watch import watch
 from breach.response import deadline_alarms, notice_page
-from local import audit_log
-from local.stack import Stack
+from local.stack.stack import Stack
+from local.stand_ins import audit_log
 from notices import dispatch
 from tests.colleagues import logged
 from tests.functions.breach.crowd import BUDGET, Crowd

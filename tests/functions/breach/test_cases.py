@@ -18,8 +18,8 @@ from breach.detection import correlate
 from breach.detection.audit_log import Detector
 from breach.detection.watch import watch
 from breach.response import deadline_alarms, decisions
-from local import audit_log
-from local.stack import Stack
+from local.stack.stack import Stack
+from local.stand_ins import audit_log
 from tests.colleagues import logged
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.desk import THIEF, Desk

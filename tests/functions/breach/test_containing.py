@@ -149,7 +149,7 @@ def test_a_key_is_turned_off_and_on(desk: Desk) -> None:
     assert google.disabled[KEY] is True
     desk.contain(name, "disable-key", key=KEY, undo=True)
     assert google.disabled[KEY] is False
-    from local.http_stand_in import Fault  # noqa: PLC0415
+    from local.stand_ins.http_server import Fault  # noqa: PLC0415
 
     google.faults.append(Fault("/v1/", status=503))
     desk.contain(name, "disable-key", key=KEY)

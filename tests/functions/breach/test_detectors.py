@@ -15,7 +15,7 @@ from breach.detection.audit_log import Detector, Mark, Severity, Signal, Unreada
 from breach.detection.rates import floor, judge, marks
 from breach.detection.rules import Watch, instant
 from breach.thresholds import Thresholds
-from local import audit_log
+from local.stand_ins import audit_log
 
 NAMES = Pseudonyms(bytes(range(32)))
 THOROUGH = "erasure-functions@p.iam.gserviceaccount.com"

@@ -18,7 +18,7 @@ from breach.detection.audit_log import Detector, decode
 from breach.response import confirm
 from cli import incident_report
 from cli.incident_report import next_action
-from local import audit_log
+from local.stand_ins import audit_log
 from tests.colleagues import Person, logged
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.desk import SAID, THIEF, Desk, refused
@@ -473,7 +473,7 @@ def test_many_pages_and_many_people_in_one_entry(
 
 
 def test_a_log_that_does_not_answer_is_asked_again(desk: Desk, crowd: Crowd, at: datetime) -> None:
-    from local.http_stand_in import Fault  # noqa: PLC0415
+    from local.stand_ins.http_server import Fault  # noqa: PLC0415
 
     crowd.come(1)
     desk.happened(reading(at, crowd.uids[0]))

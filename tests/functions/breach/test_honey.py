@@ -16,7 +16,7 @@ from astra.vault.cobblestone import Unopenable
 from cli import honeytokens as honeytokens_command
 from erasure import orphans
 from governance import transfers
-from local.life import PHOTOGRAPH
+from local.demo.customer_life import PHOTOGRAPH
 from retention.inactivity import Inactive
 from tests.functions.breach.crowd import Crowd
 

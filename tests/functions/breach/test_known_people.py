@@ -10,7 +10,7 @@ from astra import tlog
 from astra.accounts import honeytokens
 from breach import texts
 from breach.assessment import affected
-from local import audit_log
+from local.stand_ins import audit_log
 from tests.colleagues import logged
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.desk import Desk, refused

@@ -18,8 +18,8 @@ from astra.runtime.platform import Platform
 from breach import incidents
 from breach.detection.audit_log import Detector
 from breach.detection.watch import watch
-from local import audit_log
 from local.paths import ROOT
+from local.stand_ins import audit_log
 
 CODEBASE_FILES = sorted((ROOT / "functions").glob("*/*.py"))
 

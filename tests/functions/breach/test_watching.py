@@ -20,8 +20,8 @@ from breach.detection import watch as detection_watch
 from breach.detection.audit_log import Detector
 from breach.detection.watch import listen, watch
 from cli.breach import DEPLOYING
-from local import audit_log
-from local.stack import Stack
+from local.stack.stack import Stack
+from local.stand_ins import audit_log
 from tests.colleagues import Team, logged
 from tests.moments import at_awkward_moments
 

@@ -15,8 +15,8 @@ import httpx
 import redis
 
 if TYPE_CHECKING:
-    from local.replicate import ReplicateStandIn
-    from local.stack import Stack
+    from local.stack.stack import Stack
+    from local.stand_ins.replicate import ReplicateStandIn
 
 _OWNER = {"Authorization": "Bearer owner"}
 

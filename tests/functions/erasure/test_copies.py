@@ -27,7 +27,7 @@ from google.cloud.firestore_admin_v1.types import (
 from werkzeug.routing import Map, Rule
 
 from erasure import residual_copies
-from local.http_stand_in import HttpStandIn, answer
+from local.stand_ins.http_server import HttpStandIn, answer
 
 PITR = Database.PointInTimeRecoveryEnablement
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

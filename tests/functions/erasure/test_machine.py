@@ -52,8 +52,8 @@ from astra.vault import vault_of
 from cli import erasure as erasure_command
 from cli import policies
 from erasure import items, request_handlers
-from local.http_stand_in import Fault
-from local.replicate import ReplicateStandIn
+from local.stand_ins.http_server import Fault
+from local.stand_ins.replicate import ReplicateStandIn
 from tests.conftest import SteppedClock, WholeSettings
 from tests.functions.erasure.boundaries import Boundaries, Mishap, crash, refused, unreachable
 from tests.functions.erasure.oracle import Oracle, Thing, Things
@@ -62,7 +62,7 @@ from tests.people import own_redis
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from local.stack import Stack
+    from local.stack.stack import Stack
 
 PROJECT, BUCKET = "demo-machine", "demo-machine-bucket"
 ONE_PAGE, TO_THE_END = timedelta(0), timedelta(minutes=1)

@@ -21,7 +21,7 @@ from astra.runtime.pseudonyms import Pseudonym
 from astra.vault import vault_of
 from cli import erasure as erasure_command
 from erasure import cascade, freeze, orphans, rosters
-from local.scan import documents
+from local.demo.scan import documents
 from tests.colleagues import logged
 from tests.functions.erasure.somebody import Somebody
 

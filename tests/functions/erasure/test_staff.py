@@ -18,7 +18,7 @@ from cli import erasure as erasure_command
 from cli import operator
 from cli import roll_call as roll_call_command
 from erasure import orphans
-from local.http_stand_in import HttpStandIn, answer
+from local.stand_ins.http_server import HttpStandIn, answer
 from tests.desk import sit_down
 from tests.functions.erasure.somebody import Somebody
 

@@ -10,7 +10,7 @@ from governance.child_removal import RemoveChild, Step, remove_child
 from governance.disclosures import RecordDisclosure, record_disclosure
 from governance.legal_holds import PlaceHold, place_hold
 from governance.roles import RevokeRole, revoke_role
-from local.stack import Stack
+from local.stack.stack import Stack
 from tests.colleagues import Person, Team
 from tests.people import Somebody
 

@@ -13,7 +13,7 @@ from werkzeug.test import EnvironBuilder
 from astra import policies
 from astra.runtime.platform import Platform
 from governance.policy_pages import Block, blocks, policy_page
-from local.stack import Stack
+from local.stack.stack import Stack
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 SOON, LATER = START + timedelta(days=20), START + timedelta(days=40)

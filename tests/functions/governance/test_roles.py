@@ -23,7 +23,7 @@ from governance.roles import (
     revoke_role,
 )
 from governance.schedule import end_roles, mend
-from local.stack import Stack
+from local.stack.stack import Stack
 from tests.colleagues import Person, Team, logged, replace_security_policy
 
 

@@ -21,7 +21,7 @@ from astra.policies import FIRST as POLICY
 from astra.runtime.platform import Platform
 from erasure import cascade
 from governance import child_removal
-from local.stack import Stack
+from local.stack.stack import Stack
 from notices import delivery_status
 from retention.inactivity import Inactive
 from signup import blocking

@@ -13,7 +13,7 @@ from astra import erasure, policies
 from astra.runtime import rate_limits
 from astra.runtime.callables import Call, parse
 from astra.runtime.platform import Platform
-from local.stack import Stack
+from local.stack.stack import Stack
 from signup import unlock
 from signup.blocking import before_sign_in
 from tests.functions.signup.conftest import AWAY, HOME, Member, enrol

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageChops, ImageCms, ImageStat, JpegImagePlugin
 from PIL.ExifTags import IFD, Base
 
-from local.life import PHOTOGRAPH
+from local.demo.customer_life import PHOTOGRAPH
 from uploads import sanitize
 
 ORIENTATION = Base.Orientation

@@ -20,7 +20,7 @@ from requests.adapters import HTTPAdapter
 from astra.accounts import tombstones
 from astra.runtime.platform import Platform
 from astra.vault import cobblestone, vault_of
-from local.life import PHOTOGRAPH
+from local.demo.customer_life import PHOTOGRAPH
 from uploads import sanitize
 from uploads import seal as uploads_seal
 

@@ -24,9 +24,9 @@ from astra.datamap.model import Store
 from astra.runtime import rate_limits
 from astra.runtime.platform import Platform
 from astra.runtime.rate_limits import TooMany
-from local import commands, readiness
-from local.stack import Stack
-from local.telling import wait_for
+from local.demo.narration import wait_for
+from local.stack import commands, readiness
+from local.stack.stack import Stack
 from tests.functions.usage.users import CHROME, LIMIT, MINUTE, User
 from tests.people import own_redis
 from usage import buffer

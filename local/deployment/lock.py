@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from local import firebase_json
 from local.paths import ROOT, VENV
+from local.stack import firebase_json
 
 _COMPILE = [
     *(str(VENV / "bin" / "uv"), "pip", "compile", "--quiet", "--python", sys.executable, "--generate-hashes"),

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.paths import EMULATORS, LOCAL
-from local.progress import SetupError
+from local.stack.progress import SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from local.toolchain import Java
+    from local.stack.toolchain import Java
 
 RULES_ENGINE = Path(__file__).resolve().parent / "java" / "StorageRules.java"
 FIRESTORE_JAR = Path("platform/cloud-firestore-emulator/cloud-firestore-emulator.jar")

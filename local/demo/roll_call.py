@@ -5,11 +5,11 @@ from typing import Any
 
 import httpx
 
-from local.client import Client, Person
-from local.life import PHOTOGRAPH, wait_sealed
-from local.scan import scan
-from local.stack import Stack
-from local.telling import Listener, wait_for
+from local.demo.client import Client, Person
+from local.demo.customer_life import PHOTOGRAPH, wait_sealed
+from local.demo.narration import Listener, wait_for
+from local.demo.scan import scan
+from local.stack.stack import Stack
 
 _ADMINISTRATOR = {"Authorization": "Bearer owner"}
 """What the emulators take for one."""

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Self
 
 import psutil  # type: ignore[import-untyped]
 
-from local import commands, first_data, ports, readiness, run_folder, toolchain, webhooks
-from local.google import TOPIC, GoogleStandIn
-from local.mail import MailServer
 from local.paths import LOGS, MAIL, shown
-from local.replicate import ReplicateStandIn
-from local.schedules import Schedules
-from local.supervised import Supervised
+from local.stack import commands, first_data, ports, readiness, run_folder, toolchain
+from local.stack.schedules import Schedules
+from local.stack.supervised import Supervised
+from local.stand_ins import webhooks
+from local.stand_ins.google_apis import TOPIC, GoogleStandIn
+from local.stand_ins.mail_server import MailServer
+from local.stand_ins.replicate import ReplicateStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -22,8 +22,8 @@ from PIL import Image
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Response
 
-from local import webhooks
-from local.http_stand_in import HttpStandIn, Problem, answer
+from local.stand_ins import webhooks
+from local.stand_ins.http_server import HttpStandIn, Problem, answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,14 +12,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from local import cloud_sdk
 from local.paths import FIREBASE, LOCAL, NODE_MODULES
-from local.progress import SetupError
-from local.toolchain import Binary
+from local.stack import cloud_sdk
+from local.stack.progress import SetupError
+from local.stack.toolchain import Binary
 
 if TYPE_CHECKING:
-    from local.progress import Steps
-    from local.toolchain import Java
+    from local.stack.progress import Steps
+    from local.stack.toolchain import Java
 
 NAMES = ("firestore", "pubsub", "storage")
 RULES_ENGINE = cloud_sdk.RULES_ENGINE

@@ -21,12 +21,12 @@ from google.cloud.firestore_v1.types import StructuredQuery
 from redis.client import Pipeline
 
 from astra.runtime.documents import read_plain
-from local.ports import WITNESS_BUCKET
-from local.witness import CREDENTIALS
+from local.stack.ports import WITNESS_BUCKET
+from local.stand_ins.witness import CREDENTIALS
 
 if TYPE_CHECKING:
-    from local.mail import Letter
-    from local.replicate import ReplicateStandIn
+    from local.stand_ins.mail_server import Letter
+    from local.stand_ins.replicate import ReplicateStandIn
 
 DATABASES = ("(default)", "vault")
 _KEYS = 1000

@@ -8,10 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from local import story
-from local.client import CallError
-from local.stack import Stack, StackError
-from local.telling import Broken
+from local.demo import script as story
+from local.demo.client import CallError
+from local.demo.narration import Broken
+from local.stack.stack import Stack, StackError
 
 
 class Narrator:

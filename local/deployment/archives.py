@@ -19,11 +19,11 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local import firebase_json
 from local.paths import ARCHIVES, LOCAL, NODE_MODULES, ROOT, VENV
-from local.progress import Steps
-from local.run_folder import Source
 from local.setup import digest, is_stamped
+from local.stack import firebase_json
+from local.stack.progress import Steps
+from local.stack.run_folder import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

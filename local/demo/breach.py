@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import httpx
 
-from local import audit_log
-from local.client import Client, Person
-from local.company import Staff
-from local.life import PHOTOGRAPH, wait_sealed
+from local.demo.client import Client, Person
+from local.demo.company import Staff
+from local.demo.customer_life import PHOTOGRAPH, wait_sealed
+from local.demo.narration import Listener, wait_for
 from local.paths import ROOT
-from local.stack import Stack
-from local.telling import Listener, wait_for
+from local.stack.stack import Stack
+from local.stand_ins import audit_log
 
 SAID: Final = {
     "nature": "Confidentiality: accounts were read with a stolen credential",

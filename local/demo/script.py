@@ -4,10 +4,13 @@
 demo prints it; a test listens to the same story.
 """
 
-from local import breach_story, company, life, roll_call_story
-from local.client import Client
-from local.stack import Stack
-from local.telling import Listener
+from local.demo import breach as breach_story
+from local.demo import company
+from local.demo import customer_life as life
+from local.demo import roll_call as roll_call_story
+from local.demo.client import Client
+from local.demo.narration import Listener
+from local.stack.stack import Stack
 
 
 def tell(stack: Stack, listener: Listener) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from local import firebase_json
 from local.paths import ROOT
+from local.stack import firebase_json
 
 PROJECT = "demo-astra"
 _SERVING = "from firebase_functions.private.serving import *; "

@@ -14,10 +14,10 @@ import httpx
 
 from astra import policies
 from astra.runtime.clock import iso
-from local.client import Client, Person
+from local.demo.client import Client, Person
+from local.demo.narration import Listener, refused, wait_for
 from local.paths import ROOT
-from local.stack import Stack
-from local.telling import Listener, refused, wait_for
+from local.stack.stack import Stack
 
 _NOTICE: Final = timedelta(seconds=20)
 """How long before it takes effect a version is announced here; thirty days elsewhere."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from local.manifests import endpoints
+from local.deployment.manifests import endpoints
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

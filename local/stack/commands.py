@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local import emulators
 from local.paths import FIREBASE, ROOT
-from local.supervised import Command
+from local.stack import emulators
+from local.stack.supervised import Command
 
 if TYPE_CHECKING:
-    from local.run_folder import RunFolder
-    from local.toolchain import Toolchain
+    from local.stack.run_folder import RunFolder
+    from local.stack.toolchain import Toolchain
 
 #: Names that would lead the functions to another stack, to modules of another folder, or to somebody's real project.
 FOREIGN = (
@@ -51,7 +51,7 @@ def redis(port: int, folder: RunFolder) -> Command | None:
 def witness(port: int) -> Command:
     """The stand-in for the log's witness."""
     return Command(
-        "witness", [sys.executable, "-m", "local.witness", str(port)], {**os.environ, "PYTHONPATH": str(ROOT)}
+        "witness", [sys.executable, "-m", "local.stand_ins.witness", str(port)], {**os.environ, "PYTHONPATH": str(ROOT)}
     )
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from local.client import CallError
+from local.demo.client import CallError
 
 T = TypeVar("T")
 

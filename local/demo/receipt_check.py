@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from local.paths import ROOT
 
 if TYPE_CHECKING:
-    from local.stack import Stack
+    from local.stack.stack import Stack
 
 
 def published_key(stack: "Stack") -> str:

@@ -20,8 +20,8 @@ import psutil  # type: ignore[import-untyped]
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from local import firebase_json
 from local.paths import ROOT, RUNS, VENV
+from local.stack import firebase_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,7 +3,7 @@
 It keeps compliance mode as S3 does: what is locked can't be overwritten or deleted. It is another process than the
 emulators, as the real one is in another account; and unlike the real one it forgets everything when the stack stops.
 
-`python -m local.witness PORT` serves until it is killed.
+`python -m local.stand_ins.witness PORT` serves until it is killed.
 """
 
 import sys
@@ -12,7 +12,7 @@ from typing import Final
 
 import boto3
 
-from local.ports import WITNESS_BUCKET
+from local.stack.ports import WITNESS_BUCKET
 
 #: moto asks for credentials, and takes any.
 CREDENTIALS: Final = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}

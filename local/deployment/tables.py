@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from local import grants
-from local.manifests import endpoints
+from local.deployment import grants
+from local.deployment.manifests import endpoints
 from local.paths import ROOT
 
 if TYPE_CHECKING:

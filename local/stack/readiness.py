@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil  # type: ignore[import-untyped]
 
-from local import firebase_json
 from local.paths import shown
-from local.ports import WITNESS_BUCKET
+from local.stack import firebase_json
+from local.stack.ports import WITNESS_BUCKET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

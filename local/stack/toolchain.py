@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from local.paths import TOOLCHAIN, VENV
-from local.progress import SetupError
+from local.stack.progress import SetupError
 
 #: firebase-tools 15 refuses to start its emulators on anything older.
 JAVA_AT_LEAST = 21

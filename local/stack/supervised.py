@@ -45,7 +45,7 @@ class Supervised:
         self._on_exit, self._remove = on_exit, remove
         with (log_dir / "keeper.log").open("w") as errors:
             self._keeper = subprocess.Popen(
-                [sys.executable, "-m", "local.keeper"],
+                [sys.executable, "-m", "local.stack.keeper"],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 from werkzeug.routing import Map, Rule
 
-from local.http_stand_in import HttpStandIn, Problem, answer
+from local.stand_ins.http_server import HttpStandIn, Problem, answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import psutil  # type: ignore[import-untyped]
 
-from local import firebase_json
+from local.stack import firebase_json
 
 REDIS_PORT = ("ASTRA_LOCAL_REDIS_PORT", 6379)
 SMTP_PORT = ("ASTRA_LOCAL_SMTP_PORT", 1025)

@@ -16,13 +16,13 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from PIL import Image
 
-from local import offline
-from local.client import Client, Person, name_of
-from local.scan import contents, scan
-from local.stack import Stack
-from local.telling import Broken, Listener, refused, wait_for
+from local.demo import receipt_check as offline
+from local.demo.client import Client, Person, name_of
+from local.demo.narration import Broken, Listener, refused, wait_for
+from local.demo.scan import contents, scan
+from local.stack.stack import Stack
 
-PHOTOGRAPH = Path(__file__).parent / "data" / "photograph.jpg"
+PHOTOGRAPH = Path(__file__).parents[1] / "data" / "photograph.jpg"
 _GPS = 0x8825
 
 

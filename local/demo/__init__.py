@@ -1,0 +1,1 @@
+"""The demo: one customer, from sign-up to the certificate of erasure."""

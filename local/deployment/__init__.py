@@ -1,0 +1,1 @@
+"""Deployment: archives, grants, manifests, and the tables of docs/deploy.md."""

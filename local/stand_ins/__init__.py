@@ -1,0 +1,1 @@
+"""Stand-ins for services that cannot run here, and a real SMTP server."""
