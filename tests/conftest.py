@@ -17,8 +17,8 @@ from local.demo.client import Client
 from local.stack.stack import Stack
 from notices.settings import BounceSettings, CampaignSettings
 from signup.settings import SignupSettings
-from tests.offsets import SHARED
-from tests.sources import sources
+from tests.support.offsets import SHARED
+from tests.support.sources import sources
 from tlog.settings import LogSettings
 
 if TYPE_CHECKING:

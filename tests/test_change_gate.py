@@ -38,7 +38,7 @@ from notices.reports import SeeNotice, see_notice
 from signup import unlock as signup_unlock
 from signup.profile import AcceptPolicy, SetIpLock, UpdateProfile, accept_policy, set_ip_lock, update_profile
 from tests.functions.signup.conftest import Member, enrol
-from tests.people import own_project
+from tests.support.people import own_project
 from tests.test_staff_handlers import OWN_BUSINESS
 from usage.events import LogEvent
 from usage.record import log_event

@@ -15,8 +15,8 @@ from breach import deadlines
 from breach.detection.audit_log import hour_of
 from governance.policies import PublishPolicy, _refuse_text
 from signup.enrolment import StartSignup, _screen_age
-from tests.announcing import SUMMARY, text_of
-from tests.moments import at_awkward_moments
+from tests.support.announcing import SUMMARY, text_of
+from tests.support.moments import at_awkward_moments
 
 HOUR = timedelta(hours=1)
 

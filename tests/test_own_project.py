@@ -5,7 +5,7 @@ from typing import Any
 from astra.runtime.platform import Platform
 from local.stack.stack import Stack
 from tests.conftest import SteppedClock, WholeSettings
-from tests.people import own_project
+from tests.support.people import own_project
 
 
 def test_each_project_of_a_test_has_a_redis_database_of_its_own(stack: Stack, clock: SteppedClock) -> None:

@@ -12,7 +12,7 @@ import pytest
 from local.paths import ROOT
 from local.stack.ports import NEVER_FETCHED, needed
 from local.stack.stack import EMULATORS
-from tests import offsets
+from tests.support import offsets
 
 TRACKED = [
     ROOT / name

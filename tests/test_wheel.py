@@ -45,11 +45,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rendered(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The report of `tests/rendering.py`, run with `astra` from the installed wheel."""
+    """The report of `tests/support/rendering.py`, run with `astra` from the installed wheel."""
     target = tmp_path_factory.mktemp("installed")
     run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", target, wheel)
     path = os.pathsep.join(map(str, (target, ROOT / "functions/governance")))
-    said: dict[str, Any] = json.loads(run(sys.executable, "tests/rendering.py", PYTHONPATH=path))
+    said: dict[str, Any] = json.loads(run(sys.executable, "tests/support/rendering.py", PYTHONPATH=path))
     assert said["home"] == str(target / "astra"), "the program imported another astra than the wheel's"
     return said
 

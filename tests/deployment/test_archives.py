@@ -15,7 +15,7 @@ from local.deployment import archives
 from local.paths import ROOT
 from local.stack import firebase_json
 from local.stack.progress import Steps
-from tests.sources import sources
+from tests.support.sources import sources
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,7 +23,7 @@ from tests.deployment.fleet import Fleet
 from tests.deployment.production import Deployed, Production, deployed
 from tests.deployment.tunnels import Tunnels
 from tests.deployment.world import RealClock, World
-from tests.people import own_project
+from tests.support.people import own_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

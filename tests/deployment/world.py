@@ -16,8 +16,8 @@ from astra.runtime.callables import Call, parse
 from astra.staff import Role
 from local.demo.client import POLICY_VERSION
 from signup import blocking, enrolment
-from tests.colleagues import Person, Team
 from tests.deployment.production import REGION
+from tests.support.colleagues import Person, Team
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

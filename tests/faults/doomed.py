@@ -19,7 +19,7 @@ from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonym
 from erasure import cascade, documents, objects
 from erasure.settings import ErasureSettings
-from tests.people import settle
+from tests.support.people import settle
 
 BUDGET = timedelta(minutes=1)
 #: What every request to a store passes: Firestore, Auth and Storage, Redis, Replicate.

@@ -10,8 +10,8 @@ import pytest
 from astra.notices.campaigns import Channel
 from astra.runtime.platform import Platform
 from bench.letters import killed
-from tests.functions.breach.crowd import Crowd
-from tests.people import settle
+from tests.functions.notices.crowd import Crowd
+from tests.support.people import settle
 
 MEMBERS, KILLS = 60, 6
 

@@ -17,7 +17,7 @@ from astra.runtime.platform import Platform
 from erasure import cascade, objects
 from local.stack.stack import Stack
 from tests.faults import doomed
-from tests.people import Somebody, generate, settle
+from tests.support.people import Somebody, generate, settle
 
 POINTS = 20
 #: Small, so that a step has several pages.

@@ -20,7 +20,7 @@ from astra.runtime.platform import Platform
 from erasure import replicate
 from local.stack.stack import Stack
 from local.stand_ins.http_server import Fault
-from tests.people import Somebody, generate, settle
+from tests.support.people import Somebody, generate, settle
 
 ROUNDS = 5
 

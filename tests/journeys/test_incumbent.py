@@ -25,7 +25,7 @@ from local.demo.narration import wait_for
 from local.demo.scan import scan
 from local.stack.stack import Stack
 from local.stand_ins.http_server import Fault
-from tests.people import Somebody, generate, settle
+from tests.support.people import Somebody, generate, settle
 
 CROWD = 2000
 

@@ -9,8 +9,8 @@ import pytest
 
 from local.demo import script as story
 from local.stack.stack import Stack
-from tests.offsets import ONE_LIFE
-from tests.sources import sources
+from tests.support.offsets import ONE_LIFE
+from tests.support.sources import sources
 
 
 class Witness:

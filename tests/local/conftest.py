@@ -8,7 +8,7 @@ import pytest
 
 from local.stack.stack import Stack
 from tests.local.support import Up, killed_at_last
-from tests.offsets import SERVERS
+from tests.support.offsets import SERVERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psutil  # type: ignore[import-untyped]
 
 from local.paths import ROOT, RUNS
-from tests.offsets import UP
+from tests.support.offsets import UP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

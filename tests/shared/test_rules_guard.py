@@ -10,7 +10,7 @@ import pytest
 from cli import rules
 from local.paths import ROOT
 from local.stand_ins.http_server import Fault
-from tests.rules_api import BUCKET, PROJECT, TEXTS, RulesApi, git, ours
+from tests.support.rules_api import BUCKET, PROJECT, TEXTS, RulesApi, git, ours
 
 #: Runs the hooks of one target as `firebase deploy` does, from a folder that is not the repository's.
 HOOKS = """

@@ -13,8 +13,8 @@ from firebase_admin import auth
 from astra.accounts import honeytokens
 from breach import deadlines, incidents, texts
 from local.stand_ins import audit_log
-from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.desk import SAID, THIEF, Desk
+from tests.functions.notices.crowd import Crowd
 
 if TYPE_CHECKING:
     from tests.deployment.world import World

@@ -8,8 +8,8 @@ from astra import erasure as erasures
 from astra.accounts import tombstones
 
 if TYPE_CHECKING:
-    from tests.colleagues import Person
     from tests.deployment.world import World
+    from tests.support.colleagues import Person
 
 
 def delete_account(world: World) -> None:

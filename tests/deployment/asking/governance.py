@@ -14,7 +14,7 @@ from astra.runtime.clock import iso
 from astra.staff import Role
 from governance import legal_holds, reviews, transfer_requests
 from governance import policies as governance_policies
-from tests.announcing import SUMMARY, text_of
+from tests.support.announcing import SUMMARY, text_of
 
 if TYPE_CHECKING:
     from tests.deployment.world import World

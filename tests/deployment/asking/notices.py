@@ -13,8 +13,8 @@ from astra.notices.inbox import Kind
 from astra.runtime.callables import parse
 from local.stand_ins.webhooks import signed
 from notices import campaign_requests
-from tests.colleagues import logged
-from tests.functions.breach.crowd import FACTS
+from tests.functions.notices.crowd import FACTS
+from tests.support.colleagues import logged
 
 if TYPE_CHECKING:
     from tests.deployment.world import World

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from local.paths import ROOT
 
 if TYPE_CHECKING:
-    from tests.colleagues import Person
     from tests.deployment.world import World
+    from tests.support.colleagues import Person
 
 _PHOTOGRAPH = (ROOT / "local/data/photograph.jpg").read_bytes()
 _FINALIZED = "google.cloud.storage.object.v1.finalized"

@@ -7,12 +7,12 @@ from pydantic import AnyUrl, Secret
 
 from astra.runtime.platform import Platform
 from local.stack.stack import Stack
-from tests.colleagues import Team
 from tests.conftest import WholeSettings
-from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.desk import Desk
-from tests.functions.breach.post_office import PostOffice
-from tests.people import own_project
+from tests.functions.notices.crowd import Crowd
+from tests.functions.notices.post_office import PostOffice
+from tests.support.colleagues import Team
+from tests.support.people import own_project
 
 
 @pytest.fixture

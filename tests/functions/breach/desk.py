@@ -20,8 +20,8 @@ from breach.response import approve_notice, decisions, regulators
 from breach.response import confirm as response_confirm
 from breach.response import contain as response_contain
 from local.stack.stack import Stack
-from tests.colleagues import Person, Team
-from tests.functions.breach.crowd import BUDGET, Crowd, Hints
+from tests.functions.notices.crowd import BUDGET, Crowd, Hints
+from tests.support.colleagues import Person, Team
 
 THIEF = "thief@example.com"
 SAID = {

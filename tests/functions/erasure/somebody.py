@@ -9,7 +9,7 @@ from firebase_admin import auth
 from astra import erasure
 from astra.erasure import legal_holds
 from erasure import cascade
-from tests import people
+from tests.support import people
 
 
 class Somebody(people.Somebody):

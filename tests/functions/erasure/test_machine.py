@@ -57,7 +57,7 @@ from local.stand_ins.replicate import ReplicateStandIn
 from tests.conftest import SteppedClock, WholeSettings
 from tests.functions.erasure.boundaries import Boundaries, Mishap, crash, refused, unreachable
 from tests.functions.erasure.oracle import Oracle, Thing, Things
-from tests.people import own_redis
+from tests.support.people import own_redis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -22,8 +22,8 @@ from astra.vault import vault_of
 from cli import erasure as erasure_command
 from erasure import cascade, freeze, orphans, rosters
 from local.demo.scan import documents
-from tests.colleagues import logged
 from tests.functions.erasure.somebody import Somebody
+from tests.support.colleagues import logged
 
 BUDGET = timedelta(minutes=1)
 #: Production's times, and no limit on the share of so few people.

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from astra.runtime.platform import Platform
-from tests.colleagues import Team
-from tests.functions.governance.ledger import Ledger
-from tests.people import own_project
+from tests.functions.tlog.ledger import Ledger
+from tests.support.colleagues import Team
+from tests.support.people import own_project
 
 
 @pytest.fixture

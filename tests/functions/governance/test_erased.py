@@ -11,8 +11,8 @@ from governance.disclosures import RecordDisclosure, record_disclosure
 from governance.legal_holds import PlaceHold, place_hold
 from governance.roles import RevokeRole, revoke_role
 from local.stack.stack import Stack
-from tests.colleagues import Person, Team
-from tests.people import Somebody
+from tests.support.colleagues import Person, Team
+from tests.support.people import Somebody
 
 
 def confirmed(platform: Platform[Any], pair: tuple[Person, Person], handler: Any, form: Any) -> None:

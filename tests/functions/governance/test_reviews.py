@@ -13,7 +13,7 @@ from astra.staff import Role
 from governance import processor_register
 from governance.reviews import SignReview, of_july, sign_review, stage, weeks
 from governance.schedule import advance, open_reviews, review
-from tests.colleagues import Person, Team, logged, replace_security_policy
+from tests.support.colleagues import Person, Team, logged, replace_security_policy
 
 SECOND = timedelta(seconds=1)
 

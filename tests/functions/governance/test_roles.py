@@ -24,7 +24,7 @@ from governance.roles import (
 )
 from governance.schedule import end_roles, mend
 from local.stack.stack import Stack
-from tests.colleagues import Person, Team, logged, replace_security_policy
+from tests.support.colleagues import Person, Team, logged, replace_security_policy
 
 
 def in_force(platform: Platform[Any]) -> AcceptSecurityPolicy:

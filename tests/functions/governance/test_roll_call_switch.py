@@ -16,7 +16,7 @@ from astra.staff import Role, freezes
 from governance import schedule
 from governance.processor_register import look
 from governance.roll_call_switch import SwitchRollCall, switch_roll_call
-from tests.colleagues import Person, Team, logged
+from tests.support.colleagues import Person, Team, logged
 
 FOUND: dict[str, Any] = {
     "accounts": 40,

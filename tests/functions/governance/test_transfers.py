@@ -18,9 +18,9 @@ from governance import transfers
 from governance.transfer_requests import CancelTransfer, PlanTransfer, cancel_transfer, plan_transfer
 from governance.transfers import Closed, gate
 from local.paths import ROOT
-from tests.announcing import Board, tell_everybody, titles
-from tests.colleagues import Person, Team, logged
 from tests.functions.erasure.boundaries import Boundaries, Mishap
+from tests.support.announcing import Board, tell_everybody, titles
+from tests.support.colleagues import Person, Team, logged
 
 WAITING = timedelta(days=30)
 MOMENT = timedelta(microseconds=1)

@@ -11,8 +11,8 @@ from astra.runtime.callables import Call
 from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonym
 from erasure import request_handlers
-from tests.functions.governance.ledger import Ledger
-from tests.people import Somebody
+from tests.functions.tlog.ledger import Ledger
+from tests.support.people import Somebody
 
 
 def entries(platform: Platform[Any], subject: Pseudonym) -> dict[str, dict[str, Any]]:

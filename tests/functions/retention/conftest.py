@@ -5,7 +5,7 @@ import pytest
 
 from astra.runtime.platform import Platform
 from tests.functions.retention.stored import Stored
-from tests.people import own_project
+from tests.support.people import own_project
 
 
 @pytest.fixture

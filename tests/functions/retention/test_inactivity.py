@@ -25,10 +25,10 @@ from local.stack.stack import Stack
 from notices import delivery_status
 from retention.inactivity import Inactive
 from signup import blocking
-from tests.colleagues import Team
 from tests.functions.breach.desk import Desk
 from tests.functions.erasure.boundaries import Boundaries, Mishap
 from tests.functions.retention.stored import Stored
+from tests.support.colleagues import Team
 
 DAY = timedelta(days=1)
 

@@ -11,7 +11,7 @@ from astra.runtime.callables import Call, Caller, parse
 from astra.runtime.platform import Platform
 from signup import enrolment
 from signup.blocking import Asked, before_create
-from tests.people import own_project
+from tests.support.people import own_project
 
 HOME, AWAY = "192.0.2.7", "198.51.100.7"
 """Addresses of documentation (RFC 5737)."""

@@ -17,9 +17,9 @@ from astra.runtime.platform import Platform
 from governance.policies import publish_policy, take_effect
 from signup.blocking import before_create, before_sign_in
 from signup.profile import AcceptPolicy, UpdateProfile, accept_policy, update_profile
-from tests.announcing import Board, in_force, publication, stored, tell_everybody, text_of
-from tests.colleagues import Team
 from tests.functions.signup.conftest import Member, enrol
+from tests.support.announcing import Board, in_force, publication, stored, tell_everybody, text_of
+from tests.support.colleagues import Team
 
 Join = Callable[..., Member]
 GRACE = timedelta(days=30)
