@@ -33,11 +33,11 @@ from erasure.items import DeleteItem, delete_item
 from governance.roles import AcceptSecurityPolicy, accept_security_policy
 from local.demo.scan import documents
 from local.paths import ROOT
-from local.stack import firebase_json
 from notices.reports import SeeNotice, see_notice
 from signup import unlock as signup_unlock
 from signup.profile import AcceptPolicy, SetIpLock, UpdateProfile, accept_policy, set_ip_lock, update_profile
 from tests.functions.signup.conftest import Member, enrol
+from tests.support import code
 from tests.support.people import own_project
 from tests.test_staff_handlers import OWN_BUSINESS
 from usage.events import LogEvent
@@ -476,8 +476,7 @@ def writes(unit: ast.AST) -> bool:
 
 def test_every_writer_passes_the_gate_or_is_the_systems_own_with_a_reason() -> None:
     ungated: defaultdict[str, set[str]] = defaultdict(set)
-    folders = [ROOT / "shared/astra", *(ROOT / folder for folder in firebase_json.codebases().values())]
-    for path in sorted(path for folder in folders for path in folder.glob("*.py")):
+    for path in (*code.DEPLOYED, *code.CLI):
         for name, unit in units(path):
             if writes(unit) and "change_gate.refuse(" not in ast.unparse(unit):
                 ungated[path.relative_to(ROOT).as_posix()].add(name)

@@ -1,5 +1,6 @@
 """What is deployed can be installed, imported and listed, without the repository and without secrets."""
 
+import ast
 import base64
 import json
 import os
@@ -16,6 +17,7 @@ import pytest
 from local.deployment.manifests import listing, manifest
 from local.paths import ROOT
 from local.stack import firebase_json
+from tests.support import code
 
 CODEBASES = firebase_json.codebases()
 BUCKET = {"FIREBASE_CONFIG": json.dumps({"projectId": "demo-astra", "storageBucket": "demo-astra.appspot.com"})}
@@ -43,13 +45,13 @@ def test_a_codebase_is_deployed_with_the_versions_it_was_tested_with(codebase: s
 
 
 def test_a_codebase_never_imports_another() -> None:
-    modules = {path.stem: path.parent.name for path in (ROOT / "functions").glob("*/*.py") if path.stem != "main"}
-    for path in (ROOT / "functions").glob("*/*.py"):
-        text = "\n" + path.read_text(encoding="utf-8")
-        for module, home in modules.items():
-            if home != path.parent.name:
-                assert f"\nimport {module}\n" not in text, f"{path} imports {home}'s {module}"
-                assert f"from {module} import" not in text, f"{path} imports {home}'s {module}"
+    for home, paths in code.CODEBASES.items():
+        for path in paths:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                others = {name.partition(".")[0] for name in names} & (code.CODEBASES.keys() - {home})
+                assert not others, f"{path} imports {others}"
 
 
 def run(python: Path, folder: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:

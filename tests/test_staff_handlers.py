@@ -10,6 +10,7 @@ import pytest
 
 from local.paths import ROOT
 from local.stack import firebase_json
+from tests.support import code
 
 T = TypeVar("T", bound=ast.AST)
 CODEBASES = firebase_json.codebases()
@@ -175,7 +176,7 @@ def test_one_that_is_declared_in_another_way_would_be_found(tmp_path: Path, main
 def test_nobody_decides_by_the_tokens_claim() -> None:
     """A claim says what was true up to an hour ago; sign-in reads it to know who needs no profile."""
     readers = set()
-    for path in [*(ROOT / "functions").glob("*/*.py"), *(ROOT / "shared/astra").glob("*.py")]:
+    for path in code.DEPLOYED:
         text = path.read_text(encoding="utf-8")
         if "custom_claims" in text or 'token["role"]' in text or "token.get(" in text:
             readers.add(str(path.relative_to(ROOT)))

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from local.demo.client import Client, Person
-from local.paths import ROOT
 from local.stack.stack import Stack
+from tests.support import code
 
 
 def until_refused(ask: Callable[[], httpx.Response], most: int) -> httpx.Response:
@@ -58,18 +58,18 @@ def test_a_user_is_counted_wherever_they_call_from(stack: Stack, client: Client)
 def test_no_function_that_is_called_over_http_is_without_a_limit() -> None:
     # Callables can't be declared without one; an HTTPS function counts by itself.
     https = {
-        (source.parent, node.name)
-        for source in (ROOT / "functions").glob("*/main.py")
-        for node in ast.parse(source.read_text()).body
+        (codebase, node.name)
+        for codebase, (main, *_) in code.CODEBASES.items()
+        for node in ast.parse(main.read_text()).body
         if isinstance(node, ast.FunctionDef) and "on_request(" in "".join(map(ast.unparse, node.decorator_list))
     }
     assert https
-    for folder, name in https:
-        assert any(repr(name) in ast.unparse(call) for call in counts(folder)), name
+    for codebase, name in https:
+        assert any(repr(name) in ast.unparse(call) for call in counts(codebase)), name
 
 
-def counts(folder: Any) -> list[ast.Call]:
+def counts(codebase: str) -> list[ast.Call]:
     """Calls of the limiter in a codebase."""
-    trees = [ast.parse(source.read_text()) for source in folder.glob("*.py")]
+    trees = [ast.parse(source.read_text()) for source in code.CODEBASES[codebase]]
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return [call for call in calls if ast.unparse(call.func).startswith("platform.limits.")]

@@ -19,6 +19,7 @@ from governance.transfer_requests import CancelTransfer, PlanTransfer, cancel_tr
 from governance.transfers import Closed, gate
 from local.paths import ROOT
 from tests.functions.erasure.boundaries import Boundaries, Mishap
+from tests.support import code
 from tests.support.announcing import Board, tell_everybody, titles
 from tests.support.colleagues import Person, Team, logged
 
@@ -362,7 +363,7 @@ def bulk(tree: ast.AST) -> Iterator[int]:
 
 def test_nothing_else_goes_through_everybody() -> None:
     found = set()
-    for path in [*(ROOT / "functions").glob("*/*.py"), *(ROOT / "shared/astra").glob("*.py")]:
+    for path in (*code.DEPLOYED, *code.CLI):
         if list(bulk(ast.parse(path.read_text(encoding="utf-8")))):
             found.add(str(path.relative_to(ROOT)))
     assert found == BULK.keys(), "what lists people for somebody outside goes through transfers.gate"

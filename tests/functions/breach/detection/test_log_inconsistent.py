@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import pkgutil
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import HttpsError
 
-import astra
 from astra import jobs
 from astra.runtime import log
 from astra.runtime.callables import guarded
@@ -18,10 +16,8 @@ from astra.runtime.platform import Platform
 from breach import incidents
 from breach.detection.audit_log import Detector
 from breach.detection.watch import watch
-from local.paths import ROOT
 from local.stand_ins import audit_log
-
-CODEBASE_FILES = sorted((ROOT / "functions").glob("*/*.py"))
+from tests.support import code
 
 
 def below(kind: type[BaseException]) -> Iterator[type[BaseException]]:
@@ -32,8 +28,7 @@ def below(kind: type[BaseException]) -> Iterator[type[BaseException]]:
 
 def own_exceptions() -> set[type[BaseException]]:
     """Every exception class of the shared package and of the codebases; no main.py defines one."""
-    names = [f"astra.{module.name}" for module in pkgutil.iter_modules(astra.__path__)]
-    names += [path.stem for path in CODEBASE_FILES if path.stem != "main"]
+    names = [code.module_of(path) for path in code.DEPLOYED if path.stem != "main"]
     modules = {importlib.import_module(name).__name__ for name in names}
     return {kind for kind in below(BaseException) if kind.__module__ in modules}
 
@@ -62,7 +57,7 @@ def opened_by(platform: Platform[Any], lines: str) -> list[dict[str, Any]]:
 
 
 def test_main_modules_define_no_class() -> None:
-    for path in CODEBASE_FILES:
+    for path in code.DEPLOYED:
         assert path.stem != "main" or "\nclass " not in path.read_text(encoding="utf-8"), path
 
 
