@@ -137,7 +137,7 @@ def venv_key() -> str:
 
 
 def project_key() -> str:
-    return digest(ROOT / "pyproject.toml", venv_key())
+    return digest(ROOT / "pyproject.toml", ROOT / "shared/pyproject.toml", venv_key())
 
 
 def node_key() -> str:
@@ -161,9 +161,9 @@ def make_venv(steps: Steps) -> None:
 
 
 def install_project(steps: Steps) -> None:
-    """Make `import astra` find shared/astra. Its dependencies are already there, from the lock file."""
+    """Make the packages of shared/, cli/ and functions/ importable. The lock file has brought what they need."""
     PROJECT_STAMP.unlink(missing_ok=True)
-    editable = [*PIP_INSTALL, "--no-deps", "--no-build-isolation", "-e", "."]
+    editable = [*PIP_INSTALL, "--no-deps", "--no-build-isolation", "-e", "shared", "-e", "."]
     steps.run(editable, "setup-project", "mend pyproject.toml")
     PROJECT_STAMP.write_text(project_key())
 

@@ -27,7 +27,7 @@ def build(folder: Path) -> Path:
     package = ROOT / "shared/astra"
     # No list of endings: what a module reads beside itself is part of it, whatever it is called.
     sources = sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    pyproject = (ROOT / "shared/pyproject.toml").read_text(encoding="utf-8")
     digest = hashlib.sha256(pyproject.encode())
     for path in sources:
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
@@ -42,7 +42,7 @@ def build(folder: Path) -> Path:
         versioned = re.sub(r'(?m)^(version = "[^"]+)"', rf'\1+{version}"', pyproject, count=1)
         _write(copy / "pyproject.toml", versioned.encode())
         for path in sources:
-            _write(copy / path.relative_to(ROOT), path.read_bytes())
+            _write(copy / path.relative_to(ROOT / "shared"), path.read_bytes())
         environment = os.environ | {"SOURCE_DATE_EPOCH": EPOCH}
         command = [sys.executable, "-c", BUILD, str(vendor.resolve())]
         done = subprocess.run(  # noqa: S603

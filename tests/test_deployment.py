@@ -153,7 +153,6 @@ def test_a_process_loads_the_settings_of_the_function_that_it_serves() -> None:
 def repository(folder: Path) -> Path:
     """Copy what a wheel is made from."""
     shutil.copytree(ROOT / "shared", folder / "shared", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / "out").mkdir()
     return folder
 

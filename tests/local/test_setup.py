@@ -97,8 +97,10 @@ def clone(tmp_path: Path) -> Clone:
     for entry in json.loads((root / "firebase.json").read_text())["functions"]:
         (root / entry["source"]).mkdir(parents=True)
     (root / "requirements.lock").write_text(LOCK)
-    (root / "pyproject.toml").write_text(PYPROJECT)
-    (root / "backend.py").write_text(BACKEND)
+    (root / "shared").mkdir()
+    for folder, project in ((root, "small"), (root / "shared", "smaller")):
+        (folder / "pyproject.toml").write_text(PYPROJECT.replace("small", project))
+        (folder / "backend.py").write_text(BACKEND.replace("small", project))
     tools.mkdir()
     script(tools / "node", "#!/bin/sh\necho v20.1.0\n")
     script(tools / "npm", FAKE_NPM)
