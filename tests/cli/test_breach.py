@@ -10,6 +10,7 @@ from rich.console import Console
 
 from breach.deadlines import running
 from cli import breach, incident_report
+from tests.functions.breach.conftest import crowd, desk, platform, team  # noqa: F401
 from tests.functions.breach.desk import SAID, Desk
 
 AT = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)

@@ -19,6 +19,7 @@ from cli import operator
 from cli import roll_call as roll_call_command
 from erasure import orphans
 from local.stand_ins.http_server import HttpStandIn, answer
+from tests.functions.erasure.conftest import ada, platform  # noqa: F401
 from tests.functions.erasure.somebody import Somebody
 from tests.support.desk import sit_down
 

@@ -14,6 +14,7 @@ from cli import tlog as tlog_command
 from cli import tlog_recover
 from cli.tlog import evidence
 from tests.functions.erasure.boundaries import Boundaries, Crash, Mishap, crash
+from tests.functions.governance.conftest import ledger, platform, team  # noqa: F401
 from tests.functions.tlog.ledger import Ledger
 from tests.support.desk import sit_down
 

@@ -1,0 +1,3 @@
+from tests.functions.erasure.conftest import ada, platform
+
+__all__ = ["ada", "platform"]
