@@ -230,7 +230,7 @@ def test_every_function_that_applications_call_has_a_heading_and_nothing_else_ha
 @pytest.mark.parametrize("name", [*CALLABLES, *ENDPOINTS])
 def test_a_function_is_said_to_be_in_its_codebase(name: str) -> None:
     function = {**CALLABLES, **ENDPOINTS}[name]
-    [codebase] = re.findall(r"in `(\w+)`\. (?:Sign-in|Signed)", SECTIONS[name])
+    [codebase] = re.findall(r"in `(\w+)`\.\s(?:Sign-in|Signed)", SECTIONS[name])
     if (ROOT / "functions" / codebase / "main.py").exists():
         assert codebase == function.codebase
 
@@ -252,7 +252,7 @@ def test_a_callables_fields_are_those_of_its_request(name: str) -> None:
 
 @pytest.mark.parametrize("name", CALLABLES)
 def test_a_callables_limit_is_the_one_that_is_counted(name: str) -> None:
-    [said] = re.findall(r"Limit: (\d+) a minute", SECTIONS[name])
+    [said] = re.findall(r"Limit:\s(\d+)\sa\sminute", SECTIONS[name])
     assert int(said) == CALLABLES[name].a_minute
 
 
