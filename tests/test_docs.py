@@ -116,6 +116,32 @@ def test_every_make_command_exists() -> None:
     assert {one for one in named if one[1] not in targets} == set()
 
 
+def _misspelt(words: list[str]) -> str | None:
+    """Return what of `astra GROUP VERB … --option` does not exist; None if all does."""
+    import typer  # noqa: PLC0415  (both come later than these pages)
+    from cli.__main__ import app  # noqa: PLC0415
+
+    command: Any = typer.main.get_command(app)
+    known = {option for param in command.params for option in param.opts}
+    for word in words:
+        if hasattr(command, "commands"):
+            if word not in command.commands and not word.startswith("-"):
+                return word
+            command = command.commands.get(word, command)
+            known |= {option for param in command.params for option in param.opts}
+        elif word.startswith("--") and word.partition("=")[0] not in known:
+            return word
+    return None
+
+
+@pytest.mark.skipif(not (ROOT / "cli/__main__.py").exists(), reason="there is no staff command `astra` yet")
+def test_every_staff_command_exists() -> None:
+    named = {(page, said) for page, code in _code() for said in re.findall(r"(?:^|[ /])astra ([a-z][^#|]*)", code)}
+    assert len(named) > 30
+    assert {one for one in named if _misspelt(one[1].split())} == set()
+    assert [page for page, code in _code() if re.search(r"python -m astra\b", code)] == []
+
+
 @pytest.mark.parametrize(("page", "code"), _blocks("sh"))
 def test_a_block_of_shell_parses(page: str, code: str) -> None:
     parsed = subprocess.run(["sh", "-n"], input=code, capture_output=True, text=True, check=False)  # noqa: S607
