@@ -40,9 +40,9 @@ def platform() -> Any:
     import firebase_admin  # noqa: PLC0415  (the child's imports: the environment is the stack's)
 
     from astra.platform import Platform  # noqa: PLC0415
-    from breach_settings import TickSettings  # noqa: PLC0415
+    from notices_settings import CampaignSettings  # noqa: PLC0415
 
-    found = Platform(TickSettings)
+    found = Platform(CampaignSettings)
     name = secrets.token_hex(6)
     found.__dict__["app"] = firebase_admin.initialize_app(options={"projectId": f"demo-{name}"}, name=name)
     return found
@@ -94,7 +94,7 @@ def work(platform: Any) -> None:
     from bench.letters import Hints  # noqa: PLC0415
 
     queue: Any = Hints()
-    while fanout.tick(platform, queue):
+    while fanout.deliver(platform, queue):
         due, queue.jobs = dict.fromkeys(queue.jobs), []
         for job in due:
             fanout.notify(platform, queue, job, timedelta(hours=1))

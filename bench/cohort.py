@@ -64,10 +64,10 @@ def measure() -> Iterator[str]:
     meter = Meter()
     from astra import incidents, jobs  # noqa: PLC0415  (the child's imports: the environment is the stack's)
     from astra.platform import Platform  # noqa: PLC0415
-    from breach_settings import TickSettings  # noqa: PLC0415
+    from breach_settings import AssessmentSettings  # noqa: PLC0415
     from gathering import Gathering, opened  # noqa: PLC0415
 
-    platform: Any = Platform(TickSettings)
+    platform: Any = Platform(AssessmentSettings)
     db, found = platform.db, {}
     for users, since in ((_FEW, 0), (_USERS, _FEW)):
         seed(db, since, users)

@@ -37,7 +37,7 @@ class Bench:
         import requests  # noqa: PLC0415
 
         from astra.platform import Platform  # noqa: PLC0415
-        from astra.settings import SealingSettings  # noqa: PLC0415
+        from astra.vault_settings import SealingSettings  # noqa: PLC0415
 
         self.platform: Any = Platform(SealingSettings)
         account = requests.post(

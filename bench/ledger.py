@@ -32,7 +32,7 @@ class Bench:
 
     def __init__(self, name: str) -> None:
         from astra.platform import Platform  # noqa: PLC0415  (the child's imports: the environment is the stack's)
-        from astra.settings import LogSettings  # noqa: PLC0415
+        from astra.tlog_settings import LogSettings  # noqa: PLC0415
 
         self.platform: Any = Platform(LogSettings)
         settings = self.platform.settings.model_copy(update={"log_origin": f"bench.example/{name}"})

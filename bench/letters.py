@@ -53,7 +53,7 @@ def killed(platform: Any, name: str, members: int, kills: int, environment: Mapp
     config = json.dumps({"projectId": platform.app.project_id})
     names = {"FIREBASE_CONFIG": config, "GOOGLE_CLOUD_PROJECT": platform.app.project_id}
     names |= {"ASTRA_SMTP_URL": f"smtp://127.0.0.1:{port}", "ASTRA_LETTERS_A_MINUTE": str(10 * members)}
-    names |= {"PYTHONPATH": f"{ROOT}:{ROOT / 'functions/breach'}"}
+    names |= {"PYTHONPATH": f"{ROOT}:{ROOT / 'functions/notices'}"}
     began = time.monotonic()
     try:
         for kill in range(kills + 1):
@@ -122,7 +122,7 @@ def work(name: str, ahead: timedelta) -> None:
     from astra import campaigns  # noqa: PLC0415
     from astra.clock import utc_now  # noqa: PLC0415
     from astra.platform import Platform  # noqa: PLC0415
-    from breach_settings import TickSettings  # noqa: PLC0415
+    from notices_settings import CampaignSettings  # noqa: PLC0415
 
     begin = FirestoreClient.begin_transaction
 
@@ -137,10 +137,10 @@ def work(name: str, ahead: timedelta) -> None:
     def clock() -> datetime:
         return utc_now() + ahead + waited
 
-    platform = Platform(TickSettings, clock)
+    platform = Platform(CampaignSettings, clock)
     queue: Any = Hints()
     while campaigns.completed_at(platform.db, name) is None:
-        if not fanout.tick(platform, queue):
+        if not fanout.deliver(platform, queue):
             waited += platform.settings.retry_delay
         due, queue.jobs = dict.fromkeys(queue.jobs), []
         for job in due:

@@ -65,7 +65,7 @@ def measure(sizes: list[int]) -> Iterator[str]:
     """Grow from size to size; at each, sweep as many that are due."""
     import sweeping  # noqa: PLC0415
     from astra.platform import Platform  # noqa: PLC0415
-    from astra.settings import RetentionSettings  # noqa: PLC0415
+    from astra.retention_settings import RetentionSettings  # noqa: PLC0415
     from bench.wire import Meter  # noqa: PLC0415
 
     meter, platform = Meter(), Platform(RetentionSettings)

@@ -71,7 +71,8 @@ ACCOUNTS: Final[dict[str, tuple[Role, ...]]] = {
     "retention-functions": (PEOPLE_AND_KEYS, SEES_ACCOUNTS),
     "breach-functions": (PEOPLE, CHANGES_ACCOUNTS, TURNS_KEYS_OFF, ENQUEUES),
     "alerts-functions": (PEOPLE, CHANGES_ACCOUNTS, TURNS_KEYS_OFF, ENQUEUES, GETS_EVENTS),
-    "campaigns-functions": (PEOPLE, ENQUEUES, Role("roles/logging.privateLogViewer")),
+    "assessment-functions": (PEOPLE, ENQUEUES, Role("roles/logging.privateLogViewer")),
+    "campaigns-functions": (PEOPLE, ENQUEUES),
     "notices-functions": (PEOPLE,),
     "bounces-functions": (PEOPLE,),
     # Not a function's: staff act as it to run commands, see docs/operators.md.
@@ -109,7 +110,8 @@ INVOKERS: Final[dict[str, tuple[str, ...]]] = {
     "watch": ("alerts-functions",),
     "sendcode": ("signup-functions",),
     "erase": ("deletion-functions", "erasure-functions"),
-    "notify": ("deletion-functions", "breach-functions", "alerts-functions", "campaigns-functions"),
+    "assess": ("breach-functions", "alerts-functions", "assessment-functions"),
+    "notify": ("deletion-functions", "campaigns-functions"),
 }
 
 

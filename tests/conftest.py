@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from astra.platform import Platform
-from astra.settings import GovernanceSettings, LogSettings, OpeningSettings, SignupSettings
-from breach_settings import BounceSettings, TickSettings
+from astra.tlog_settings import LogSettings
+from astra.vault_settings import OpeningSettings
+from breach_settings import AssessmentSettings, TickSettings
 from erasure_settings import ErasureSettings, RollCallSettings
+from governance_settings import GovernanceSettings
 from local.client import Client
 from local.stack import Stack
+from notices_settings import BounceSettings, CampaignSettings
+from signup_settings import SignupSettings
 from tests.offsets import SHARED
 from tests.sources import sources
 
@@ -29,7 +33,9 @@ class WholeSettings(
     ErasureSettings,
     RollCallSettings,
     SignupSettings,
+    AssessmentSettings,
     TickSettings,
+    CampaignSettings,
     BounceSettings,
     GovernanceSettings,
     LogSettings,

@@ -123,25 +123,29 @@ def test_app_check_is_enforced_on_every_callable_outside_the_emulators(codebase:
     )
     answers = json.loads(done.stdout.splitlines()[-1])
     assert set(answers.values()) <= {401}, answers
-    assert answers or codebase in ("uploads", "retention", "breach")
+    assert answers or codebase in ("uploads", "retention", "tlog")
 
 
 def test_governance_lists_what_staff_may_do() -> None:
     names = ["accept_security_policy", "cancel_transfer", "grant_role", "place_hold", "plan_transfer", "policy_page"]
-    names += ["preview_campaign", "publish_policy", "record_disclosure", "register_processor", "release_hold"]
-    names += ["remove_child", "resume_campaign", "review", "revoke_role", "send_campaign", "sequence", "sign_review"]
-    names += ["stop_campaign", "switch_roll_call", "withdraw_policy"]
+    names += ["publish_policy", "record_disclosure", "register_processor", "release_hold", "remove_child", "review"]
+    names += ["revoke_role", "sign_review", "switch_roll_call", "withdraw_policy"]
+    campaigns = ["preview_campaign", "resume_campaign", "send_campaign", "stop_campaign"]
     assert sorted(manifest("governance")["endpoints"]) == names
+    assert [name for name in sorted(manifest("notices")["endpoints"]) if "campaign" in name] == campaigns
+    assert list(manifest("tlog")["endpoints"]) == ["sequence"], "alone with the log's signing key"
 
 
 def test_a_process_loads_the_settings_of_the_function_that_it_serves() -> None:
-    folder = ROOT / CODEBASES["governance"]
-    log = run(Path(sys.executable), folder, "import main", FUNCTION_TARGET="sequence").stderr
-    staff = run(Path(sys.executable), folder, "import main", FUNCTION_TARGET="grant_role").stderr
+    folder = ROOT / CODEBASES["notices"]
+    jobs = run(Path(sys.executable), folder, "import main", FUNCTION_TARGET="notify").stderr
+    staff = run(Path(sys.executable), folder, "import main", FUNCTION_TARGET="send_campaign").stderr
+    assert "ASTRA_SMTP_URL is missing" in jobs
+    assert "ASTRA_REDIS_URL is missing" in staff
+    assert "ASTRA_SMTP_URL" not in staff
+    log = run(Path(sys.executable), ROOT / CODEBASES["tlog"], "import main", FUNCTION_TARGET="sequence").stderr
     assert "ASTRA_LOG_KEY is missing" in log
     assert "ASTRA_REDIS_URL" not in log
-    assert "ASTRA_REDIS_URL is missing" in staff
-    assert "ASTRA_LOG_KEY" not in staff
 
 
 def repository(folder: Path) -> Path:

@@ -65,7 +65,8 @@ def approve_notice(act: Act, form: ApproveNotice) -> Decision:
     name = breach_words.campaign_of(form.incidentId)
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
-        campaign = Campaign(Kind.BREACH, notice.facts, (Channel.IN_APP, Channel.EMAIL))
+        sample = {"elements": breach_words.elements(incident.get("exposed") or [])}
+        campaign = Campaign(Kind.BREACH, notice.facts, (Channel.IN_APP, Channel.EMAIL), sample)
         campaigns.gather(transaction, act.db, name, campaign, act.now, approvers, canary=False)
         words = {"sha256": notice.sha256, "text": notice.text, "html": notice.html}
         approved = {**words, "approvedAt": act.now, "approvers": approvers}

@@ -1,11 +1,10 @@
-"""What each group of the functions of breach needs, and campaigns of notices with them."""
+"""What each group of the functions of breach needs."""
 
 from typing import Self
 
-from pydantic import HttpUrl, Secret, model_validator
+from pydantic import HttpUrl, model_validator
 
-from astra import webhooks
-from astra.settings import MailSettings, RedisSettings, RetrySettings, over_tls
+from astra.settings import MailSettings, RedisSettings, RetrySettings, Settings, over_tls
 from astra.thresholds import Thresholds
 
 
@@ -16,7 +15,7 @@ class IncidentSettings(RedisSettings):
     """Where keys of service accounts are turned off; https outside the emulators."""
 
     @model_validator(mode="after")
-    def _iamover_tls(self) -> Self:
+    def _iam_over_tls(self) -> Self:
         return over_tls(self, "iam_url")
 
 
@@ -32,33 +31,16 @@ class WatchSettings(MailSettings, RedisSettings):
     0 where there is none, as in the emulators."""
 
 
-class CampaignSettings(MailSettings, RedisSettings, RetrySettings):
-    """What the jobs need that send notices, and that compute who is affected by a breach."""
+class AssessmentSettings(Settings, RetrySettings):
+    """What the job needs that computes who is affected by a breach."""
 
-    letters_a_minute: int = 600
-    """To the mailboxes of one domain: more are taken for spam there."""
     logging_url: HttpUrl = HttpUrl("https://logging.googleapis.com")
     """Where the audit log is asked for evidence; https outside the emulators."""
 
     @model_validator(mode="after")
-    def _loggingover_tls(self) -> Self:
+    def _logging_over_tls(self) -> Self:
         return over_tls(self, "logging_url")
 
 
-class BounceSettings(RedisSettings):
-    """What it takes to hear what became of a letter."""
-
-    bounce_secret: Secret[str]
-    """`whsec_…`: what the mail server signs with when it reports what became of a letter."""
-
-    @model_validator(mode="after")
-    def _signing(self) -> Self:
-        try:
-            webhooks.key_of(self.bounce_secret.get_secret_value())
-        except ValueError as wrong:
-            raise ValueError(f"ASTRA_BOUNCE_SECRET {wrong}") from None
-        return self
-
-
-class TickSettings(WatchSettings, CampaignSettings, IncidentSettings):
-    """What the schedule needs that finds what was lost, of incidents and campaigns alike."""
+class TickSettings(WatchSettings, IncidentSettings):
+    """What the schedule needs that finds what was lost, and says what is due."""

@@ -20,7 +20,7 @@ from astra.entries import ACCOUNT_ID, Store
 from astra.honey import is_honey
 from astra.platform import Platform
 
-from breach_settings import CampaignSettings
+from breach_settings import AssessmentSettings
 from google_api import session
 from signals import AuditLog, LogEntry, is_agent
 
@@ -53,7 +53,7 @@ class Findings:
 class Trail:
     """One incident's part of the audit log."""
 
-    def __init__(self, platform: Platform[CampaignSettings], incident: dict[str, Any]) -> None:
+    def __init__(self, platform: Platform[AssessmentSettings], incident: dict[str, Any]) -> None:
         self._platform, self._incident = platform, incident
         self._url = f"{str(platform.settings.logging_url).rstrip('/')}/v2/entries:list"
         self._who: str | None = None
@@ -104,7 +104,7 @@ class Trail:
         return list(_typed(found.get("entries") or ())), str(found.get("nextPageToken") or "")
 
 
-def findings(platform: Platform[CampaignSettings], entries: Iterable[LogEntry]) -> Findings:
+def findings(platform: Platform[AssessmentSettings], entries: Iterable[LogEntry]) -> Findings:
     """Whose data these entries touched. What was refused touched nothing; honey is nobody's."""
     found = Findings()
     for entry in entries:

@@ -33,11 +33,10 @@ from astra.pseudonyms import Pseudonym
 from astra.queue import Queue
 from astra.settings import Settings
 
-from breach_settings import CampaignSettings
+from breach_settings import AssessmentSettings
 from evidence import Findings, Trail
 from noting import Notes
 
-HINT: Final = "incident"
 _PEOPLE: Final = 200
 _KEYS: Final = frozenset({"object-keys", "user-key"})
 _SEALED_BY: Final = {entry.name: _KEYS & set(entry.opened_by) for entry in DATA_MAP if _KEYS & set(entry.opened_by)}
@@ -72,11 +71,7 @@ def _first(*, known: bool) -> str:
 
 def hint(platform: Platform[Settings], name: str) -> None:
     """Have an incident's cohort worked on. Where the hint is lost, `work_again` finds the job."""
-    Queue(platform, "notify").hint(_hint_of(name))
-
-
-def _hint_of(name: str) -> str:
-    return f"{HINT}/{name}"
+    Queue(platform, "assess").hint(name)
 
 
 def resumed(now: datetime) -> dict[str, Any]:
@@ -84,12 +79,17 @@ def resumed(now: datetime) -> dict[str, Any]:
     return {**jobs.revived(now), "step": "enlist"}
 
 
-def work(platform: Platform[CampaignSettings], queue: Queue, name: str, budget: timedelta) -> None:
+def work(platform: Platform[AssessmentSettings], queue: Queue, name: str, budget: timedelta) -> None:
     """Work on an incident's cohort, until that has ended or waits, or `budget` is used up."""
+    try:
+        breach_words.refuse_changed(platform.db, name)
+    except breach_words.Changed as error:
+        log.failure(log.Event.FAILED, error)  # it stays due: `tick` asks again, until what was approved is deployed
+        return
     worker = jobs.Worker(platform.db, platform.clock, platform.settings.retry_delay)
     again = worker.run(incidents.cohort_job(platform.db, name), Gathering(platform, name).page, budget)
     if again is not None:
-        queue.hint(_hint_of(name), again)
+        queue.hint(name, again)
 
 
 def work_again(platform: Platform[Settings], queue: Queue) -> None:
@@ -97,13 +97,13 @@ def work_again(platform: Platform[Settings], queue: Queue) -> None:
     for incident in incidents.open_ones(platform.db):
         job = incidents.cohort_job(platform.db, incident.id).get(["nextRunAt"]).to_dict() or {}
         if job.get("nextRunAt") is not None and job["nextRunAt"] <= platform.clock():
-            queue.hint(_hint_of(incident.id))
+            queue.hint(incident.id)
 
 
 class Gathering:
     """One incident's pages."""
 
-    def __init__(self, platform: Platform[CampaignSettings], name: str) -> None:
+    def __init__(self, platform: Platform[AssessmentSettings], name: str) -> None:
         self._platform, self._db, self._name = platform, platform.db, name
         self._incident = incidents.reference(platform.db, name)
         self._notes = Notes(platform, name)

@@ -1,4 +1,4 @@
-"""Breach: from the first signal to the last notice; and the fan-out of every campaign of notices."""
+"""Breach alerts: detection in the audit log, assessment of who is affected, and response within the deadlines."""
 
 import base64
 from datetime import timedelta
@@ -20,55 +20,40 @@ import breach_notice
 import containing
 import deciding
 import declaring
-import feedback
 import filing
+import gathering
 import page
 import ticking
 import watching
-from breach_settings import BounceSettings, CampaignSettings, IncidentSettings, TickSettings, WatchSettings
+from breach_settings import AssessmentSettings, IncidentSettings, TickSettings, WatchSettings
 
 defaults(cpu=0.2, concurrency=1, max_instances=2)
 STAFF = Group("breach-functions", IncidentSettings)
 WATCH = Group("alerts-functions", WatchSettings)
-CAMPAIGNS = Group("campaigns-functions", CampaignSettings)
+ASSESSMENT = Group("assessment-functions", AssessmentSettings)
 TICK = Group("alerts-functions", TickSettings)
-FEEDBACK = Group("notices-functions", RedisSettings)
-BOUNCES = Group("bounces-functions", BounceSettings)
 PAGES = Group("pages-functions", RedisSettings)
-# What customers ask for, each by themselves.
-PUBLIC: dict[str, Any] = {"cpu": 0.3, "max_instances": 20}
 TICK_TIMEOUT = 240
 #: No person works faster.
 LIMIT = Limit(30)
 
 
 @cache
-def queue(group: Group[Any]) -> Queue:
-    return Queue(group.platform, "notify")
+def assessments(group: Group[Any]) -> Queue:
+    return Queue(group.platform, "assess")
 
 
-@tasks_fn.on_task_dispatched(**CAMPAIGNS.options(**LONG_TASK))
-@CAMPAIGNS.serves
-def notify(request: https_fn.CallableRequest[Any]) -> None:
+@tasks_fn.on_task_dispatched(**ASSESSMENT.options(**{**LONG_TASK, "cpu": 0.2, "concurrency": 1, "max_instances": 2}))
+@ASSESSMENT.serves
+def assess(request: https_fn.CallableRequest[Any]) -> None:
     budget = timedelta(seconds=TASK_TIMEOUT * 0.7)
-    ticking.notify(CAMPAIGNS.platform, queue(CAMPAIGNS), request.data["job"], budget=budget)
-
-
-@callables.on_call(FEEDBACK, feedback.SeeNotice, Limit(120), **PUBLIC)
-def see_notice(call: Call[feedback.SeeNotice]) -> Answer:
-    return feedback.see_notice(FEEDBACK.platform, call)
-
-
-@https_fn.on_request(**BOUNCES.options(**PUBLIC))
-@BOUNCES.serves
-def bounced(request: Request) -> Response:
-    return feedback.bounced(BOUNCES.platform, request)
+    gathering.work(ASSESSMENT.platform, assessments(ASSESSMENT), request.data["job"], budget=budget)
 
 
 @scheduler_fn.on_schedule(**TICK.options(schedule="every 5 minutes", timeout_sec=TICK_TIMEOUT, max_instances=1))
 @TICK.serves
 def tick(_event: scheduler_fn.ScheduledEvent) -> None:
-    ticking.tick(TICK.platform, queue(TICK))
+    ticking.tick(TICK.platform, assessments(TICK))
 
 
 # What was not counted comes again.
@@ -123,7 +108,7 @@ def close_incident(call: Call[deciding.CloseIncident]) -> Answer:
     return deciding.close_incident(STAFF.platform, call)
 
 
-@https_fn.on_request(**PAGES.options(**PUBLIC))
+@https_fn.on_request(**PAGES.options(cpu=0.3, max_instances=20))
 @PAGES.serves
 def notice_page(request: Request) -> Response:
     return page.notice_page(PAGES.platform, request)

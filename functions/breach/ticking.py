@@ -1,8 +1,6 @@
-"""What starts by itself: jobs that are handed over, and the schedule `tick`, which finds what was lost and says what is
-due. Each part of that is done though another fails."""
+"""The schedule `tick`: it finds what was lost and says what is due. Each part of that is done though another fails."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
 
 from astra import log
@@ -12,16 +10,14 @@ from astra.queue import Queue
 import alarms
 import cases
 import containing
-import fanout
 import gathering
 import watching
-from breach_settings import CampaignSettings, TickSettings
+from breach_settings import TickSettings
 
 
 def tick(platform: Platform[TickSettings], queue: Queue) -> None:
     """Hand lost jobs back; listen for silence; look at the clocks; carry through what a crash broke off."""
     parts: tuple[Callable[[], object], ...] = (
-        partial(fanout.tick, platform, queue),
         partial(gathering.work_again, platform, queue),
         partial(watching.listen, platform),
         partial(alarms.sound, platform),
@@ -33,12 +29,3 @@ def tick(platform: Platform[TickSettings], queue: Queue) -> None:
             part()
         except Exception as error:  # noqa: BLE001  (one part's failure must not cost another its time)
             log.failure(log.Event.FAILED, error)
-
-
-def notify(platform: Platform[CampaignSettings], queue: Queue, job: str, budget: timedelta) -> None:
-    """Work on a job: of an incident, or of a campaign."""
-    kind, _, name = job.partition("/")
-    if kind == gathering.HINT:
-        gathering.work(platform, queue, name, budget)
-    else:
-        fanout.notify(platform, queue, job, budget)

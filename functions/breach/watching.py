@@ -17,8 +17,8 @@ from typing import Final
 import redis
 
 from astra import log
-from astra.breach import DEPLOYING
 from astra.platform import Platform
+from astra.thresholds import DEPLOYING
 
 import cases
 import counting
@@ -28,8 +28,9 @@ from signals import Detector, LogEntry, Mark, Severity, Signal, Unreadable, deco
 
 HEARD: Final = "watch:heard"
 _KEPT: Final = timedelta(hours=3)
-THOROUGH: Final = ("campaigns-functions", "erasure-functions", "retention-functions")
-"""Accounts of what goes through everybody: a campaign's letters, the roll call, the warnings of who is not seen."""
+THOROUGH: Final = ("assessment-functions", "campaigns-functions", "erasure-functions", "retention-functions")
+"""Accounts whose work goes through all users: who is affected by a breach, a campaign's notices, the roll call, the
+warnings of inactive users."""
 
 # One command for all counts: a pipeline of three for each would take the client longer than all else it does.
 # ARGV: the seconds that counts are kept; the time, if entries of access were heard of, for the first key; then for each

@@ -1,6 +1,4 @@
-"""Governance: what staff may do and who agreed to it, what comes due, and a log of it that nobody can change."""
-
-from datetime import timedelta
+"""Governance: staff roles, policies, legal holds, disclosures, transfers and processors, and what comes due of them."""
 
 from firebase_functions import https_fn, scheduler_fn
 from flask import Request, Response
@@ -9,9 +7,8 @@ from astra import callables
 from astra.callables import Answer, Call
 from astra.deployment import Group, defaults
 from astra.limits import Limit
-from astra.settings import GovernanceSettings, LogSettings, RedisSettings, Settings
+from astra.settings import RedisSettings, Settings
 
-import campaigning
 import children
 import disclosing
 import holding
@@ -22,13 +19,12 @@ import reviewing
 import reviews
 import roles
 import roll_call_switch
-import sequencing
 import transferring
+from governance_settings import GovernanceSettings
 
 defaults(cpu=0.2, concurrency=1, max_instances=2)
 STAFF = Group("governance-functions", GovernanceSettings)
 REVIEW = Group("governance-functions", Settings)
-LOG = Group("log-functions", LogSettings)
 PAGES = Group("pages-functions", RedisSettings)
 SCHEDULE_TIMEOUT = 240
 #: No person works faster. Where it can't be counted, the log still can't be flooded: see `privileged`.
@@ -111,33 +107,7 @@ def cancel_transfer(call: Call[transferring.CancelTransfer]) -> Answer:
     return transferring.cancel_transfer(STAFF.platform, call)
 
 
-@callables.on_call(STAFF, campaigning.SendCampaign, LIMIT)
-def send_campaign(call: Call[campaigning.SendCampaign]) -> Answer:
-    return campaigning.send_campaign(STAFF.platform, call)
-
-
-@callables.on_call(STAFF, campaigning.StopCampaign, LIMIT)
-def stop_campaign(call: Call[campaigning.StopCampaign]) -> Answer:
-    return campaigning.stop_campaign(STAFF.platform, call)
-
-
-@callables.on_call(STAFF, campaigning.ResumeCampaign, LIMIT)
-def resume_campaign(call: Call[campaigning.ResumeCampaign]) -> Answer:
-    return campaigning.resume_campaign(STAFF.platform, call)
-
-
-@callables.on_call(STAFF, campaigning.PreviewCampaign, LIMIT)
-def preview_campaign(call: Call[campaigning.PreviewCampaign]) -> Answer:
-    return campaigning.preview_campaign(STAFF.platform, call)
-
-
 @scheduler_fn.on_schedule(**REVIEW.options(schedule="every 1 hours", timeout_sec=SCHEDULE_TIMEOUT, max_instances=1))
 @REVIEW.serves
 def review(_event: scheduler_fn.ScheduledEvent) -> None:
     reviewing.review(REVIEW.platform)
-
-
-@scheduler_fn.on_schedule(**LOG.options(schedule="every 1 minutes", timeout_sec=SCHEDULE_TIMEOUT, max_instances=1))
-@LOG.serves
-def sequence(_event: scheduler_fn.ScheduledEvent) -> None:
-    sequencing.sequence(LOG.platform, budget=timedelta(seconds=SCHEDULE_TIMEOUT * 0.7))

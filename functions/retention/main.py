@@ -5,7 +5,8 @@ from datetime import timedelta
 from firebase_functions import scheduler_fn
 
 from astra.deployment import Group, defaults
-from astra.settings import RetentionSettings, emulated
+from astra.retention_settings import RetentionSettings
+from astra.settings import emulated
 
 import sweeping
 

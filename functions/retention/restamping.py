@@ -25,7 +25,7 @@ from astra.honey import is_honey
 from astra.inactivity import at_auth
 from astra.jobs import Atomic
 from astra.platform import Platform
-from astra.settings import RetentionSettings
+from astra.retention_settings import RetentionSettings
 from astra.sweep import ENDED, Snapshots
 
 _PAGE: Final = 200

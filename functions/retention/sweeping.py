@@ -16,7 +16,7 @@ from astra.documents import fetch
 from astra.inactivity import Inactive
 from astra.jobs import Page, Worker, opened
 from astra.platform import Platform
-from astra.settings import RetentionSettings
+from astra.retention_settings import RetentionSettings
 from astra.sweep import Rows
 from astra.transactions import transact
 

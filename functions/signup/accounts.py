@@ -15,13 +15,13 @@ from astra.documents import fetch
 from astra.honey import is_honey
 from astra.platform import Platform
 from astra.policy import Policy
-from astra.settings import SignInSettings
 from astra.transactions import transact
 
 import receipts
 import revisions
 from enrolment import ENROLMENTS
 from revisions import lock
+from signup_settings import SignInSettings
 
 _CODE: Final = "Ask for a code by e-mail: it lets you in."
 

@@ -12,8 +12,9 @@ from astra.callables import Agreed, Answer, Call, Shape
 from astra.claims import lives
 from astra.clock import iso
 from astra.platform import Platform
-from astra.settings import SignupSettings
 from astra.transactions import transact
+
+from signup_settings import SignupSettings
 
 ENROLMENTS: Final = "enrolments"
 _OF_AGE: Final = 13 * 12

@@ -10,12 +10,13 @@ from astra.callables import Answer, Call
 from astra.deployment import Group, defaults
 from astra.limits import Limit
 from astra.queue import Queue
-from astra.settings import MailSettings, SignInSettings, SignupSettings
+from astra.settings import MailSettings
 
 import accounts
 import enrolment
 import profiles
 import unlocking
+from signup_settings import SignInSettings, SignupSettings
 
 defaults(cpu=0.3, concurrency=1, max_instances=20)
 SIGN_IN = Group("signin-functions", SignInSettings)

@@ -11,11 +11,11 @@ from astra.callables import Answer, Call, Shape
 from astra.change_gate import WITHDRAWAL
 from astra.platform import Platform
 from astra.policy import Policy
-from astra.settings import SignupSettings
 
 import receipts
 from enrolment import Jurisdiction, Name, Version
 from revisions import Revision, revise
+from signup_settings import SignupSettings
 
 
 class UpdateProfile(Shape):

@@ -25,12 +25,13 @@ from astra.limits import Limit
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonym
 from astra.queue import Queue
-from astra.settings import MailSettings, Settings, SignupSettings
+from astra.settings import MailSettings, Settings
 from astra.transactions import transact
 
 from enrolment import Email, Version
 from profiles import acceptable
 from revisions import Revision
+from signup_settings import SignupSettings
 
 CODES: Final = "codes"
 _MOST_CODES: Final = 5

@@ -8,7 +8,7 @@ from flask import Request, Response
 
 from astra import rotation
 from astra.deployment import Group, defaults
-from astra.settings import OpeningSettings, SealingSettings
+from astra.vault_settings import OpeningSettings, SealingSettings
 
 import opening
 import sealing

@@ -26,8 +26,9 @@ from astra.expiry import has_expired
 from astra.headers import HARDENED
 from astra.limits import Limit, TooMany
 from astra.platform import Platform
-from astra.settings import OpeningSettings, emulated
+from astra.settings import emulated
 from astra.vault import ObjectKey, vault_of
+from astra.vault_settings import OpeningSettings
 
 from sealing import FOLDERS
 

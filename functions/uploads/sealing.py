@@ -21,9 +21,9 @@ from google.cloud.storage import Blob
 from astra import holds, log, tombstones, vault
 from astra.documents import fetch
 from astra.platform import Platform
-from astra.settings import SealingSettings
 from astra.tombstones import Erased
 from astra.vault import ObjectKey, vault_of
+from astra.vault_settings import SealingSettings
 
 import intake
 

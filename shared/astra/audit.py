@@ -26,8 +26,8 @@ from astra.clock import iso
 from astra.log import Inconsistent
 from astra.notes import Verifier, checkpoint_of
 from astra.platform import Platform
-from astra.settings import LogKeySettings, LogSettings
 from astra.tiles import Tiles
+from astra.tlog_settings import LogKeySettings, LogSettings
 from astra.witness import WitnessError, verifiers
 
 if TYPE_CHECKING:

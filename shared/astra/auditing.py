@@ -16,8 +16,8 @@ from astra import merkle, tlog
 from astra.merkle import WIDTH
 from astra.notes import BadNote, Checkpoint, Verifier, checkpoint_of, signed_by
 from astra.platform import Platform
-from astra.settings import LogSettings
 from astra.tiles import Tampered, Tiles, path
+from astra.tlog_settings import LogSettings
 from astra.witness import Witness, verifiers
 
 _LATE: Final = timedelta(hours=1)

@@ -22,6 +22,7 @@ from astra.clocks import BY_NAME, Running
 from astra.incidents import State
 from astra.platform import Platform
 from astra.settings import InactivitySettings, RedisSettings
+from astra.thresholds import DEPLOYING
 from astra.timeline import duration
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 _BAR: Final = 20
 _SHOWN: Final = 5
 _CALM, _SOON, _NOW = 50, 80, 95
-DEPLOYING: Final = "watch:deploying"
 _ACTS: Final = ("retry", "deploying", "plant")
 
 

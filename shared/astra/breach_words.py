@@ -90,18 +90,15 @@ def notice(name: str, incident: Mapping[str, Any]) -> Text:
     }
     whole = {**facts, "elements": elements(incident.get("exposed") or [])}
     letter = letters.render(Kind.BREACH, whole)
-    text = f"{letter.notice.title}\n\n{letter.notice.body}\n"
-    shown = {**whole, "title": letter.notice.title, "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    return Text(text, page("breach-page.html", shown), facts)
+    shown = {**whole, "title": letter.notice.title, "sha256": letter.sha256}
+    return Text(letter.text, page("breach-page.html", shown), facts)
 
 
-def refuse_changed(db: firestore.Client, campaign: str) -> None:
-    """Raise Changed if a campaign tells of a breach by another text than was approved. Others are let pass."""
-    before, prefix, name = campaign.partition(campaign_of(""))
-    if before or not prefix:
-        return
+def refuse_changed(db: firestore.Client, name: str) -> None:
+    """Raise Changed if an incident's notice was approved with another text than this deployment makes of it."""
     incident = incidents.reference(db, name).get().to_dict() or {}
-    if notice(name, incident).sha256 != incident["notice"]["sha256"]:
+    approved = incident.get("notice")
+    if approved and notice(name, incident).sha256 != approved["sha256"]:
         raise Changed
 
 

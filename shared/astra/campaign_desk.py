@@ -115,3 +115,7 @@ def main() -> int:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

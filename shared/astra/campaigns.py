@@ -1,8 +1,8 @@
 """Notices to many people: policy changes, transfers, breaches; and letters to one.
 
-    campaigns/{name}                {kind, facts, channels, audience, state, stoppedIn, stoppedAt, canary, closed,
-                                    approvers, createdAt, startedAt, goingSince, goingFrom, frozenAt, count, root,
-                                    counts, newcomersUntil, completedAt}
+    campaigns/{name}                {kind, facts, sample, textSha256, channels, audience, state, stoppedIn, stoppedAt,
+                                    canary, closed, approvers, createdAt, startedAt, goingSince, goingFrom, frozenAt,
+                                    count, root, counts, newcomersUntil, completedAt}
     campaigns/{name}/shards/{n}     jobs: `opening` freezes the cohort and goes through its first members; `00`… each go
                                     through a range of account ids, `mail-0`… through the letters that are due,
                                     `newcomers-0`… through who signed up while it was stopped
@@ -29,7 +29,7 @@ No account id stands outside its owner's own documents: a cursor is the shortest
 import enum
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -86,6 +86,21 @@ class Campaign:
     kind: Kind
     facts: Mapping[str, str]
     channels: tuple[Channel, ...] = (Channel.IN_APP,)
+    sample: Mapping[str, str] = field(default_factory=dict)
+    """Facts that each recipient on a list has of their own: these stand for them in the text that is approved."""
+
+
+class Changed(Exception):
+    """The text of a campaign is not the one that was approved: a template has changed since."""
+
+
+def refuse_changed(stored: "firestore.DocumentSnapshot[Any]") -> None:
+    """Raise Changed if the templates of this deployment make another text of a campaign than was approved."""
+    fields: dict[str, Any] = stored.to_dict() or {}
+    approved = fields.get("textSha256")
+    facts = fields.get("facts", {}) | fields.get("sample", {})
+    if approved and letters.render(Kind(fields["kind"]), facts).sha256 != approved:
+        raise Changed
 
 
 def reference(db: firestore.Client, name: str) -> firestore.DocumentReference:
@@ -111,7 +126,6 @@ def announce(
     It starts at once if two people approved it; else two have to send it. Who signs up until `newcomers_until` is told
     on the way in: see `pending`. A second one of the same name fails the batch. Raises ValueError, LookupError.
     """
-    letters.render(campaign.kind, campaign.facts)
     more = {"audience": Audience.EVERYBODY.value, "closed": True, "newcomersUntil": newcomers_until}
     fields = _open(batch, reference(db, name), campaign, now, approvers, **more, canary=canary)
     if are_two(approvers):
@@ -130,7 +144,8 @@ def gather(
 ) -> None:
     """Open a campaign for a list, as part of `batch`: `enlist` everybody, then `freeze` it, and it starts.
 
-    Without two approvers two people have to send it then. A second one of that name fails the batch.
+    Without two approvers two people have to send it then. A second one of that name fails the batch. Raises
+    ValueError if facts are missing that `campaign.sample` should give, LookupError.
     """
     fields = {"audience": Audience.LISTED.value, "closed": False, "newcomersUntil": None}
     _open(batch, reference(db, name), campaign, now, approvers, **fields, canary=canary)
@@ -261,6 +276,8 @@ def _open(
     fields = {
         "kind": what.kind.value,
         "facts": dict(what.facts),
+        "sample": dict(what.sample),
+        "textSha256": letters.render(what.kind, {**what.facts, **what.sample}).sha256,
         "channels": [channel.value for channel in what.channels],
         "state": State.PROPOSED.value,
         "approvers": list(approvers),

@@ -9,7 +9,8 @@ from cryptography.exceptions import InvalidTag
 from google.api_core.exceptions import GoogleAPICallError, InvalidArgument
 
 from astra import keywrap
-from astra.settings import SealingSettings, emulated
+from astra.settings import emulated
+from astra.vault_settings import SealingSettings
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials

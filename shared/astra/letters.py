@@ -7,6 +7,7 @@ Facts are plain text, whatever is in them: in the page they are escaped, and non
 """
 
 import functools
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,16 @@ class Letter:
 
     notice: Notice
     html: str
+
+    @property
+    def text(self) -> str:
+        """The notice as people approve it: title, an empty line, body."""
+        return f"{self.notice.title}\n\n{self.notice.body}\n"
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the text, in hexadecimal digits."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
 
 
 def render(kind: Kind, facts: Mapping[str, str]) -> Letter:

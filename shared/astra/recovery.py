@@ -24,8 +24,8 @@ from astra import auditing, jobs, tlog
 from astra.clock import iso
 from astra.notes import Checkpoint, checkpoint_of, signed_by
 from astra.platform import Platform
-from astra.settings import LogSettings
 from astra.tiles import Tampered, Tiles
+from astra.tlog_settings import LogSettings
 from astra.transactions import transact
 from astra.witness import Witness, verifiers
 

@@ -20,7 +20,7 @@ from astra.documents import fetch
 from astra.entries import Store
 from astra.inactivity import Inactive, Step
 from astra.platform import Platform
-from astra.settings import RetentionSettings
+from astra.retention_settings import RetentionSettings
 from astra.sweep import Round, Rows, Snapshots
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from astra import jobs
 from astra.documents import read
 from astra.kms import KmsError, Undecryptable
 from astra.platform import Platform
-from astra.settings import SealingSettings
 from astra.vault import Vault, vault_of
+from astra.vault_settings import SealingSettings
 
 JOBS: Final = "rotations"
 _PAGE: Final = 100

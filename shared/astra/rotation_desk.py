@@ -11,7 +11,7 @@ from google.cloud import firestore
 from astra import operator
 from astra.platform import Platform
 from astra.rotation import JOBS, begin, run
-from astra.settings import SealingSettings
+from astra.vault_settings import SealingSettings
 
 
 def _status(platform: Platform[SealingSettings]) -> Iterator[str]:

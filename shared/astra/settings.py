@@ -8,7 +8,6 @@ in the error.
 import base64
 import binascii
 import os
-import re
 from datetime import timedelta
 from typing import Annotated, Any, Final, Self, TypeVar, get_origin
 
@@ -159,105 +158,11 @@ class InactivitySettings(ReceiptSettings):
         return timedelta(days=self.inactive_days)
 
 
-class SignInSettings(InactivitySettings):
-    """What it takes to let somebody in, or not."""
-
-    policy_grace_days: float = 30
-    """How long after a policy has come into force somebody may sign in who has not accepted it."""
-
-
-class SignupSettings(RedisSettings, SignInSettings):
-    """What people's own calls about their account need."""
-
-
 def over_tls(settings: S, name: str) -> S:
     """`settings`, whose URL `name` is of https, or of anything in the emulators. Raises ValueError."""
     if not emulated() and getattr(settings, name).scheme != "https":
         raise ValueError(f"{settings.variable(name)} must start with https:// outside the emulators")
     return settings
-
-
-class RetentionSettings(RedisSettings, InactivitySettings, RetrySettings):
-    """What the retention sweep needs."""
-
-
-class SealingSettings(Settings):
-    """What it takes to seal content, and to open it."""
-
-    kms_uri: str = Field(description="the key that wraps users' keys: gcp-kms://projects/…/cryptoKeys/NAME")
-    """`gcp-kms://projects/…/cryptoKeys/NAME`, `aws-kms://arn:aws:kms:…`, or `local` in the emulators. What an earlier
-    key wrapped goes on opening, as long as that key can be reached."""
-    local_kms_key: Key | None = None
-    """The key behind `local`."""
-    unsealed_after_seconds: int = 600
-    """After this long an upload that was not sealed is taken up again: longer than `seal_upload` may run."""
-
-    @model_validator(mode="after")
-    def _kms(self) -> Self:
-        if self.kms_uri == "local":
-            if not emulated():
-                raise ValueError("ASTRA_KMS_URI=local is refused outside the emulators: name a key of a key service")
-            if self.local_kms_key is None:
-                raise ValueError("ASTRA_LOCAL_KMS_KEY is missing: ASTRA_KMS_URI=local needs it")
-        elif not self.kms_uri.startswith(("gcp-kms://projects/", "aws-kms://arn:")):
-            raise ValueError("ASTRA_KMS_URI must be gcp-kms://projects/…, aws-kms://arn:…, or local in the emulators")
-        return self
-
-    @property
-    def unsealed_after(self) -> timedelta:
-        """`unsealed_after_seconds` as a duration."""
-        return timedelta(seconds=self.unsealed_after_seconds)
-
-
-class OpeningSettings(SealingSettings, RedisSettings):
-    """What it takes to open content for whoever asks."""
-
-
-class LogKeySettings(Environment):
-    """What it takes to check what the transparency log signed."""
-
-    log_key: Key
-    """Ed25519 private key: signs checkpoints of the log."""
-    log_origin: str = "astra-engineering.co/log"
-    """The log's own name, which its checkpoints and its keys bear."""
-    log_verifiers: tuple[str, ...] = ()
-    """Verifier keys of earlier signing keys, as JSON: what they signed stays good."""
-
-    @model_validator(mode="after")
-    def _name(self) -> Self:
-        if not re.fullmatch(r"[^\s+]+", self.log_origin):
-            raise ValueError("ASTRA_LOG_ORIGIN must be a name without blanks and plus signs")
-        return self
-
-
-class LogSettings(LogKeySettings, RetrySettings):
-    """What the transparency log and its witness need."""
-
-    witness_url: HttpUrl = Field(description="the S3-compatible service that holds the witness's bucket: https://…")
-    """The S3-compatible service that holds the witness's bucket; https outside the emulators."""
-    witness_bucket: str = Field(description="the witness's bucket, made with Object Lock, in another account")
-    """A bucket made with Object Lock, in another account."""
-    witness_region: str = "us-east-1"
-    witness_key_id: Secret[str]
-    witness_secret: Secret[str]
-    """May put, list and get there, and needs no more."""
-    witness_days: int = 3653
-    """How long the witness can't forget a checkpoint."""
-    checkpoint_seconds: int = 50
-    """From one checkpoint to the next, at least: a little less than the schedule's minute."""
-
-    @model_validator(mode="after")
-    def _witness_over_tls(self) -> Self:
-        return over_tls(self, "witness_url")
-
-
-class GovernanceSettings(RedisSettings, ReceiptSettings):
-    """What staff's calls need: to count requests, and to give people their time and their receipt."""
-
-    policy_notice_days: float = 30
-    """From the announcement of a policy's material change to the moment at which it takes effect, at least."""
-    transfer_waiting_days: float = 30
-    """From the moment at which everybody has been told of a transfer to the first data that is transferred."""
 
 
 def load(kind: type[S], **known: Any) -> S:

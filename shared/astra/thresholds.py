@@ -1,6 +1,11 @@
 """From how much on the watch over the audit log calls somebody."""
 
+from typing import Final
+
 from pydantic import BaseModel, ConfigDict
+
+DEPLOYING: Final = "watch:deploying"
+"""The key in Redis that is there while a deployment is announced."""
 
 
 class Thresholds(BaseModel):

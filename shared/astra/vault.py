@@ -33,8 +33,8 @@ from astra.keywrap import KEY_SIZE
 from astra.kms import Keyring, Undecryptable
 from astra.platform import Platform
 from astra.pseudonyms import Pseudonyms
-from astra.settings import SealingSettings
 from astra.transactions import transact
+from astra.vault_settings import SealingSettings
 
 VARIANTS: Final = ("full", "thumb")
 _CACHED: Final = 60.0

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from astra.log import Inconsistent
 from astra.notes import BadNote, Signer, Verifier, checkpoint_of, signed_by
-from astra.settings import LogKeySettings, LogSettings
+from astra.tlog_settings import LogKeySettings, LogSettings
 
 _TIMEOUT: Final = 5.0
 _LAST: Final = 10**15

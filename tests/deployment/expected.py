@@ -80,14 +80,14 @@ _FUNCTIONS: Final[dict[str, dict[str, Function]]] = {
     "governance": {
         **_staff(
             "governance",
-            "accept_security_policy cancel_transfer grant_role place_hold plan_transfer preview_campaign "
-            "publish_policy record_disclosure register_processor release_hold remove_child resume_campaign "
-            "revoke_role send_campaign sign_review stop_campaign switch_roll_call withdraw_policy",
+            "accept_security_policy cancel_transfer grant_role place_hold plan_transfer "
+            "publish_policy record_disclosure register_processor release_hold remove_child "
+            "revoke_role sign_review switch_roll_call withdraw_policy",
         ),
         "policy_page": _PAGE,
         "review": _every("1 hours", "governance", 240),
-        "sequence": _every("1 minutes", "log", 240),
     },
+    "tlog": {"sequence": _every("1 minutes", "log", 240)},
     "retention": {"sweep": _every("1 hours", "retention", 1800)},
     "breach": {
         **_staff(
@@ -95,12 +95,17 @@ _FUNCTIONS: Final[dict[str, dict[str, Function]]] = {
             "approve_notice close_incident confirm_incident contain_incident delay_notice describe_incident "
             "report_incident rule_out_people tell_regulator",
         ),
-        "see_notice": Function(_CALLABLE, "notices", 0.3),
-        "bounced": Function(_REQUEST, "bounces", 0.3),
         "notice_page": _PAGE,
-        "notify": _queue(10, "campaigns", "deletion", "breach", "alerts", "campaigns", at_once=20, **_LONG),
+        "assess": _queue(10, "assessment", "breach", "alerts", "assessment", at_once=20, cpu=0.2, most=2, timeout=1800),
         "tick": _every("5 minutes", "alerts", 240),
         "watch": Function(_PUBSUB, "alerts", 0.3, invokers="alerts", retry=True),
+    },
+    "notices": {
+        **_staff("notices", "preview_campaign resume_campaign send_campaign stop_campaign"),
+        "see_notice": Function(_CALLABLE, "notices", 0.2),
+        "bounced": Function(_REQUEST, "bounces", 0.2),
+        "notify": _queue(10, "campaigns", "deletion", "campaigns", at_once=20, **_LONG),
+        "deliver": _every("5 minutes", "campaigns", 240, cpu=0.1),
     },
 }
 

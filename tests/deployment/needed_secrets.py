@@ -26,7 +26,7 @@ _NEEDED: Final[dict[str, dict[str, str]]] = {
         "flush": "finds the tombstone of an account before its events are written",
         "erase reconcile sweep": "writes tombstones, and names people in the log",
         "review": "names people in the log",
-        "notify tick watch": "names people in the log, and things in the cases of breaches",
+        "assess notify tick watch": "names people in the log, and things in the cases of breaches",
     },
     "ASTRA_REDIS_URL": {
         f"{_PEOPLE} {_STAFF} {_PAGES}": "counts requests",

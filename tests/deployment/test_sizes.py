@@ -23,7 +23,7 @@ def test_every_account_is_made_and_given_its_roles() -> None:
 
 
 def test_breach_detection_knows_the_accounts_of_what_goes_through_everybody() -> None:
-    everybody = ("notify", "reconcile", "sweep")
+    everybody = ("assess", "notify", "reconcile", "sweep")
     assert {FUNCTIONS[name]["serviceAccountEmail"].partition("@")[0] for name in everybody} == set(watching.THOROUGH)
 
 

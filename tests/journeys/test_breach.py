@@ -11,7 +11,7 @@ from google.cloud import firestore
 
 from astra import breach_words, incidents, planting, staff
 from astra.platform import Platform
-from astra.settings import RetentionSettings
+from astra.retention_settings import RetentionSettings
 from astra.staff import Role
 from local.breach_story import SAID, steal
 from local.client import Client, Person

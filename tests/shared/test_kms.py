@@ -20,7 +20,8 @@ from google.cloud.kms_v1.services.key_management_service.transports import KeyMa
 from moto.server import ThreadedMotoServer
 
 from astra.kms import AwsKms, GoogleKms, Keyring, Kms, KmsError, LocalKms, Undecryptable
-from astra.settings import SealingSettings, load
+from astra.settings import load
+from astra.vault_settings import SealingSettings
 
 KEY = "projects/demo-astra/locations/global/keyRings/astra/cryptoKeys/users"
 SERVICE = "google.cloud.kms.v1.KeyManagementService"

@@ -26,8 +26,11 @@ from astra import jobs, log, operator
 from astra.access import Google, Refused
 from astra.operator import Desk
 from astra.pseudonyms import Pseudonyms
-from astra.settings import LogKeySettings, LogSettings, RetentionSettings, SealingSettings, Settings
+from astra.retention_settings import RetentionSettings
+from astra.settings import Settings
+from astra.tlog_settings import LogKeySettings, LogSettings
 from astra.vault import vault_of
+from astra.vault_settings import SealingSettings
 from local.http_stand_in import HttpStandIn, answer
 from local.paths import ROOT
 from local.stack import Stack

@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from firebase_admin import auth
 
-from astra import breach_words, campaigns, clocks, cohorts, honey, incidents, notices
-from astra.campaigns import Campaign, Channel
-from astra.notices import Kind
+from astra import breach_words, clocks, honey, incidents
 from local import audit_log
-from local.webhooks import signed
-from tests.functions.breach.crowd import FACTS, Crowd
+from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.desk import SAID, THIEF, Desk
 
 if TYPE_CHECKING:
@@ -121,41 +118,20 @@ def watch(world: World) -> None:
     assert case.get("detector") == "honey-touched"
 
 
+def assess(world: World) -> None:
+    it = desk(world)
+    name = it.report()
+    it.confirm(name)
+    world.dispatch("assess", {"job": name})
+    assert incident(world, name)["countedAt"]
+
+
 def tick(world: World) -> None:
-    crowd = campaign(world, Channel.IN_APP)
+    it = desk(world)
+    name = it.report()
+    it.confirm(name)
     world.fire("tick")
-    world.task("notify", lambda task: task["job"].startswith(crowd))
-
-
-def notify(world: World) -> None:
-    ada, name = world.join(), campaign(world, Channel.IN_APP)
-    for _ in range(20):
-        for shard in campaigns.reference(world.db, name).collection("shards").list_documents():
-            world.dispatch("notify", {"job": f"{name}/{shard.id}"})
-        if campaigns.completed_at(world.db, name):
-            break
-    assert notices.reference(world.db, ada.uid, name).get().exists
-
-
-def see_notice(world: World) -> None:
-    ada = world.join()
-    notice = notices.reference(world.db, ada.uid, "a-notice")
-    notice.set(
-        {"kind": "policy-change", "title": "t", "body": "b", "createdAt": world.platform.clock(), "seenAt": None}
-    )
-    world.call("see_notice", {"id": "a-notice"}, ada)
-    assert (notice.get().to_dict() or {})["seenAt"]
-
-
-def bounced(world: World) -> None:
-    ada, name, now = world.join(), campaign(world, Channel.EMAIL), world.platform.clock()
-    letter = cohorts.row(world.platform, ada.uid, name, {}, now, due=None, campaign=name)
-    cohorts.row_of(world.db, ada.uid, name).set(letter | {"state": "accepted"})
-    body = json.dumps({"messageId": f"<{letter['key']}@astra-engineering.co>", "status": "5.1.1"}).encode()
-    headers = signed(body, world.stack.environment()["ASTRA_BOUNCE_SECRET"], "msg_1")
-    assert world.ask("bounced", "POST", content=body, headers=headers).status_code == 204
-    assert (cohorts.row_of(world.db, ada.uid, name).get().to_dict() or {})["state"] == "bounced"
-    assert notices.reference(world.db, ada.uid, name).get().exists, "in the application after all"
+    world.task("assess", lambda task: task["job"] == name)
 
 
 def desk(world: World) -> Desk:
@@ -176,22 +152,6 @@ def counted(world: World, it: Desk) -> str:
     it.confirm(name, serviceAccounts=[_SERVICE.replace("demo-astra", world.project)])
     it.gather(name)
     it.describe(name)
-    return name
-
-
-def campaign(world: World, channel: Channel) -> str:
-    """Open a campaign for everybody. Return its name."""
-    name, batch = f"policy-{secrets.token_hex(4)}", world.db.batch()
-    campaigns.announce(
-        batch,
-        world.db,
-        name,
-        Campaign(Kind.POLICY_CHANGE, FACTS, (channel,)),
-        world.platform.clock(),
-        ("a" * 64, "b" * 64),
-        canary=False,
-    )
-    batch.commit()
     return name
 
 

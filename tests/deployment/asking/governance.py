@@ -7,21 +7,15 @@ import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import campaigning
 import holding
 import publishing
 import reviews
 import transferring
-from astra import campaigns, policy, roll_call, staff, tlog
+from astra import policy, roll_call, staff
 from astra.callables import parse
-from astra.campaigns import Campaign, Channel, State
 from astra.clock import iso
-from astra.notices import Kind
 from astra.staff import Role
-from astra.witness import Witness
 from tests.announcing import SUMMARY, text_of
-from tests.colleagues import logged
-from tests.functions.breach.crowd import FACTS
 
 if TYPE_CHECKING:
     from tests.deployment.world import World
@@ -67,7 +61,7 @@ def place_hold(world: World) -> None:
 def release_hold(world: World) -> None:
     ada = world.join()
     form = parse(holding.PlaceHold, hold_of(world, ada.uid))
-    hold = beforehand(world, holding.place_hold, form)["holdId"]
+    hold = world.beforehand(holding.place_hold, form)["holdId"]
     world.decide("release_hold", {"uid": ada.uid, "holdId": hold})
     assert world.fields(f"holds/{ada.subject}")[hold]["releasedAt"]
 
@@ -114,7 +108,7 @@ def publish_policy(world: World) -> None:
 
 def withdraw_policy(world: World) -> None:
     form = policy_of(world, days_ahead=1)
-    beforehand(world, publishing.publish_policy, parse(publishing.PublishPolicy, form))
+    world.beforehand(publishing.publish_policy, parse(publishing.PublishPolicy, form))
     world.decide("withdraw_policy", {"version": form["version"], "reason": "It says what we did not mean."})
     assert world.fields(f"{policy.PUBLIC}/{form['version']}")["state"] == "withdrawn"
 
@@ -144,7 +138,7 @@ def plan_transfer(world: World) -> None:
 
 def cancel_transfer(world: World) -> None:
     form = parse(transferring.PlanTransfer, transfer_of(world))
-    transfer = beforehand(world, transferring.plan_transfer, form)["transfer"]
+    transfer = world.beforehand(transferring.plan_transfer, form)["transfer"]
     world.decide("cancel_transfer", {"transfer": transfer})
     assert world.fields(f"transfers/{transfer}")["cancelledAt"]
 
@@ -156,70 +150,8 @@ def transfer_of(world: World) -> dict[str, Any]:
     return {**about, "plannedAt": planned}
 
 
-def send_campaign(world: World) -> None:
-    name = campaign(world)
-    world.decide("send_campaign", {"name": name, "state": "proposed"})
-    assert state(world, name) is State.CANARY
-
-
-def stop_campaign(world: World) -> None:
-    name = campaign(world)
-    start(world, name)
-    world.decide("stop_campaign", {"name": name})
-    assert state(world, name) is State.STOPPED
-
-
-def resume_campaign(world: World) -> None:
-    name = campaign(world)
-    start(world, name)
-    beforehand(world, campaigning.stop_campaign, campaigning.StopCampaign(name=name))
-    world.decide("resume_campaign", {"name": name})
-    assert state(world, name) is State.CANARY
-
-
-def preview_campaign(world: World) -> None:
-    shown = world.decide("preview_campaign", {"kind": "policy-change", "facts": FACTS})
-    assert "We say more about" in shown["text"]
-    assert logged(world.platform, tlog.Action.CAMPAIGN_PREVIEWED)
-
-
-def campaign(world: World) -> str:
-    """Propose a campaign. Return its name."""
-    name, batch, told = (
-        f"policy-{secrets.token_hex(4)}",
-        world.db.batch(),
-        Campaign(Kind.POLICY_CHANGE, FACTS, (Channel.IN_APP,)),
-    )
-    campaigns.announce(batch, world.db, name, told, world.platform.clock())
-    batch.commit()
-    return name
-
-
-def start(world: World, name: str) -> None:
-    form = parse(campaigning.SendCampaign, {"name": name, "state": "proposed"})
-    beforehand(world, campaigning.send_campaign, form)
-
-
-def state(world: World, name: str) -> State:
-    return State((campaigns.reference(world.db, name).get().to_dict() or {})["state"])
-
-
 def review(world: World) -> None:
     found = world.db.collection("findings")
     before = {finding.id for finding in found.get()}
     world.fire("review")
     assert {finding.id for finding in found.get()} - before
-
-
-def sequence(world: World) -> None:
-    pending = [entry for entry in world.db.collection(tlog.COMMITMENTS).get() if entry.get("index") is None]
-    assert pending
-    world.fire("sequence")
-    assert pending[0].reference.get().get("index") is not None
-    assert Witness(world.platform.settings).latest()
-
-
-def beforehand(world: World, handler: Any, form: Any) -> dict[str, Any]:
-    """Have two people ask for the same in this process. Return the last result."""
-    answer: dict[str, Any] = handler(world.platform, world.cleo.call(form))
-    return handler(world.platform, world.priya.call(form)) if answer.get("state") == "proposed" else answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.deployment.asking import breach, erasure, governance, retention, signup, uploads, usage
+from tests.deployment.asking import breach, erasure, governance, notices, retention, signup, tlog, uploads, usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,11 +24,12 @@ TABLE: Final[dict[str, Callable[[World], None]]] = {
         *(governance.place_hold, governance.release_hold, governance.record_disclosure),
         *(governance.register_processor, governance.remove_child, governance.switch_roll_call),
         *(governance.publish_policy, governance.withdraw_policy, governance.policy_page),
-        *(governance.plan_transfer, governance.cancel_transfer, governance.send_campaign, governance.stop_campaign),
-        *(governance.resume_campaign, governance.preview_campaign, governance.review, governance.sequence),
+        *(governance.plan_transfer, governance.cancel_transfer, governance.review),
+        tlog.sequence,
         *(breach.report_incident, breach.confirm_incident, breach.contain_incident, breach.describe_incident),
         *(breach.tell_regulator, breach.delay_notice, breach.approve_notice, breach.notice_page),
-        *(breach.rule_out_people, breach.close_incident, breach.watch, breach.tick, breach.notify),
-        *(breach.see_notice, breach.bounced),
+        *(breach.rule_out_people, breach.close_incident, breach.watch, breach.tick, breach.assess),
+        *(notices.send_campaign, notices.stop_campaign, notices.resume_campaign, notices.preview_campaign),
+        *(notices.notify, notices.deliver, notices.see_notice, notices.bounced),
     )
 }

@@ -76,7 +76,7 @@ class Crowd:
 
     def work(self, *, letters: bool = True) -> None:
         """What tasks do, one after another, until nothing is due; what waits for its time goes on waiting."""
-        while fanout.tick(self.platform, self.hints):  # type: ignore[arg-type]
+        while fanout.deliver(self.platform, self.hints):  # type: ignore[arg-type]
             due = [job for job in dict.fromkeys(self.hints.jobs) if letters or f"/{LANE}" not in job]
             self.hints.jobs = []
             if not due:

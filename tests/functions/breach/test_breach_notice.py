@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+import jinja2
 import pytest
 from flask import Flask, Request
 from google.cloud import firestore
@@ -16,7 +17,7 @@ from google.cloud import firestore
 import alarms
 import fanout
 import page
-from astra import breach_words, campaigns, erasure, holds, honey, tlog
+from astra import breach_words, campaigns, erasure, holds, honey, letters, tlog
 from astra.campaigns import State
 from local import audit_log
 from local.stack import Stack
@@ -179,11 +180,17 @@ def test_what_two_people_approved_is_what_is_told_whatever_is_deployed_since(
     desk.approve(counted, desk.bob)
     approved = desk.incident(counted)["notice"]
     before = shown(desk, counted).get_data(as_text=True)
-    desk.gather(counted)
     with monkeypatch.context() as deployed:
         deployed.setitem(breach_words._CATEGORY, "profile", "something else")
         assert shown(desk, counted).get_data(as_text=True) == before == approved["html"]
-        assert fanout.tick(desk.platform, crowd.hints) > 0  # type: ignore[arg-type]
+        desk.gather(counted)
+        assert desk.incident(counted)["cohort"] == "enlisting", "nobody is put on the list with other words"
+    desk.gather(counted)
+    with monkeypatch.context() as deployed:
+        another = jinja2.Template("Another title\nand another text")
+        deployed.setattr(letters, "_template", lambda _name: another)
+        assert shown(desk, counted).get_data(as_text=True) == before
+        assert fanout.deliver(desk.platform, crowd.hints) > 0  # type: ignore[arg-type]
         for job in crowd.hints.jobs:
             fanout.notify(desk.platform, crowd.hints, job, BUDGET)  # type: ignore[arg-type]
         assert desk.told(counted) == []

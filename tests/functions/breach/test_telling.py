@@ -271,7 +271,13 @@ def test_a_list_is_told_what_is_each_ones_own(crowd: Crowd, clock: Any, in_app: 
     common = {name: FACTS[name] for name in ("version", "effectiveAt", "url")}
     batch = crowd.db.batch()
     campaigns.gather(
-        batch, crowd.db, crowd.name, Campaign(Kind.POLICY_CHANGE, common, channels), clock(), STAFF, canary=False
+        batch,
+        crowd.db,
+        crowd.name,
+        Campaign(Kind.POLICY_CHANGE, common, channels, {"summary": "what is yours"}),
+        clock(),
+        STAFF,
+        canary=False,
     )
     for uid in listed:
         campaigns.enlist(batch, crowd.platform, uid, crowd.name, {"summary": f"about you, {uid}"})

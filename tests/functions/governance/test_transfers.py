@@ -333,8 +333,8 @@ def test_staff_see_why_a_gate_is_shut(platform: Platform[Any], transfer: str, bo
 #: Whoever goes through people in bulk, and why nothing of that leaves the company.
 BULK = {
     "shared/astra/transfers.py": "the gate itself",
-    "functions/breach/members.py": "tells them, in their own documents",
-    "functions/breach/telling.py": "counts them",
+    "functions/notices/members.py": "tells them, in their own documents",
+    "functions/notices/telling.py": "counts them",
     "functions/breach/gathering.py": "notes with each what of theirs was exposed",
     "functions/retention/restamping.py": "dates what is theirs",
     "shared/astra/inactivity.py": "finds whom nobody has seen for long, to warn and erase them",

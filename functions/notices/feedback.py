@@ -21,7 +21,7 @@ from astra.settings import RedisSettings
 from astra.transactions import transact
 
 import outcomes
-from breach_settings import BounceSettings
+from notices_settings import BounceSettings
 
 _KEY: Final = re.compile(r"<?([0-9a-f]{64})(@[^@\s<>]{1,255})?>?")
 _BY_CLASS: Final = {"2": "delivered", "5": "bounced"}

@@ -29,8 +29,8 @@ from astra.jobs import Atomic, Pause, Worker
 from astra.log import Inconsistent
 from astra.notes import Checkpoint, Signer, checkpoint_of, signed_by
 from astra.platform import Platform
-from astra.settings import LogSettings
 from astra.tiles import Tampered, Tiles
+from astra.tlog_settings import LogSettings
 from astra.witness import Witness, verifiers
 
 _BATCH: Final = 400

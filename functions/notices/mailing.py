@@ -28,7 +28,7 @@ from astra.platform import Platform
 from astra.transactions import transact
 
 import outcomes
-from breach_settings import CampaignSettings
+from notices_settings import CampaignSettings
 from telling import ENDED, PARKED, complete
 
 _PAGE: Final = 100

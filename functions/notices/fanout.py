@@ -7,14 +7,15 @@ from typing import Any, Final
 
 from google.cloud import firestore
 
-from astra import breach_words, campaigns, jobs, log
+from astra import campaigns, jobs, log
 from astra.cohorts import DELIVERIES, LANE, LETTERS, OPENING, SHARDS
 from astra.platform import Platform
 from astra.queue import Queue
+from astra.settings import Environment
 from astra.transactions import transact
 
-from breach_settings import CampaignSettings
 from mailing import Mailing
+from notices_settings import CampaignSettings
 from telling import Telling
 
 _MOST: Final = 100
@@ -28,12 +29,12 @@ def notify(platform: Platform[CampaignSettings], queue: Queue, job: str, budget:
         _come_back(queue, job, worker.run(_letters(platform), Mailing(platform, LETTERS, None).page, budget))
         return
     name, _, shard = job.partition("/")
-    try:
-        breach_words.refuse_changed(platform.db, name)
-    except breach_words.Changed as error:
-        log.failure(log.Event.FAILED, error)  # it stays due: `tick` asks again, until what was approved is deployed
-        return
     campaign = campaigns.reference(platform.db, name)
+    try:
+        campaigns.refuse_changed(campaign.get(["kind", "facts", "sample", "textSha256"]))
+    except campaigns.Changed as error:
+        log.failure(log.Event.FAILED, error)  # it stays due: `deliver` asks again, until what was approved is deployed
+        return
     work: Mailing | Telling = Telling(platform, campaign, shard)
     if shard.startswith(LANE):
         work = Mailing(platform, job, campaign)
@@ -44,7 +45,7 @@ def notify(platform: Platform[CampaignSettings], queue: Queue, job: str, budget:
             queue.hint(f"{name}/{other}")
 
 
-def tick(platform: Platform[CampaignSettings], queue: Queue) -> int:
+def deliver(platform: Platform[Environment], queue: Queue) -> int:
     """Hand every overdue job back to the queue. Answers how many there were."""
     found = list(_overdue(platform, platform.clock()))
     for job in found:
@@ -54,7 +55,7 @@ def tick(platform: Platform[CampaignSettings], queue: Queue) -> int:
     return len(found)
 
 
-def _overdue(platform: Platform[CampaignSettings], now: datetime) -> Iterator[str]:
+def _overdue(platform: Platform[Environment], now: datetime) -> Iterator[str]:
     due = firestore.FieldFilter("nextRunAt", "<=", now)
     overdue = platform.db.collection_group(SHARDS).where(filter=due).order_by("nextRunAt").limit(_MOST)
     for stored in overdue.select([]).get():
@@ -71,12 +72,12 @@ def _due(db: firestore.Client, now: datetime) -> firestore.Query:
     return letters.order_by("nextRunAt").select([]).limit(1)
 
 
-def _woken(platform: Platform[CampaignSettings], now: datetime) -> bool:
+def _woken(platform: Platform[Environment], now: datetime) -> bool:
     """Let letters to single people be sent. Answers whether nobody is at it, and it waits for nothing."""
     return transact(platform.db, partial(_wake, platform=platform, now=now))
 
 
-def _wake(transaction: firestore.Transaction, platform: Platform[CampaignSettings], now: datetime) -> bool:
+def _wake(transaction: firestore.Transaction, platform: Platform[Environment], now: datetime) -> bool:
     lane = _letters(platform)
     fields: dict[str, Any] = lane.get(transaction=transaction).to_dict() or {}
     if fields.get("nextRunAt") is None:
@@ -94,7 +95,7 @@ def _wake(transaction: firestore.Transaction, platform: Platform[CampaignSetting
     return is_due
 
 
-def _letters(platform: Platform[CampaignSettings]) -> firestore.DocumentReference:
+def _letters(platform: Platform[Environment]) -> firestore.DocumentReference:
     return platform.db.document("rounds", LETTERS)
 
 

@@ -1,0 +1,83 @@
+"""Notices: campaigns that tell many people something, in the application and by e-mail, and what becomes of each."""
+
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from firebase_functions import https_fn, scheduler_fn, tasks_fn
+from flask import Request, Response
+
+from astra import callables
+from astra.callables import Answer, Call
+from astra.deployment import LONG_TASK, TASK_TIMEOUT, Group, defaults
+from astra.limits import Limit
+from astra.queue import Queue
+from astra.settings import Environment, RedisSettings
+
+import campaigning
+import fanout
+import feedback
+from notices_settings import BounceSettings, CampaignSettings
+
+defaults(cpu=0.2, concurrency=1, max_instances=2)
+# What staff and recipients ask for needs no mail server.
+NOTICES = Group("notices-functions", RedisSettings)
+CAMPAIGNS = Group("campaigns-functions", CampaignSettings)
+DELIVERY = Group("campaigns-functions", Environment)
+BOUNCES = Group("bounces-functions", BounceSettings)
+# What customers ask for, each by themselves.
+PUBLIC: dict[str, Any] = {"max_instances": 20}
+DELIVER_TIMEOUT = 240
+#: No person works faster.
+LIMIT = Limit(30)
+
+
+@cache
+def queue(group: Group[Any]) -> Queue:
+    return Queue(group.platform, "notify")
+
+
+@tasks_fn.on_task_dispatched(**CAMPAIGNS.options(**LONG_TASK))
+@CAMPAIGNS.serves
+def notify(request: https_fn.CallableRequest[Any]) -> None:
+    budget = timedelta(seconds=TASK_TIMEOUT * 0.7)
+    fanout.notify(CAMPAIGNS.platform, queue(CAMPAIGNS), request.data["job"], budget=budget)
+
+
+@scheduler_fn.on_schedule(
+    **DELIVERY.options(schedule="every 5 minutes", timeout_sec=DELIVER_TIMEOUT, cpu=0.1, max_instances=1)
+)
+@DELIVERY.serves
+def deliver(_event: scheduler_fn.ScheduledEvent) -> None:
+    fanout.deliver(DELIVERY.platform, queue(DELIVERY))
+
+
+@callables.on_call(NOTICES, feedback.SeeNotice, Limit(120), **PUBLIC)
+def see_notice(call: Call[feedback.SeeNotice]) -> Answer:
+    return feedback.see_notice(NOTICES.platform, call)
+
+
+@https_fn.on_request(**BOUNCES.options(**PUBLIC))
+@BOUNCES.serves
+def bounced(request: Request) -> Response:
+    return feedback.bounced(BOUNCES.platform, request)
+
+
+@callables.on_call(NOTICES, campaigning.SendCampaign, LIMIT)
+def send_campaign(call: Call[campaigning.SendCampaign]) -> Answer:
+    return campaigning.send_campaign(NOTICES.platform, call)
+
+
+@callables.on_call(NOTICES, campaigning.StopCampaign, LIMIT)
+def stop_campaign(call: Call[campaigning.StopCampaign]) -> Answer:
+    return campaigning.stop_campaign(NOTICES.platform, call)
+
+
+@callables.on_call(NOTICES, campaigning.ResumeCampaign, LIMIT)
+def resume_campaign(call: Call[campaigning.ResumeCampaign]) -> Answer:
+    return campaigning.resume_campaign(NOTICES.platform, call)
+
+
+@callables.on_call(NOTICES, campaigning.PreviewCampaign, LIMIT)
+def preview_campaign(call: Call[campaigning.PreviewCampaign]) -> Answer:
+    return campaigning.preview_campaign(NOTICES.platform, call)

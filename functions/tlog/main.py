@@ -1,0 +1,20 @@
+"""Transparency log: the sequencer, alone with the log's signing key and the witness's key."""
+
+from datetime import timedelta
+
+from firebase_functions import scheduler_fn
+
+from astra.deployment import Group, defaults
+from astra.tlog_settings import LogSettings
+
+import sequencing
+
+defaults(cpu=0.2, concurrency=1, max_instances=1)
+LOG = Group("log-functions", LogSettings)
+SEQUENCE_TIMEOUT = 240
+
+
+@scheduler_fn.on_schedule(**LOG.options(schedule="every 1 minutes", timeout_sec=SEQUENCE_TIMEOUT, max_instances=1))
+@LOG.serves
+def sequence(_event: scheduler_fn.ScheduledEvent) -> None:
+    sequencing.sequence(LOG.platform, budget=timedelta(seconds=SEQUENCE_TIMEOUT * 0.7))
