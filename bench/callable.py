@@ -125,11 +125,11 @@ def cost() -> Iterator[str]:
 
 def flushing() -> Iterator[str]:
     """How fast `flush` writes what many have done in a minute, against as many bare documents by as many threads."""
-    import gathered  # noqa: PLC0415
-    import recording  # noqa: PLC0415
-    from astra.limits import Limit  # noqa: PLC0415
-    from astra.platform import Platform  # noqa: PLC0415
-    from astra.settings import RedisSettings  # noqa: PLC0415
+    from astra.runtime.platform import Platform  # noqa: PLC0415
+    from astra.runtime.rate_limits import Limit  # noqa: PLC0415
+    from astra.runtime.settings import RedisSettings  # noqa: PLC0415
+    from usage import buffer as gathered  # noqa: PLC0415
+    from usage import record as recording  # noqa: PLC0415
 
     platform, people = Platform(RedisSettings), [secrets.token_hex(14) for _ in range(_PEOPLE)]
     record = {"event": "page_viewed", "props": {}, "at": 1.8e9, "device": ["desktop", "Chrome", 124]}
@@ -155,9 +155,9 @@ def flushing() -> Iterator[str]:
 
 
 def _counted(way: Callable[[Any, Any], None]) -> tuple[int, int, int, int]:
-    from astra.callables import Caller  # noqa: PLC0415
-    from astra.platform import Platform  # noqa: PLC0415
-    from astra.settings import RedisSettings  # noqa: PLC0415
+    from astra.runtime.callables import Caller  # noqa: PLC0415
+    from astra.runtime.platform import Platform  # noqa: PLC0415
+    from astra.runtime.settings import RedisSettings  # noqa: PLC0415
     from bench.wire import Meter  # noqa: PLC0415
 
     uid = secrets.token_hex(14)
@@ -176,10 +176,10 @@ def _together(platform: Any, caller: Any) -> None:
 
 
 def _gathered(platform: Any, caller: Any) -> None:
-    import events  # noqa: PLC0415
-    import recording  # noqa: PLC0415
-    from astra.callables import Call, parse  # noqa: PLC0415
-    from astra.limits import Limit  # noqa: PLC0415
+    from astra.runtime.callables import Call, parse  # noqa: PLC0415
+    from astra.runtime.rate_limits import Limit  # noqa: PLC0415
+    from usage import events  # noqa: PLC0415
+    from usage import record as recording  # noqa: PLC0415
 
     call, began = Call(parse(events.LogEvent, _EVENT), caller, user_agent=_AGENTS[0]), platform.clock()
     platform.redis.flushdb()  # what others logged before
@@ -192,17 +192,17 @@ def _gathered(platform: Any, caller: Any) -> None:
 
 
 def _log(platform: Any, caller: Any, requests: list[Any]) -> None:
-    import events  # noqa: PLC0415
-    import recording  # noqa: PLC0415
-    from astra.callables import Call, parse  # noqa: PLC0415
+    from astra.runtime.callables import Call, parse  # noqa: PLC0415
+    from usage import events  # noqa: PLC0415
+    from usage import record as recording  # noqa: PLC0415
 
     for request in requests:
         recording.log_event(platform, Call(parse(events.LogEvent, request), caller, _AGENTS[0]))
 
 
 def _in_transactions(platform: Any, caller: Any) -> None:
-    from astra import tombstones  # noqa: PLC0415
-    from astra.transactions import transact  # noqa: PLC0415
+    from astra.accounts import tombstones  # noqa: PLC0415
+    from astra.runtime.firestore import transact  # noqa: PLC0415
 
     def body(transaction: Any) -> None:
         tombstones.refuse_erased(transaction, platform.db, platform.pseudonyms.of_uid(caller.uid))

@@ -39,8 +39,8 @@ def platform() -> Any:
     """Over a project of its own: in the emulator a query costs as much as there is, whatever it finds."""
     import firebase_admin  # noqa: PLC0415  (the child's imports: the environment is the stack's)
 
-    from astra.platform import Platform  # noqa: PLC0415
-    from notices_settings import CampaignSettings  # noqa: PLC0415
+    from astra.runtime.platform import Platform  # noqa: PLC0415
+    from notices.settings import CampaignSettings  # noqa: PLC0415
 
     found = Platform(CampaignSettings)
     name = secrets.token_hex(6)
@@ -69,7 +69,8 @@ def batches(db: Any, uids: list[str]) -> Iterator[Any]:
 
 def bare(db: Any, uids: list[str], now: Any) -> None:
     """The same documents, by who knows all ids beforehand."""
-    from astra import letters, notices  # noqa: PLC0415
+    from astra.notices import inbox as notices  # noqa: PLC0415
+    from astra.notices import messages as letters  # noqa: PLC0415
 
     notice = letters.render(notices.Kind.POLICY_CHANGE, _FACTS).notice
     for batch in batches(db, uids):
@@ -80,7 +81,8 @@ def bare(db: Any, uids: list[str], now: Any) -> None:
 
 def announce(platform: Any, *channels: str) -> None:
     """Open a campaign for everybody, in the application unless other channels are named."""
-    from astra import campaigns, notices  # noqa: PLC0415
+    from astra.notices import campaigns  # noqa: PLC0415
+    from astra.notices import inbox as notices  # noqa: PLC0415
 
     through = tuple(campaigns.Channel(channel) for channel in channels or ["in-app"])
     batch, campaign = platform.db.batch(), campaigns.Campaign(notices.Kind.POLICY_CHANGE, _FACTS, through)
@@ -90,8 +92,8 @@ def announce(platform: Any, *channels: str) -> None:
 
 def work(platform: Any) -> None:
     """What tasks do, one after another, until there is nothing to do."""
-    import fanout  # noqa: PLC0415
     from bench.letters import Hints  # noqa: PLC0415
+    from notices import dispatch as fanout  # noqa: PLC0415
 
     queue: Any = Hints()
     while fanout.deliver(platform, queue):

@@ -62,10 +62,11 @@ def measure() -> Iterator[str]:
     from bench.wire import Meter  # noqa: PLC0415
 
     meter = Meter()
-    from astra import incidents, jobs  # noqa: PLC0415  (the child's imports: the environment is the stack's)
-    from astra.platform import Platform  # noqa: PLC0415
-    from breach_settings import AssessmentSettings  # noqa: PLC0415
-    from gathering import Gathering, opened  # noqa: PLC0415
+    from astra import jobs  # noqa: PLC0415  (the child's imports: the environment is the stack's)
+    from astra.runtime.platform import Platform  # noqa: PLC0415
+    from breach import incidents  # noqa: PLC0415  (the child's imports: the environment is the stack's)
+    from breach.assessment.affected import Gathering, opened  # noqa: PLC0415
+    from breach.settings import AssessmentSettings  # noqa: PLC0415
 
     platform: Any = Platform(AssessmentSettings)
     db, found = platform.db, {}

@@ -45,11 +45,11 @@ def entries() -> list[bytes]:
 
 def measure() -> Iterator[str]:
     """Best of several rounds of each; what is delivered again costs the same."""
-    from astra.platform import Platform  # noqa: PLC0415  (the child's imports: the environment is the stack's)
-    from astra.thresholds import Thresholds  # noqa: PLC0415
-    from breach_settings import TickSettings  # noqa: PLC0415
-    from signals import decode  # noqa: PLC0415
-    from watching import watch  # noqa: PLC0415
+    from astra.runtime.platform import Platform  # noqa: PLC0415  (the child's imports: the environment is the stack's)
+    from breach.detection.audit_log import decode  # noqa: PLC0415
+    from breach.detection.watch import watch  # noqa: PLC0415
+    from breach.settings import TickSettings  # noqa: PLC0415
+    from breach.thresholds import Thresholds  # noqa: PLC0415
 
     platform: Any = Platform(TickSettings)
     quiet = Thresholds(images_opened=10**9, decrypts=10**9)

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-import cascade
-import descendants
 from astra import erasure, jobs
-from astra.clock import utc_now
-from astra.platform import Platform
+from astra.runtime.clock import utc_now
+from astra.runtime.platform import Platform
 from bench.wire import Meter
-from erasure_settings import ErasureSettings
+from erasure import cascade, descendants
+from erasure.settings import ErasureSettings
 
 _HOUR = timedelta(hours=1)
 _PATIENCE = 180

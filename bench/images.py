@@ -36,8 +36,8 @@ class Bench:
     def __init__(self) -> None:
         import requests  # noqa: PLC0415
 
-        from astra.platform import Platform  # noqa: PLC0415
-        from astra.vault_settings import SealingSettings  # noqa: PLC0415
+        from astra.runtime.platform import Platform  # noqa: PLC0415
+        from astra.vault.settings import SealingSettings  # noqa: PLC0415
 
         self.platform: Any = Platform(SealingSettings)
         account = requests.post(
@@ -56,7 +56,7 @@ class Bench:
         return blob
 
     def seal(self, blob: Any) -> str:
-        import sealing  # noqa: PLC0415
+        from uploads import seal as sealing  # noqa: PLC0415
 
         sealing.seal_upload(self.platform, blob.name, int(blob.generation), int(blob.size))
         return str(blob.name.rpartition("/")[2])
@@ -64,7 +64,7 @@ class Bench:
     def open(self, image_id: str) -> int:
         from flask import Flask  # noqa: PLC0415
 
-        import opening  # noqa: PLC0415
+        from uploads import serve as opening  # noqa: PLC0415
 
         headers = {"Authorization": f"Bearer {self.token}"}
         with Flask("bench").test_request_context(f"/?id={image_id}", headers=headers) as context:

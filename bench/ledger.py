@@ -31,8 +31,8 @@ class Bench:
     """A log with a name of its own in the project of the stack."""
 
     def __init__(self, name: str) -> None:
-        from astra.platform import Platform  # noqa: PLC0415  (the child's imports: the environment is the stack's)
-        from astra.tlog_settings import LogSettings  # noqa: PLC0415
+        from astra.runtime.platform import Platform  # noqa: PLC0415  (the child's imports: the environment is the stack's)
+        from tlog.settings import LogSettings  # noqa: PLC0415
 
         self.platform: Any = Platform(LogSettings)
         settings = self.platform.settings.model_copy(update={"log_origin": f"bench.example/{name}"})
@@ -51,7 +51,7 @@ class Bench:
 
     def sequence(self) -> None:
         """All that is pending, to its checkpoint."""
-        import sequencing  # noqa: PLC0415
+        from tlog import sequencer as sequencing  # noqa: PLC0415
 
         sequencing.sequence(self.platform, timedelta(hours=1))
 
@@ -110,8 +110,10 @@ def receipts() -> Iterator[str]:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
 
     import verify  # noqa: PLC0415
-    from astra import merkle, proofs, tlog  # noqa: PLC0415
-    from astra.notes import Checkpoint, Signer  # noqa: PLC0415
+    from astra import tlog  # noqa: PLC0415
+    from astra.tlog import merkle  # noqa: PLC0415
+    from astra.tlog import receipts as proofs  # noqa: PLC0415
+    from astra.tlog.signed_note import Checkpoint, Signer  # noqa: PLC0415
 
     record, nonce, index = {"number": 1}, bytes(range(32)), _MILLION // 2  # from there the way up is longest
     fields: dict[str, Any] = {
@@ -150,9 +152,10 @@ def receipts() -> Iterator[str]:
 
 def whole() -> Iterator[str]:
     """All entries and tiles of a log against the witness. The baseline hashes as many entries into a root in memory."""
-    from astra import auditing, merkle  # noqa: PLC0415
-    from astra.notes import Checkpoint  # noqa: PLC0415
-    from astra.tiles import Tiles  # noqa: PLC0415
+    from astra.tlog import merkle  # noqa: PLC0415
+    from astra.tlog.signed_note import Checkpoint  # noqa: PLC0415
+    from astra.tlog.tiles import Tiles  # noqa: PLC0415
+    from cli import tlog_verify as auditing  # noqa: PLC0415
 
     bench = Bench("whole")
     entries = [json.dumps({"commitment": f"{number:064x}", "at": 1_764_000_000}).encode() for number in range(_WHOLE)]

@@ -118,11 +118,11 @@ def work(name: str, ahead: timedelta) -> None:
     """Work on a campaign until it is complete, that much ahead of the present. Says which transactions begin."""
     from google.cloud.firestore_v1.services.firestore import FirestoreClient  # noqa: PLC0415
 
-    import fanout  # noqa: PLC0415
-    from astra import campaigns  # noqa: PLC0415
-    from astra.clock import utc_now  # noqa: PLC0415
-    from astra.platform import Platform  # noqa: PLC0415
-    from notices_settings import CampaignSettings  # noqa: PLC0415
+    from astra.notices import campaigns  # noqa: PLC0415
+    from astra.runtime.clock import utc_now  # noqa: PLC0415
+    from astra.runtime.platform import Platform  # noqa: PLC0415
+    from notices import dispatch as fanout  # noqa: PLC0415
+    from notices.settings import CampaignSettings  # noqa: PLC0415
 
     begin = FirestoreClient.begin_transaction
 

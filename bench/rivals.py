@@ -10,8 +10,8 @@ import pyrage
 import tink
 from tink import streaming_aead
 
-from astra import cobblestone
-from astra.cobblestone import Header
+from astra.vault import cobblestone
+from astra.vault.cobblestone import Header
 
 _READ = 64 * 1024
 Seal = Callable[[io.FileIO, io.FileIO], None]

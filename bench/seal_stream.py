@@ -72,7 +72,7 @@ def _growth(mebibytes: int) -> float:
 
 
 def _measure(mebibytes: int) -> float:
-    from astra import cobblestone  # noqa: PLC0415
+    from astra.vault import cobblestone  # noqa: PLC0415
 
     with tempfile.TemporaryFile(buffering=0) as incoming, Path(os.devnull).open("wb", buffering=0) as outgoing:
         cobblestone.seal(io.BytesIO(b"x"), outgoing, bytes(32), cobblestone.Header(1), b"")

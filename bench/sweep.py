@@ -63,10 +63,10 @@ class Rows:
 
 def measure(sizes: list[int]) -> Iterator[str]:
     """Grow from size to size; at each, sweep as many that are due."""
-    import sweeping  # noqa: PLC0415
-    from astra.platform import Platform  # noqa: PLC0415
-    from astra.retention_settings import RetentionSettings  # noqa: PLC0415
+    from astra.runtime.platform import Platform  # noqa: PLC0415
     from bench.wire import Meter  # noqa: PLC0415
+    from retention import schedule as sweeping  # noqa: PLC0415
+    from retention.settings import RetentionSettings  # noqa: PLC0415
 
     meter, platform = Meter(), Platform(RetentionSettings)
     rows, now, stored = Rows(platform.db), platform.clock(), 0
@@ -109,7 +109,7 @@ def measure(sizes: list[int]) -> Iterator[str]:
 
 def scanned(platform: Any) -> int:
     """Look at every row whether it is due, as a sweep without an index would; nothing is, so nothing is deleted."""
-    from astra.documents import read  # noqa: PLC0415
+    from astra.runtime.documents import read  # noqa: PLC0415
 
     now = platform.clock()
     rows = platform.db.collection_group("events").select(["expireAt"])

@@ -20,7 +20,7 @@ from google.cloud.firestore_v1._helpers import decode_dict
 from google.cloud.firestore_v1.types import StructuredQuery
 from redis.client import Pipeline
 
-from astra.documents import read_plain
+from astra.runtime.documents import read_plain
 from local.ports import WITNESS_BUCKET
 from local.witness import CREDENTIALS
 

@@ -4,13 +4,15 @@ from datetime import datetime, timedelta
 from importlib import resources
 from typing import Any, Final
 
-import fanout
-from astra import campaigns, jobs, policy
-from astra.callables import parse
-from astra.cohorts import SHARDS
-from astra.platform import Platform
+from astra import jobs
+from astra import policies as policy
+from astra.notices import campaigns
+from astra.notices.deliveries import SHARDS
+from astra.runtime.callables import parse
+from astra.runtime.platform import Platform
 from astra.staff import Role
-from publishing import PublishPolicy, WithdrawPolicy, publish_policy, withdraw_policy
+from governance.policies import PublishPolicy, WithdrawPolicy, publish_policy, withdraw_policy
+from notices import dispatch as fanout
 from tests.colleagues import Person, Team
 from tests.functions.breach.crowd import BUDGET, Hints
 

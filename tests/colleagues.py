@@ -8,10 +8,11 @@ from typing import Any
 from firebase_admin import auth
 from google.cloud import firestore
 
-from astra import policy, staff, tlog
-from astra.callables import Call, Caller
-from astra.platform import Platform
-from astra.pseudonyms import Pseudonym
+from astra import policies as policy
+from astra import staff, tlog
+from astra.runtime.callables import Call, Caller
+from astra.runtime.platform import Platform
+from astra.runtime.pseudonyms import Pseudonym
 from astra.staff import Role
 
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from astra.platform import Platform
-from astra.tlog_settings import LogSettings
-from astra.vault_settings import OpeningSettings
-from breach_settings import AssessmentSettings, TickSettings
-from erasure_settings import ErasureSettings, RollCallSettings
-from governance_settings import GovernanceSettings
+from astra.runtime.platform import Platform
+from astra.vault.settings import OpeningSettings
+from breach.settings import AssessmentSettings, TickSettings
+from erasure.settings import ErasureSettings, RollCallSettings
+from governance.settings import GovernanceSettings
 from local.client import Client
 from local.stack import Stack
-from notices_settings import BounceSettings, CampaignSettings
-from signup_settings import SignupSettings
+from notices.settings import BounceSettings, CampaignSettings
+from signup.settings import SignupSettings
 from tests.offsets import SHARED
 from tests.sources import sources
+from tlog.settings import LogSettings
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

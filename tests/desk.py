@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from astra import operator
-from astra.platform import Platform
+from astra.runtime.platform import Platform
+from cli import operator
 
 
 def sit_down(monkeypatch: pytest.MonkeyPatch, platform: Platform[Any]) -> None:

@@ -14,11 +14,13 @@ from firebase_admin import auth
 from google.cloud import firestore
 from pydantic import RedisDsn, Secret
 
-import cascade
-from astra import erasure, jobs, policy_desk, roll_call
-from astra.platform import Platform
-from astra.pseudonyms import Pseudonym
+from astra import erasure, jobs
+from astra.erasure import roll_call
+from astra.runtime.platform import Platform
+from astra.runtime.pseudonyms import Pseudonym
 from astra.vault import vault_of
+from cli import policies as policy_desk
+from erasure import cascade
 from local.scan import Finding, contents, scan
 from local.stack import Stack
 

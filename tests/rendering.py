@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import astra
-import policy_pages
-from astra import breach_words, clocks, incident_report, letters, policy, registers
-from astra.notices import Kind
-from astra.policy import Policy
+from astra import policies as policy
+from astra.notices import messages as letters
+from astra.notices.inbox import Kind
+from astra.policies import Policy
+from breach import deadlines as clocks
+from breach import texts as breach_words
+from cli import incident_report, registers
+from governance import policy_pages
 
 AT: Final = datetime(2026, 11, 1, tzinfo=UTC)
 NAMES: Final = (

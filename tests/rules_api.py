@@ -7,7 +7,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from astra import rules
+from cli import rules
 from local.http_stand_in import HttpStandIn, answer
 from local.paths import ROOT
 

@@ -18,26 +18,30 @@ import pytest
 from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-import erasing
-import unlocking
-from astra import holds, notices, policy, staff, tombstones
-from astra.callables import Call, Caller, Shape, parse
-from astra.change_gate import Bar, Barred
-from astra.platform import Platform
+from astra import policies as policy
+from astra import staff
+from astra.accounts import tombstones
+from astra.erasure import legal_holds as holds
+from astra.erasure.change_gate import Bar, Barred
+from astra.notices import inbox as notices
+from astra.runtime.callables import Call, Caller, Shape, parse
+from astra.runtime.platform import Platform
 from astra.staff import Role
 from astra.vault import Unopenable, vault_of
-from events import LogEvent
-from feedback import SeeNotice, see_notice
-from items import DeleteItem, delete_item
+from erasure import request_handlers as erasing
+from erasure.items import DeleteItem, delete_item
+from governance.roles import AcceptSecurityPolicy, accept_security_policy
 from local import firebase_json
 from local.paths import ROOT
 from local.scan import documents
-from profiles import AcceptPolicy, SetIpLock, UpdateProfile, accept_policy, set_ip_lock, update_profile
-from recording import log_event
-from roles import AcceptSecurityPolicy, accept_security_policy
+from notices.reports import SeeNotice, see_notice
+from signup import unlock as unlocking
+from signup.profile import AcceptPolicy, SetIpLock, UpdateProfile, accept_policy, set_ip_lock, update_profile
 from tests.functions.signup.conftest import Member, enrol
 from tests.people import own_project
 from tests.test_staff_handlers import OWN_BUSINESS
+from usage.events import LogEvent
+from usage.record import log_event
 
 IMAGE, NOTICE = "ring-0001", "policy-2026-01-01"
 
@@ -52,7 +56,7 @@ class Ada:
     """Somebody with an image, a notice, both optional consents and a lock."""
 
     def __init__(self, platform: Platform[Any]) -> None:
-        import accounts  # noqa: PLC0415
+        from signup import blocking as accounts  # noqa: PLC0415
 
         self.platform, self.uid = platform, secrets.token_hex(14)
         consents = {"terms": True, "electronicNotices": False, "ipLock": True}
@@ -348,99 +352,106 @@ _NO_STORE: Final = re.compile(r"headers|counts|declared|missing|_skipped|decrypt
 #: The system's own writers, by the unit that writes: none acts for the person whose data it changes.
 SYSTEM: Final = {
     "an erasure deletes what two people, the law or the person decided; holds are checked in each page that deletes": {
-        "functions/erasure/cascade.py": {"Cascade"},
-        "functions/erasure/objects.py": {"_delete"},
-        "functions/erasure/trees.py": {"Trees"},
-        "shared/astra/erasure.py": {"begin", "begin_again", "intend", "resuming"},
-        "shared/astra/erasure_desk.py": {"retry"},
-        "shared/astra/tombstones.py": {"bury", "commit_unless_erased"},
+        "functions/erasure/erasure/cascade.py": {"Cascade"},
+        "functions/erasure/erasure/objects.py": {"_delete"},
+        "functions/erasure/erasure/documents.py": {"Trees"},
+        "shared/astra/erasure/request.py": {"begin", "begin_again", "intend", "resuming"},
+        "cli/erasure.py": {"retry"},
+        "shared/astra/accounts/tombstones.py": {"bury", "commit_unless_erased"},
     },
     "the sweep deletes what has expired; holds are checked in its delete primitive": {
-        "shared/astra/sweep.py": {"Rows"},
-        "shared/astra/leftovers.py": {"Keys", "_delete"},
-        "shared/astra/removal.py": {"Thing"},
-        "shared/astra/retention.py": {"retry"},
-        "functions/retention/restamping.py": {"Presences", "Restamp"},
-        "functions/retention/sweeping.py": {"begin"},
+        "functions/retention/retention/documents.py": {"Rows"},
+        "functions/retention/retention/objects_and_keys.py": {"Keys", "_delete"},
+        "shared/astra/erasure/item.py": {"Thing"},
+        "cli/retention.py": {"retry"},
+        "functions/retention/retention/restamp.py": {"Presences", "Restamp"},
+        "functions/retention/retention/schedule.py": {"begin"},
     },
     "whoever is inactive is warned, then erased: frozen accounts and those under a hold wait": {
-        "shared/astra/inactivity.py": {"Inactive"},
+        "functions/retention/retention/inactivity.py": {"Inactive"},
     },
     "the roll call freezes and gives back, and hands orphans to the erasure": {
-        "functions/erasure/orphans.py": {"_Round", "call_the_roll"},
-        "functions/erasure/freezing.py": {"freeze", "give_back"},
-        "shared/astra/roll_call_desk.py": {"_look"},
+        "functions/erasure/erasure/orphans.py": {"_Round", "call_the_roll"},
+        "functions/erasure/erasure/freeze.py": {"freeze", "give_back"},
+        "cli/roll_call.py": {"_look"},
     },
     "sign-up makes what was not there; sign-in notes that somebody was here, which is what keeps their data": {
-        "functions/signup/accounts.py": {"_noted", "before_create"},
-        "functions/signup/enrolment.py": {"start_signup"},
+        "functions/signup/signup/blocking.py": {"_noted", "before_create"},
+        "functions/signup/signup/enrolment.py": {"start_signup"},
     },
     "the code's tries are counted whoever guesses, and the code is used up; the rest passes the gate in `Revision`": {
-        "functions/signup/unlocking.py": {"deliver", "unlock"},
+        "functions/signup/signup/unlock.py": {"deliver", "unlock"},
     },
     "what was uploaded while the account was active (the rules ask) is sealed: plaintext must not stay": {
-        "functions/uploads/sealing.py": {"_put", "_record", "_remove"},
-        "shared/astra/vault.py": {"Vault"},
+        "functions/uploads/uploads/seal.py": {"_put", "_record", "_remove"},
+        "shared/astra/vault/keys.py": {"Vault"},
     },
     "what was logged while the account was active is written; `log_event` passes the gate once a minute": {
-        "functions/usage/recording.py": {"_write", "log_event"},
+        "functions/usage/usage/record.py": {"_write", "log_event"},
     },
-    "keys are wrapped anew: what they open stays the same": {"shared/astra/rotation.py": {"_update", "begin"}},
+    "keys are wrapped anew: what they open stays the same": {
+        "functions/uploads/uploads/key_rotation.py": {"_update", "begin"}
+    },
     "people are told what concerns them, frozen or not": {
-        "functions/notices/fanout.py": {"_wake"},
-        "functions/notices/mailing.py": {"Mailing"},
-        "functions/notices/outcomes.py": {"settle"},
-        "functions/notices/telling.py": {"Telling", "complete"},
-        "shared/astra/campaigns.py": {
+        "functions/notices/notices/dispatch.py": {"_wake"},
+        "functions/notices/notices/email.py": {"Mailing"},
+        "functions/notices/notices/delivery_status.py": {"settle"},
+        "functions/notices/notices/in_app.py": {"Telling", "complete"},
+        "shared/astra/notices/campaigns.py": {
             *("_open", "enlist", "freeze", "start", "stopping", "tell", "tell_newcomers"),
         },
-        "shared/astra/cohorts.py": {"open_newcomers", "open_ranges"},
-        "shared/astra/notices.py": {"write"},
+        "shared/astra/notices/deliveries.py": {"open_newcomers", "open_ranges"},
+        "shared/astra/notices/inbox.py": {"write"},
     },
     "staff decide under their role, and the log says so": {
-        "functions/breach/breach_notice.py": {"approve_notice"},
-        "functions/breach/containing.py": {"_planned", "_suspending", "contain_incident", "settle_key"},
-        "functions/breach/deciding.py": {"close_incident", "delay_notice", "describe_incident", "report_incident"},
-        "functions/breach/declaring.py": {"confirm_incident", "rule_out_people"},
-        "functions/breach/filing.py": {"tell_regulator"},
-        "functions/notices/campaigning.py": {"_going_on", "stop_campaign"},
-        "functions/governance/children.py": {"remove_child"},
-        "functions/governance/disclosing.py": {"_tell", "record_disclosure"},
-        "functions/governance/processing.py": {"_open", "look", "register_processor"},
-        "functions/governance/publishing.py": {"_take_effect", "publish_policy", "withdraw_policy"},
-        "functions/governance/reviewing.py": {"_advance", "_end", "_open", "open_reviews"},
-        "functions/governance/reviews.py": {"sign_review"},
-        "functions/governance/roles.py": {"grant_role", "revoke_role"},
-        "functions/governance/roll_call_switch.py": {"switch_roll_call"},
-        "functions/governance/transferring.py": {"cancel_transfer", "plan_transfer"},
-        "shared/astra/doors.py": {"_settled", "settle"},
-        "shared/astra/holds.py": {"put", "releasing"},
-        "shared/astra/policy_desk.py": {"_publish"},
-        "shared/astra/privileged.py": {"_Attempt"},
-        "shared/astra/processors_desk.py": {"seed"},
-        "shared/astra/staff.py": {"_settled", "mirror"},
-        "shared/astra/staff_desk.py": {"appoint_first"},
-        "shared/astra/transfers.py": {"_page"},
+        "functions/breach/breach/response/approve_notice.py": {"approve_notice"},
+        "functions/breach/breach/response/contain.py": {"_planned", "_suspending", "contain_incident", "settle_key"},
+        "functions/breach/breach/response/decisions.py": {
+            "close_incident",
+            "delay_notice",
+            "describe_incident",
+            "report_incident",
+        },
+        "functions/breach/breach/response/confirm.py": {"confirm_incident", "rule_out_people"},
+        "functions/breach/breach/response/regulators.py": {"tell_regulator"},
+        "functions/notices/notices/campaign_requests.py": {"_going_on", "stop_campaign"},
+        "functions/governance/governance/child_removal.py": {"remove_child"},
+        "functions/governance/governance/disclosures.py": {"_tell", "record_disclosure"},
+        "functions/governance/governance/processor_register.py": {"_open", "look", "register_processor"},
+        "functions/governance/governance/policies.py": {"_take_effect", "publish_policy", "withdraw_policy"},
+        "functions/governance/governance/schedule.py": {"_advance", "_end", "_open", "open_reviews"},
+        "functions/governance/governance/reviews.py": {"sign_review"},
+        "functions/governance/governance/roles.py": {"grant_role", "revoke_role"},
+        "functions/governance/governance/roll_call_switch.py": {"switch_roll_call"},
+        "functions/governance/governance/transfer_requests.py": {"cancel_transfer", "plan_transfer"},
+        "shared/astra/accounts/state.py": {"_settled", "settle"},
+        "shared/astra/erasure/legal_holds.py": {"put", "releasing"},
+        "cli/policies.py": {"_publish"},
+        "shared/astra/staff/privileged.py": {"_Attempt"},
+        "cli/processors.py": {"seed"},
+        "shared/astra/staff/members.py": {"_settled", "mirror"},
+        "cli/staff.py": {"appoint_first"},
+        "functions/governance/governance/transfers.py": {"_page"},
     },
     "incidents and their evidence": {
-        "functions/breach/alarms.py": {"_note_told", "_sound"},
-        "functions/breach/cases.py": {"_open", "alert"},
-        "functions/breach/gathering.py": {"Gathering"},
-        "functions/breach/noting.py": {"Notes"},
-        "functions/breach/watching.py": {"_count"},
-        "shared/astra/breach.py": {"_retry", "run"},
-        "shared/astra/planting.py": {"plant"},
+        "functions/breach/breach/response/deadline_alarms.py": {"_note_told", "_sound"},
+        "functions/breach/breach/detection/correlate.py": {"_open", "alert"},
+        "functions/breach/breach/assessment/affected.py": {"Gathering"},
+        "functions/breach/breach/assessment/exposures.py": {"Notes"},
+        "functions/breach/breach/detection/watch.py": {"_count"},
+        "cli/breach.py": {"_retry", "run"},
+        "cli/honeytokens.py": {"plant"},
     },
     "the transparency log": {
-        "functions/tlog/sequencing.py": {"Sequencer", "sequence"},
-        "shared/astra/audit.py": {"announce", "resume"},
-        "shared/astra/recovery.py": {"_go_on", "_stop", "recover"},
-        "shared/astra/tiles.py": {"Tiles"},
-        "shared/astra/tlog.py": {"append"},
+        "functions/tlog/tlog/sequencer.py": {"Sequencer", "sequence"},
+        "cli/tlog.py": {"announce", "resume"},
+        "cli/tlog_recover.py": {"_go_on", "_stop", "recover"},
+        "shared/astra/tlog/tiles.py": {"Tiles"},
+        "shared/astra/tlog/entries.py": {"append"},
     },
     "jobs, and counters of requests": {
         "shared/astra/jobs.py": {"Worker"},
-        "shared/astra/limits.py": {"close"},
+        "shared/astra/runtime/rate_limits.py": {"close"},
     },
 }
 

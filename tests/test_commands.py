@@ -20,7 +20,7 @@ IN_PACKAGE = [
     if 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")
 ]
 #: Only reads: `breach` shows the open incidents, `rules` compares what is deployed.
-VERBLESS = ("astra.breach", "astra.rules")
+VERBLESS = ("cli.breach", "cli.rules")
 #: Nothing answers here: to touch any store but Firestore is a failure.
 ELSEWHERE = "127.0.0.1:9"
 
@@ -60,7 +60,7 @@ def test_a_command_without_a_verb_writes_nothing(stack: Stack, tmp_path: Path, a
         elif arguments or command not in VERBLESS:
             assert done.returncode == 2, f"{command}: {done.stdout}{done.stderr}"
             assert f"usage: python -m {command}" in done.stderr
-        elif command == "astra.breach":
+        elif command == "cli.breach":
             assert done.returncode == 0, done.stderr
 
 

@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 import pytest
 from firebase_functions.https_fn import HttpsError
 
-from astra import clocks, letters, policy
-from astra.callables import parse
-from astra.clock import iso
-from enrolment import StartSignup, _screen_age
-from publishing import PublishPolicy, _refuse_text
-from signals import hour_of
+from astra import policies as policy
+from astra.notices import messages as letters
+from astra.runtime.callables import parse
+from astra.runtime.clock import iso
+from breach import deadlines as clocks
+from breach.detection.audit_log import hour_of
+from governance.policies import PublishPolicy, _refuse_text
+from signup.enrolment import StartSignup, _screen_age
 from tests.announcing import SUMMARY, text_of
 from tests.moments import at_awkward_moments
 

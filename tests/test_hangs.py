@@ -11,10 +11,10 @@ import grpc
 import pytest
 from google.cloud import firestore
 
-import descendants
-from astra import documents
+from astra.runtime import documents
+from erasure import descendants
 from local.paths import ROOT
-from members import Everybody
+from notices.cohort import Everybody
 from tests.test_repository import TEXT
 
 _PYTHON = [path for path in TEXT if path.suffix == ".py"]
@@ -30,7 +30,7 @@ _OPENS = {
 }
 #: httpx's own stream is a context; tests patch the classes.
 _OTHERS = {"httpx", "FirestoreClient", "firestore.Client"}
-_READS_WHOLE = ROOT / "shared/astra/documents.py"
+_READS_WHOLE = ROOT / "shared/astra/runtime/documents.py"
 
 
 def streams(tree: ast.AST) -> Iterator[int]:

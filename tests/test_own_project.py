@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from astra.platform import Platform
+from astra.runtime.platform import Platform
 from local.stack import Stack
 from tests.conftest import SteppedClock, WholeSettings
 from tests.people import own_project

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from astra.claims import claimant
-from astra.datamap import NOT_PERSONAL
-from astra.entries import Store
-from astra.limits import connect
-from astra.platform import Platform
+from astra.datamap.lookup import claimant
+from astra.datamap.model import Store
+from astra.datamap.table import NOT_PERSONAL
+from astra.runtime.platform import Platform
+from astra.runtime.rate_limits import connect
 from local.client import Client
 from local.life import PHOTOGRAPH, wait_sealed
 from local.scan import documents

@@ -179,4 +179,4 @@ def test_nobody_decides_by_the_tokens_claim() -> None:
         text = path.read_text(encoding="utf-8")
         if "custom_claims" in text or 'token["role"]' in text or "token.get(" in text:
             readers.add(str(path.relative_to(ROOT)))
-    assert readers == {"functions/signup/main.py", "shared/astra/staff.py"}
+    assert readers == {"functions/signup/main.py", "shared/astra/staff/members.py"}

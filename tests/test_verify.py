@@ -16,14 +16,16 @@ import pytest
 import rfc8785
 from pydantic import SecretBytes
 
-import certificates
 import verify
-from astra import merkle, proofs, tlog
-from astra.datamap import DATA_MAP
-from astra.notes import Checkpoint, Signer
-from astra.pseudonyms import Pseudonym
-from copies import Copy
-from erasure_settings import ErasureSettings
+from astra import tlog
+from astra.datamap.table import DATA_MAP
+from astra.runtime.pseudonyms import Pseudonym
+from astra.tlog import merkle
+from astra.tlog import receipts as proofs
+from astra.tlog.signed_note import Checkpoint, Signer
+from erasure import certificate as certificates
+from erasure.residual_copies import Copy
+from erasure.settings import ErasureSettings
 
 ROOT: Final = Path(__file__).parent.parent
 ADA, GRACE, STAFF = "a" * 64, "b" * 64, "7" * 64

@@ -9,23 +9,23 @@ from firebase_functions import https_fn, pubsub_fn, scheduler_fn, tasks_fn
 from firebase_functions.core import CloudEvent
 from flask import Request, Response
 
-from astra import callables
-from astra.callables import Answer, Call
-from astra.deployment import LONG_TASK, TASK_TIMEOUT, Group, defaults
-from astra.limits import Limit
-from astra.queue import Queue
-from astra.settings import RedisSettings
+from astra.runtime import callables
+from astra.runtime.callables import Answer, Call
+from astra.runtime.deployment import LONG_TASK, TASK_TIMEOUT, Group, defaults
+from astra.runtime.rate_limits import Limit
+from astra.runtime.settings import RedisSettings
+from astra.runtime.task_queue import Queue
 
-import breach_notice
-import containing
-import deciding
-import declaring
-import filing
-import gathering
-import page
-import ticking
-import watching
-from breach_settings import AssessmentSettings, IncidentSettings, TickSettings, WatchSettings
+from breach import schedule as ticking
+from breach.assessment import affected as gathering
+from breach.detection import watch as watching
+from breach.response import approve_notice as breach_notice
+from breach.response import confirm as declaring
+from breach.response import contain as containing
+from breach.response import decisions as deciding
+from breach.response import notice_page as page
+from breach.response import regulators as filing
+from breach.settings import AssessmentSettings, IncidentSettings, TickSettings, WatchSettings
 
 defaults(cpu=0.2, concurrency=1, max_instances=2)
 STAFF = Group("breach-functions", IncidentSettings)

@@ -6,16 +6,16 @@ from typing import Any
 
 from firebase_functions import https_fn, scheduler_fn, tasks_fn
 
-from astra import callables
-from astra.callables import Answer, Call
-from astra.deployment import LONG_TASK, TASK_TIMEOUT, Group, defaults
-from astra.limits import Limit
-from astra.queue import Queue
-from astra.settings import emulated
+from astra.runtime import callables
+from astra.runtime.callables import Answer, Call
+from astra.runtime.deployment import LONG_TASK, TASK_TIMEOUT, Group, defaults
+from astra.runtime.rate_limits import Limit
+from astra.runtime.settings import emulated
+from astra.runtime.task_queue import Queue
 
-import erasing
-import items
-from erasure_settings import DeletionSettings, ErasureSettings, RollCallSettings
+from erasure import items
+from erasure import request_handlers as erasing
+from erasure.settings import DeletionSettings, ErasureSettings, RollCallSettings
 
 defaults(cpu=0.3, concurrency=1, max_instances=20)
 DELETION = Group("deletion-functions", DeletionSettings)

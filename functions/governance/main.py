@@ -3,24 +3,21 @@
 from firebase_functions import https_fn, scheduler_fn
 from flask import Request, Response
 
-from astra import callables
-from astra.callables import Answer, Call
-from astra.deployment import Group, defaults
-from astra.limits import Limit
-from astra.settings import RedisSettings, Settings
+from astra.runtime import callables
+from astra.runtime.callables import Answer, Call
+from astra.runtime.deployment import Group, defaults
+from astra.runtime.rate_limits import Limit
+from astra.runtime.settings import RedisSettings, Settings
 
-import children
-import disclosing
-import holding
-import policy_pages
-import processing
-import publishing
-import reviewing
-import reviews
-import roles
-import roll_call_switch
-import transferring
-from governance_settings import GovernanceSettings
+from governance import child_removal as children
+from governance import disclosures as disclosing
+from governance import legal_holds as holding
+from governance import policies as publishing
+from governance import policy_pages, reviews, roles, roll_call_switch
+from governance import processor_register as processing
+from governance import schedule as reviewing
+from governance import transfer_requests as transferring
+from governance.settings import GovernanceSettings
 
 defaults(cpu=0.2, concurrency=1, max_instances=2)
 STAFF = Group("governance-functions", GovernanceSettings)

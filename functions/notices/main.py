@@ -7,17 +7,17 @@ from typing import Any
 from firebase_functions import https_fn, scheduler_fn, tasks_fn
 from flask import Request, Response
 
-from astra import callables
-from astra.callables import Answer, Call
-from astra.deployment import LONG_TASK, TASK_TIMEOUT, Group, defaults
-from astra.limits import Limit
-from astra.queue import Queue
-from astra.settings import Environment, RedisSettings
+from astra.runtime import callables
+from astra.runtime.callables import Answer, Call
+from astra.runtime.deployment import LONG_TASK, TASK_TIMEOUT, Group, defaults
+from astra.runtime.rate_limits import Limit
+from astra.runtime.settings import Environment, RedisSettings
+from astra.runtime.task_queue import Queue
 
-import campaigning
-import fanout
-import feedback
-from notices_settings import BounceSettings, CampaignSettings
+from notices import campaign_requests as campaigning
+from notices import dispatch as fanout
+from notices import reports as feedback
+from notices.settings import BounceSettings, CampaignSettings
 
 defaults(cpu=0.2, concurrency=1, max_instances=2)
 # What staff and recipients ask for needs no mail server.

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 from firebase_functions import scheduler_fn
 
-from astra.deployment import Group, defaults
-from astra.retention_settings import RetentionSettings
-from astra.settings import emulated
+from astra.runtime.deployment import Group, defaults
+from astra.runtime.settings import emulated
 
-import sweeping
+from retention import schedule as sweeping
+from retention.settings import RetentionSettings
 
 defaults(cpu=0.2, concurrency=1, max_instances=1)
 RETENTION = Group("retention-functions", RetentionSettings)

@@ -5,18 +5,18 @@ from typing import Any
 
 from firebase_functions import https_fn, identity_fn, options, tasks_fn
 
-from astra import callables
-from astra.callables import Answer, Call
-from astra.deployment import Group, defaults
-from astra.limits import Limit
-from astra.queue import Queue
-from astra.settings import MailSettings
+from astra.runtime import callables
+from astra.runtime.callables import Answer, Call
+from astra.runtime.deployment import Group, defaults
+from astra.runtime.rate_limits import Limit
+from astra.runtime.settings import MailSettings
+from astra.runtime.task_queue import Queue
 
-import accounts
-import enrolment
-import profiles
-import unlocking
-from signup_settings import SignInSettings, SignupSettings
+from signup import blocking as accounts
+from signup import enrolment
+from signup import profile as profiles
+from signup import unlock as unlocking
+from signup.settings import SignInSettings, SignupSettings
 
 defaults(cpu=0.3, concurrency=1, max_instances=20)
 SIGN_IN = Group("signin-functions", SignInSettings)

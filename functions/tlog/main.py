@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from firebase_functions import scheduler_fn
 
-from astra.deployment import Group, defaults
-from astra.tlog_settings import LogSettings
+from astra.runtime.deployment import Group, defaults
 
-import sequencing
+from tlog import sequencer as sequencing
+from tlog.settings import LogSettings
 
 defaults(cpu=0.2, concurrency=1, max_instances=1)
 LOG = Group("log-functions", LogSettings)

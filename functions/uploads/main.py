@@ -6,12 +6,12 @@ from firebase_functions import https_fn, options, scheduler_fn, storage_fn
 from firebase_functions.core import CloudEvent
 from flask import Request, Response
 
-from astra import rotation
-from astra.deployment import Group, defaults
-from astra.vault_settings import OpeningSettings, SealingSettings
+from astra.runtime.deployment import Group, defaults
+from astra.vault.settings import OpeningSettings, SealingSettings
 
-import opening
-import sealing
+from uploads import key_rotation as rotation
+from uploads import seal as sealing
+from uploads import serve as opening
 
 defaults(cpu=1, concurrency=4, max_instances=20)
 SEALING = Group("uploads-functions", SealingSettings)

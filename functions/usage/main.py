@@ -6,14 +6,14 @@ from functools import partial
 from firebase_functions import scheduler_fn
 from gunicorn.config import LimitRequestFieldSize
 
-from astra import callables
-from astra.callables import Answer, Call
-from astra.deployment import Group, defaults
-from astra.limits import Limit
-from astra.settings import RedisSettings
+from astra.runtime import callables
+from astra.runtime.callables import Answer, Call
+from astra.runtime.deployment import Group, defaults
+from astra.runtime.rate_limits import Limit
+from astra.runtime.settings import RedisSettings
 
-import events
-import recording
+from usage import events
+from usage import record as recording
 
 defaults(cpu=1, concurrency=4, max_instances=20)
 USAGE = Group("usage-functions", RedisSettings)

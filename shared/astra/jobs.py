@@ -31,11 +31,11 @@ from typing import Any, Final
 from google.api_core.exceptions import Aborted, AlreadyExists, FailedPrecondition, NotFound
 from google.cloud import firestore
 
-from astra import log
-from astra.clock import Clock
-from astra.documents import fetch
-from astra.pseudonyms import Pseudonym
-from astra.transactions import transact
+from astra.runtime import log
+from astra.runtime.clock import Clock
+from astra.runtime.documents import fetch
+from astra.runtime.firestore import transact
+from astra.runtime.pseudonyms import Pseudonym
 
 MOST_ATTEMPTS: Final = 12
 _LEASE: Final = timedelta(minutes=5)

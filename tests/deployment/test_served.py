@@ -12,7 +12,7 @@ import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from astra.platform import Platform
+from astra.runtime.platform import Platform
 from local import archives
 from local.paths import LOGS
 from local.served import ServedError

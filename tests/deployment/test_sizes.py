@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-import watching
+from breach.detection import watch as watching
 from local import deploy_tables, grants
 from local.manifests import endpoints
 from local.paths import ROOT

@@ -12,18 +12,18 @@ import httpx
 from firebase_admin import auth
 from google.cloud import firestore
 
-import accounts
-import enrolment
-from astra.callables import Call, parse
+from astra.runtime.callables import Call, parse
 from astra.staff import Role
 from local.client import POLICY_VERSION
+from signup import blocking as accounts
+from signup import enrolment
 from tests.colleagues import Person, Team
 from tests.deployment.production import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from astra.platform import Platform
+    from astra.runtime.platform import Platform
     from local.stack import Stack
     from tests.deployment.fleet import Fleet
     from tests.deployment.production import Production

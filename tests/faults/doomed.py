@@ -14,13 +14,12 @@ import requests
 from google.api_core.gapic_v1.method import _GapicCallable
 from google.cloud.firestore_v1.types import BeginTransactionResponse
 
-import cascade
-import objects
-import trees
 from astra import jobs
-from astra.platform import Platform
-from astra.pseudonyms import Pseudonym
-from erasure_settings import ErasureSettings
+from astra.runtime.platform import Platform
+from astra.runtime.pseudonyms import Pseudonym
+from erasure import cascade, objects
+from erasure import documents as trees
+from erasure.settings import ErasureSettings
 from tests.people import settle
 
 BUDGET = timedelta(minutes=1)

@@ -7,8 +7,8 @@ from typing import Any
 import firebase_admin
 import pytest
 
-from astra.campaigns import Channel
-from astra.platform import Platform
+from astra.notices.campaigns import Channel
+from astra.runtime.platform import Platform
 from bench.letters import killed
 from tests.functions.breach.crowd import Crowd
 from tests.people import settle

@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 from google.api_core.exceptions import GoogleAPICallError
 
-import cascade
-import objects
 from astra import jobs
-from astra.entries import Store
-from astra.platform import Platform
+from astra.datamap.model import Store
+from astra.runtime.platform import Platform
+from erasure import cascade, objects
 from local.stack import Stack
 from tests.faults import doomed
 from tests.people import Somebody, generate, settle
@@ -25,7 +24,7 @@ POINTS = 20
 PAGE = 2
 # Not forked from here: gRPC must not have been used yet in a process that forks.
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["firebase_admin.auth", "google.cloud.storage", "httpx", "redis", "astra.vault"])
+_processes.set_forkserver_preload(["firebase_admin.auth", "google.cloud.storage", "httpx", "redis", "astra.vault.keys"])
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from astra import erasure
-from astra.platform import Platform
+from astra.runtime.platform import Platform
 from local.client import Client
 from local.life import PHOTOGRAPH, wait_sealed
 from local.scan import scan

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from google.cloud import firestore
 
-from astra import erasure, tombstones
-from astra.platform import Platform
-from astra.tombstones import Erased
-from astra.transactions import transact
+from astra import erasure
+from astra.accounts import tombstones
+from astra.accounts.tombstones import Erased
+from astra.runtime.firestore import transact
+from astra.runtime.platform import Platform
 from local.client import CallError, Client, Person
 from local.life import develop, needles
 from local.scan import scan

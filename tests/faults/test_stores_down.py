@@ -15,9 +15,9 @@ from google.cloud.firestore_v1.services.firestore import FirestoreClient
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 
-import artefacts
-from astra import limits
-from astra.platform import Platform
+from astra.runtime import rate_limits as limits
+from astra.runtime.platform import Platform
+from erasure import replicate as artefacts
 from local.http_stand_in import Fault
 from local.stack import Stack
 from tests.people import Somebody, generate, settle

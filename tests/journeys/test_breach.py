@@ -9,15 +9,18 @@ import httpx
 import pytest
 from google.cloud import firestore
 
-from astra import breach_words, incidents, planting, staff
-from astra.platform import Platform
-from astra.retention_settings import RetentionSettings
+from astra import staff
+from astra.runtime.platform import Platform
 from astra.staff import Role
+from breach import incidents
+from breach import texts as breach_words
+from cli import honeytokens as planting
 from local.breach_story import SAID, steal
 from local.client import Client, Person
 from local.life import PHOTOGRAPH, wait_sealed
 from local.stack import Stack
 from local.telling import wait_for
+from retention.settings import RetentionSettings
 from tests.journeys.test_staff import accept
 
 

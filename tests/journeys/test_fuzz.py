@@ -23,7 +23,8 @@ from firebase_admin import auth
 from google.cloud import firestore
 from hypothesis import HealthCheck, given, settings
 
-from astra import policy, policy_desk
+from astra import policies as policy
+from cli import policies as policy_desk
 from local.paths import ROOT
 from local.served import Served, serving
 from local.stack import Stack

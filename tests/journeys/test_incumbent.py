@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from firebase_admin import auth
 from google.api_core.gapic_v1.method import _GapicCallable
 
-import orphans
-from astra import tombstones
-from astra.platform import Platform
+from astra.accounts import tombstones
+from astra.runtime.platform import Platform
+from erasure import orphans
 from local.client import CallError, Client, Person
 from local.http_stand_in import Fault
 from local.life import PHOTOGRAPH, needles, wait_sealed

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from astra.platform import Platform
+from astra.runtime.platform import Platform
 from astra.vault import vault_of
 from local.client import Client, Person
 from local.life import PHOTOGRAPH, wait_sealed

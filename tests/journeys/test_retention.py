@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from astra.platform import Platform
+from astra.runtime.platform import Platform
 from local.client import Client
 from local.stack import Stack
 

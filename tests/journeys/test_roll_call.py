@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from astra import roll_call, staff
-from astra.platform import Platform
+from astra import staff
+from astra.erasure import roll_call
+from astra.runtime.platform import Platform
 from astra.staff import Role
 from local.client import Client, Person
 from local.life import wait_for
@@ -28,7 +29,7 @@ def switch(platform: Platform[Any]) -> Iterator[Any]:
 
 def command(*arguments: str, token: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "astra.erasure_desk", "roll-call", *arguments],
+        [sys.executable, "-m", "cli.erasure", "roll-call", *arguments],
         env={**os.environ, "ASTRA_ID_TOKEN": token, "COLUMNS": "200"},
         capture_output=True,
         text=True,

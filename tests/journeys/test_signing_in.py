@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from astra.platform import Platform
+from astra.runtime.platform import Platform
 from local.client import CallError, Client, Person
 from local.scan import scan
 from local.stack import Stack

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from astra.platform import Platform
+from astra.runtime.platform import Platform
 from local.client import CallError, Client
 from local.life import PHOTOGRAPH, wait_sealed
 from local.scan import scan

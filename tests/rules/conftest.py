@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from astra.platform import Platform
-from astra.settings import Settings
+from astra.runtime.platform import Platform
+from astra.runtime.settings import Settings
 from local.paths import ROOT
 from local.stack import Stack
 from tests.rules.cast import Cast

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from astra.datamap import DATA_MAP, NOT_PERSONAL
-from astra.entries import Store
+from astra.datamap.model import Store
+from astra.datamap.table import DATA_MAP, NOT_PERSONAL
 from tests.rules.cast import OWNERS, WHO
 
 READS: Final = ("get", "get expired", "get kept", "list")

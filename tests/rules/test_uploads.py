@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from astra.platform import Platform
+from astra.runtime.platform import Platform
 from local.client import Client
 from local.life import PHOTOGRAPH, wait_sealed
 from local.stack import Stack

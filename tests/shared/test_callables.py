@@ -7,12 +7,12 @@ import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from flask import Flask, Response
 
-from astra import callables
-from astra.callables import Agreed, Call, Shape, caller_of, guarded, parse
-from astra.deployment import Group
-from astra.limits import Limit
-from astra.platform import Platform
-from astra.settings import RedisSettings
+from astra.runtime import callables
+from astra.runtime.callables import Agreed, Call, Shape, caller_of, guarded, parse
+from astra.runtime.deployment import Group
+from astra.runtime.platform import Platform
+from astra.runtime.rate_limits import Limit
+from astra.runtime.settings import RedisSettings
 from local.client import unsigned_token
 
 

@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from astra import campaign_desk, campaigns, cohorts, letters, progress
-from astra.campaigns import Campaign, Channel
-from astra.notices import Kind
-from astra.platform import Platform
+from astra.notices import campaigns
+from astra.notices import deliveries as cohorts
+from astra.notices import messages as letters
+from astra.notices.campaigns import Campaign, Channel
+from astra.notices.inbox import Kind
+from astra.runtime.platform import Platform
+from cli import notices as campaign_desk
+from notices import progress
 from tests.functions.breach.crowd import FACTS, STAFF, Crowd
 from tests.people import own_project
 
@@ -166,7 +170,7 @@ def test_a_preview_is_two_files(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "astra.campaign_desk",
+        "cli.notices",
         "preview",
         "policy-change",
         *facts,

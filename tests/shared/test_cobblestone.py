@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astra import cobblestone
-from astra.cobblestone import HEADER_SIZE, Header, Unopenable
+from astra.vault import cobblestone
+from astra.vault.cobblestone import HEADER_SIZE, Header, Unopenable
 
 KEY = bytes(range(32))
 EDGES = [0, 1, 16 * 1024 - 1, 16 * 1024, 16 * 1024 + 1, 448 * 1024 - 1, 448 * 1024, 448 * 1024 + 1, 900_000]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from astra import datamap
-from astra.claims import claimant
-from astra.datamap import DATA_MAP, NOT_PERSONAL
-from astra.entries import Disposition, Entry, Store, Subject, Unsound, check
-from astra.governance_map import TOLD
+from astra.datamap import table as datamap
+from astra.datamap.governance import TOLD
+from astra.datamap.lookup import claimant
+from astra.datamap.model import Disposition, Entry, Store, Subject, Unsound, check
+from astra.datamap.table import DATA_MAP, NOT_PERSONAL
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ADA = Subject(uid="ada", subject="f" * 64, email="e" * 64, asked_at=NOW)
@@ -271,7 +271,7 @@ def test_entries_that_can_not_be_together_are_in_no_map(reason: str, entries: li
 
 def test_this_map_is_sound_and_was_checked_when_it_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     check(DATA_MAP, NOT_PERSONAL)
-    monkeypatch.setattr("astra.governance_map.TOLD", (*TOLD, dataclasses.replace(TOLD[0], name="again")))
+    monkeypatch.setattr("astra.datamap.governance.TOLD", (*TOLD, dataclasses.replace(TOLD[0], name="again")))
     with pytest.raises(ValueError, match="notices and again"):
         runpy.run_path(datamap.__file__)
 

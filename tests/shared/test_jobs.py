@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from astra.jobs import MOST_ATTEMPTS, Atomic, Pause, Worker, due, opened
-from astra.platform import Platform
+from astra.runtime.platform import Platform
 
 BUDGET = timedelta(minutes=1)
 RETRY = timedelta(seconds=1)

@@ -4,7 +4,7 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from astra import keywrap
+from astra.vault import keywrap
 
 KEK, KEY = bytes(range(32)), bytes(range(32, 64))
 OTHER_SIZES = [0, 16, 24, 31, 33, 64]

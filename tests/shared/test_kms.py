@@ -19,9 +19,9 @@ from google.cloud import kms
 from google.cloud.kms_v1.services.key_management_service.transports import KeyManagementServiceGrpcTransport
 from moto.server import ThreadedMotoServer
 
-from astra.kms import AwsKms, GoogleKms, Keyring, Kms, KmsError, LocalKms, Undecryptable
-from astra.settings import load
-from astra.vault_settings import SealingSettings
+from astra.runtime.settings import load
+from astra.vault.kms import AwsKms, GoogleKms, Keyring, Kms, KmsError, LocalKms, Undecryptable
+from astra.vault.settings import SealingSettings
 
 KEY = "projects/demo-astra/locations/global/keyRings/astra/cryptoKeys/users"
 SERVICE = "google.cloud.kms.v1.KeyManagementService"

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from astra import limits, log
-from astra.limits import Limit, Limits, TooMany, Unknown
-from astra.platform import Platform
-from astra.pseudonyms import Pseudonyms
+from astra.runtime import log
+from astra.runtime import rate_limits as limits
+from astra.runtime.platform import Platform
+from astra.runtime.pseudonyms import Pseudonyms
+from astra.runtime.rate_limits import Limit, Limits, TooMany, Unknown
 from local.paths import ROOT
 
 DEAD = Limits(limits.connect("redis://127.0.0.1:9/0"), Pseudonyms(bytes(32)))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from astra import log
-from astra.pseudonyms import Pseudonyms
+from astra.runtime import log
+from astra.runtime.pseudonyms import Pseudonyms
 
 CANARY = "ada.canary@example.com"
 

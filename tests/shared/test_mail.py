@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import AnyUrl
 
-from astra import mail
+from astra.notices import smtp as mail
 from bench.letters import free_port
 from local.mail import MailServer
 from tests.functions.breach.post_office import PostOffice

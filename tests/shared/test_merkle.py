@@ -6,8 +6,8 @@ import hashlib
 import pytest
 
 import verify
-from astra import merkle
-from astra.merkle import Tree, fold, leaf_hash, proves_consistency, proves_inclusion
+from astra.tlog import merkle
+from astra.tlog.merkle import Tree, fold, leaf_hash, proves_consistency, proves_inclusion
 
 # The leaves, roots and proofs that every implementation of Certificate Transparency is tested with.
 LEAVES = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]

@@ -1,7 +1,7 @@
 import pytest
 from flask import Flask
 
-from astra import network
+from astra.runtime import http as network
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import base64
 
 import pytest
 
-from astra.notes import BadNote, Checkpoint, Signer, Verifier, checkpoint_of, signed_by
+from astra.tlog.signed_note import BadNote, Checkpoint, Signer, Verifier, checkpoint_of, signed_by
 
 # The example of Go's own implementation, which the specification was written after.
 NEUMANN = Verifier.parse("PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW")

@@ -22,19 +22,21 @@ from google.cloud import firestore, kms
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from astra import jobs, log, operator
-from astra.access import Google, Refused
-from astra.operator import Desk
-from astra.pseudonyms import Pseudonyms
-from astra.retention_settings import RetentionSettings
-from astra.settings import Settings
-from astra.tlog_settings import LogKeySettings, LogSettings
+from astra import jobs
+from astra.runtime import log
+from astra.runtime.pseudonyms import Pseudonyms
+from astra.runtime.settings import Settings
 from astra.vault import vault_of
-from astra.vault_settings import SealingSettings
+from astra.vault.settings import SealingSettings
+from cli import operator
+from cli.access import Google, Refused
+from cli.operator import Desk
 from local.http_stand_in import HttpStandIn, answer
 from local.paths import ROOT
 from local.stack import Stack
+from retention.settings import RetentionSettings
 from tests.test_commands import IN_PACKAGE
+from tlog.settings import LogKeySettings, LogSettings
 
 PROJECT = "astra-p"
 PERSON = f"lise@{PROJECT}.iam.gserviceaccount.com"

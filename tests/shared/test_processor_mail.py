@@ -1,7 +1,7 @@
 import pytest
 
-from astra.processor_mail import _DOMAINS, processor_of
-from astra.processors import PROCESSORS
+from astra.erasure.processor_mail import _DOMAINS, processor_of
+from governance.processors import PROCESSORS
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from astra import processors
-from astra.datamap import DATA_MAP
-from astra.processors import ELSEWHERE, PROCESSORS
-from astra.settings import RedisSettings, Settings
+from astra.datamap.table import DATA_MAP
+from astra.runtime.settings import RedisSettings, Settings
+from governance import processors
+from governance.processors import ELSEWHERE, PROCESSORS
 from local.paths import ROOT
 
 SOURCES = [
@@ -130,7 +130,7 @@ def test_every_setting_that_names_a_host_belongs_to_somebody() -> None:
 
 
 def test_the_default_of_a_setting_is_its_processors() -> None:
-    from erasure_settings import ErasureSettings  # noqa: PLC0415
+    from erasure.settings import ErasureSettings  # noqa: PLC0415
 
     host = urlsplit(str(ErasureSettings.model_fields["replicate_url"].default)).hostname
     assert host == "api.replicate.com"

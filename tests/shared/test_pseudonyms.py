@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astra.pseudonyms import Pseudonyms
+from astra.runtime.pseudonyms import Pseudonyms
 
 OURS, THEIRS = Pseudonyms(bytes(32)), Pseudonyms(b"\1" * 32)
 

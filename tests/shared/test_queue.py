@@ -12,9 +12,9 @@ from typing import Any
 import firebase_admin
 import pytest
 
-from astra.platform import Platform
-from astra.queue import Queue
-from astra.settings import Settings
+from astra.runtime.platform import Platform
+from astra.runtime.settings import Settings
+from astra.runtime.task_queue import Queue
 
 AT = datetime(2027, 1, 1, tzinfo=UTC)
 

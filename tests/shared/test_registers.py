@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 from google.cloud import firestore
 
-from astra import policy, policy_desk, processors_desk, registers
-from astra.datamap import DATA_MAP
-from astra.processors import PROCESSORS
+from astra import policies as policy
+from astra.datamap.table import DATA_MAP
+from cli import policies as policy_desk
+from cli import processors as processors_desk
+from cli import registers
+from governance.processors import PROCESSORS
 from local.stack import Stack
 
 PAGES = [(name, ending) for name in registers.PAGES for ending in ("md", "html")]
@@ -26,7 +29,7 @@ def test_the_same_code_writes_the_same_bytes(tmp_path: Path, name: str, ending: 
     written = []
     for seed in ("1", "2"):  # another order of everything that has none
         folder = tmp_path / seed
-        command = [sys.executable, "-m", "astra.registers", "write", str(folder)]
+        command = [sys.executable, "-m", "cli.registers", "write", str(folder)]
         subprocess.run(command, env={"PYTHONHASHSEED": seed}, check=True, timeout=60, capture_output=True)  # noqa: S603
         written.append(hashlib.sha256((folder / f"{name}.{ending}").read_bytes()).hexdigest())
     assert written[0] == written[1]
@@ -108,7 +111,7 @@ def test_the_registers_are_read_from_the_project_of_the_environment(stack: Stack
     db.collection("transfers").document("0123").set(fields)
     written = []
     for folder in (tmp_path / "1", tmp_path / "2"):
-        command = [sys.executable, "-m", "astra.registers", "write", str(folder)]
+        command = [sys.executable, "-m", "cli.registers", "write", str(folder)]
         environment = {**os.environ, "GOOGLE_CLOUD_PROJECT": db.project}
         subprocess.run(command, env=environment, check=True, timeout=60, capture_output=True)  # noqa: S603
         written.append({path.name: path.read_bytes() for path in folder.iterdir()})

@@ -12,11 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from astra import expiry, honey, presence, retention, tables
-from astra.datamap import DATA_MAP
-from astra.entries import Entry, Store
-from astra.platform import Platform
-from astra.settings import InactivitySettings, SettingsError, load
+from astra.accounts import activity as presence
+from astra.accounts import honeytokens as honey
+from astra.datamap import expiry
+from astra.datamap.model import Entry, Store
+from astra.datamap.table import DATA_MAP
+from astra.runtime.platform import Platform
+from astra.runtime.settings import InactivitySettings, SettingsError, load
+from cli import output as tables
+from cli import retention
 from local.paths import ROOT
 from local.scan import documents
 from tests.desk import sit_down

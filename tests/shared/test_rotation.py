@@ -8,12 +8,14 @@ from cryptography.exceptions import InvalidTag
 from google.cloud import firestore
 from pydantic import Secret
 
-from astra import cobblestone, keywrap, rotation, rotation_desk, vault
-from astra.cobblestone import HEADER_SIZE, Header
-from astra.kms import Keyring, KmsError, LocalKms
-from astra.platform import Platform
-from astra.vault import Vault, vault_of
+from astra import vault
+from astra.runtime.platform import Platform
+from astra.vault import Vault, cobblestone, keywrap, vault_of
+from astra.vault.cobblestone import HEADER_SIZE, Header
+from astra.vault.kms import Keyring, KmsError, LocalKms
+from cli import keys as rotation_desk
 from tests.desk import sit_down
+from uploads import key_rotation as rotation
 
 BUDGET = timedelta(minutes=1)
 

@@ -5,8 +5,9 @@ import pytest
 from google.auth.exceptions import DefaultCredentialsError
 from google.oauth2.credentials import Credentials
 
-from astra import log, operator, rules
-from astra.access import Google
+from astra.runtime import log
+from cli import operator, rules
+from cli.access import Google
 from local.paths import ROOT
 from tests.rules_api import PROJECT, TEXTS, RulesApi, git, ours
 

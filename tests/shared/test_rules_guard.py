@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from astra import rules
+from cli import rules
 from local.http_stand_in import Fault
 from local.paths import ROOT
 from tests.rules_api import BUCKET, PROJECT, TEXTS, RulesApi, git, ours

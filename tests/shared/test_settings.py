@@ -2,11 +2,11 @@ import base64
 
 import pytest
 
-from astra.settings import MailSettings, Settings, SettingsError, load
-from astra.tlog_settings import LogSettings
-from astra.vault_settings import OpeningSettings
-from erasure_settings import ErasureSettings, RollCallSettings
-from notices_settings import BounceSettings
+from astra.runtime.settings import MailSettings, Settings, SettingsError, load
+from astra.vault.settings import OpeningSettings
+from erasure.settings import ErasureSettings, RollCallSettings
+from notices.settings import BounceSettings
+from tlog.settings import LogSettings
 
 LOG = ("LOG_KEY", "WITNESS_URL", "WITNESS_BUCKET", "WITNESS_KEY_ID", "WITNESS_SECRET")
 KEY = base64.b64encode(bytes(range(32))).decode()

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astra import cobblestone
-from astra.cobblestone import HEADER_SIZE, Header, Unopenable
+from astra.vault import cobblestone
+from astra.vault.cobblestone import HEADER_SIZE, Header, Unopenable
 
 KEY, BOUND_TO, HEADER = bytes(range(32)), b"ada|ring-0001|full|1", Header(7)
 CHUNK = 16 * 1024

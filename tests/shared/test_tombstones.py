@@ -11,9 +11,10 @@ import pytest
 from google.api_core.exceptions import AlreadyExists, NotFound
 from google.cloud import firestore
 
-from astra import erasure, tombstones
-from astra.platform import Platform
-from astra.tombstones import Erased, commit_unless_erased
+from astra import erasure
+from astra.accounts import tombstones
+from astra.accounts.tombstones import Erased, commit_unless_erased
+from astra.runtime.platform import Platform
 
 WRITERS, MOST = 8, 1_000
 

@@ -7,12 +7,13 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import Secret
 
-from astra import cobblestone, tombstones, vault
-from astra.cobblestone import Unopenable
-from astra.kms import Keyring, KmsError, LocalKms, Undecryptable
-from astra.platform import Platform
-from astra.transactions import transact
-from astra.vault import ObjectKey, Vault, vault_of
+from astra import vault
+from astra.accounts import tombstones
+from astra.runtime.firestore import transact
+from astra.runtime.platform import Platform
+from astra.vault import ObjectKey, Vault, cobblestone, vault_of
+from astra.vault.cobblestone import Unopenable
+from astra.vault.kms import Keyring, KmsError, LocalKms, Undecryptable
 
 
 def seal(key: ObjectKey, content: bytes = b"a ring") -> bytes:

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from firebase_admin import auth
 
-from astra import breach_words, clocks, honey, incidents
+from astra.accounts import honeytokens as honey
+from breach import deadlines as clocks
+from breach import incidents
+from breach import texts as breach_words
 from local import audit_log
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.desk import SAID, THIEF, Desk

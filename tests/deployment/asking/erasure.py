@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from astra import erasure as erasures
-from astra import tombstones
+from astra.accounts import tombstones
 
 if TYPE_CHECKING:
     from tests.colleagues import Person

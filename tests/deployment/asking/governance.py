@@ -7,14 +7,16 @@ import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import holding
-import publishing
-import reviews
-import transferring
-from astra import policy, roll_call, staff
-from astra.callables import parse
-from astra.clock import iso
+from astra import policies as policy
+from astra import staff
+from astra.erasure import roll_call
+from astra.runtime.callables import parse
+from astra.runtime.clock import iso
 from astra.staff import Role
+from governance import legal_holds as holding
+from governance import policies as publishing
+from governance import reviews
+from governance import transfer_requests as transferring
 from tests.announcing import SUMMARY, text_of
 
 if TYPE_CHECKING:

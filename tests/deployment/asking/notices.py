@@ -6,12 +6,15 @@ import json
 import secrets
 from typing import TYPE_CHECKING
 
-import campaigning
-from astra import campaigns, cohorts, notices, tlog
-from astra.callables import parse
-from astra.campaigns import Campaign, Channel, State
-from astra.notices import Kind
+from astra import tlog
+from astra.notices import campaigns
+from astra.notices import deliveries as cohorts
+from astra.notices import inbox as notices
+from astra.notices.campaigns import Campaign, Channel, State
+from astra.notices.inbox import Kind
+from astra.runtime.callables import parse
 from local.webhooks import signed
+from notices import campaign_requests as campaigning
 from tests.colleagues import logged
 from tests.functions.breach.crowd import FACTS
 

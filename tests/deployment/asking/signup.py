@@ -6,8 +6,8 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
-import unlocking
-from astra import policy
+from astra import policies as policy
+from signup import unlock as unlocking
 from tests.deployment.world import ADDRESS
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from astra import tlog
-from astra.witness import Witness
+from tlog.witness import Witness
 
 if TYPE_CHECKING:
     from tests.deployment.world import World

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import recording
-from astra.callables import Call, Caller, parse
-from astra.limits import Limit
-from events import LogEvent
+from astra.runtime.callables import Call, Caller, parse
+from astra.runtime.rate_limits import Limit
+from usage import record as recording
+from usage.events import LogEvent
 
 if TYPE_CHECKING:
     from tests.deployment.world import World

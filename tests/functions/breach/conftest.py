@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import AnyUrl, Secret
 
-from astra.platform import Platform
+from astra.runtime.platform import Platform
 from local.stack import Stack
 from tests.colleagues import Team
 from tests.conftest import WholeSettings

@@ -8,12 +8,13 @@ from typing import Any, Final
 
 from google.cloud import firestore
 
-import fanout
-from astra import campaigns, erasure
-from astra.campaigns import Campaign, Channel, State
-from astra.cohorts import LANE, SHARDS
-from astra.notices import Kind
-from astra.platform import Platform
+from astra import erasure
+from astra.notices import campaigns
+from astra.notices.campaigns import Campaign, Channel, State
+from astra.notices.deliveries import LANE, SHARDS
+from astra.notices.inbox import Kind
+from astra.runtime.platform import Platform
+from notices import dispatch as fanout
 
 BUDGET: Final = timedelta(minutes=1)
 STAFF: Final = ("a" * 64, "b" * 64)

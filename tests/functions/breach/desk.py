@@ -10,16 +10,19 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import HttpsError
 
-import breach_notice
-import containing
-import deciding
-import declaring
-import filing
-import gathering
-from astra import breach_words, campaigns, clocks, incidents
-from astra.callables import parse
-from astra.platform import Platform
+from astra.notices import campaigns
+from astra.runtime.callables import parse
+from astra.runtime.platform import Platform
 from astra.staff import Role
+from breach import deadlines as clocks
+from breach import incidents
+from breach import texts as breach_words
+from breach.assessment import affected as gathering
+from breach.response import approve_notice as breach_notice
+from breach.response import confirm as declaring
+from breach.response import contain as containing
+from breach.response import decisions as deciding
+from breach.response import regulators as filing
 from local.stack import Stack
 from tests.colleagues import Person, Team
 from tests.functions.breach.crowd import BUDGET, Crowd, Hints

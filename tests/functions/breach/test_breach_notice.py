@@ -14,17 +14,22 @@ import pytest
 from flask import Flask, Request
 from google.cloud import firestore
 
-import alarms
-import fanout
-import page
-from astra import breach_words, campaigns, erasure, holds, honey, letters, tlog
-from astra.campaigns import State
+from astra import erasure, tlog
+from astra.accounts import honeytokens as honey
+from astra.erasure import legal_holds as holds
+from astra.notices import campaigns
+from astra.notices import messages as letters
+from astra.notices.campaigns import State
+from breach import texts as breach_words
+from breach.detection.watch import watch
+from breach.response import deadline_alarms as alarms
+from breach.response import notice_page as page
 from local import audit_log
 from local.stack import Stack
+from notices import dispatch as fanout
 from tests.colleagues import logged
 from tests.functions.breach.crowd import BUDGET, Crowd
 from tests.functions.breach.desk import SAID, THIEF, Desk, refused
-from watching import watch
 
 SERVICE = "uploads-functions@demo-astra.iam.gserviceaccount.com"
 #: How many people the whole path is gone for: BREACH_PEOPLE=50000 takes some ten minutes.

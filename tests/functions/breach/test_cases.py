@@ -8,21 +8,23 @@ from typing import Any
 import pytest
 from firebase_admin import auth
 
-import alarms
-import cases
-import deciding
-from astra import clocks, honey, tlog
-from astra.callables import parse
-from astra.clock import iso
-from astra.clocks import BY_NAME, Who
+from astra import tlog
+from astra.accounts import honeytokens as honey
+from astra.runtime.callables import parse
+from astra.runtime.clock import iso
+from breach import deadlines as clocks
+from breach.deadlines import BY_NAME, Who
+from breach.detection import correlate as cases
+from breach.detection.audit_log import Detector
+from breach.detection.watch import watch
+from breach.response import deadline_alarms as alarms
+from breach.response import decisions as deciding
 from local import audit_log
 from local.stack import Stack
-from signals import Detector
 from tests.colleagues import logged
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.desk import THIEF, Desk
 from tests.functions.breach.post_office import PostOffice
-from watching import watch
 
 
 class Scene:

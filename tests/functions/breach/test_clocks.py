@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from astra import clocks
-from astra.clocks import BY_NAME, CLOCKS, Running, Start, Who, running
+from breach import deadlines as clocks
+from breach.deadlines import BY_NAME, CLOCKS, Running, Start, Who, running
 
 AWARE = datetime(2028, 2, 28, 23, 30, tzinfo=UTC)  # a Monday, before a leap day
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from astra import breach, incident_report
-from astra.clocks import running
+from breach.deadlines import running
+from cli import breach, incident_report
 from tests.functions.breach.desk import SAID, Desk
 
 AT = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)

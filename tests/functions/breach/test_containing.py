@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from firebase_admin import auth
 
-import containing
-from astra import controls, erasure, tlog
-from astra.clock import iso
-from astra.controls import Control, Frozen
+from astra import erasure, tlog
+from astra.runtime.clock import iso
+from astra.staff import freezes as controls
+from astra.staff.freezes import Control, Frozen
+from breach.response import contain as containing
 from tests.colleagues import Team, logged
 from tests.functions.breach.desk import Desk, refused
 
@@ -89,8 +90,8 @@ def test_what_two_incidents_hold_ends_with_the_last(desk: Desk, team: Team) -> N
 @pytest.mark.parametrize("first", ["suspension", "removal"])
 @pytest.mark.parametrize("undone_first", ["suspension", "removal"])
 def test_a_childs_removal_and_a_suspension_each_hold(desk: Desk, team: Team, first: str, undone_first: str) -> None:
-    import children  # noqa: PLC0415
-    from astra.callables import parse  # noqa: PLC0415
+    from astra.runtime.callables import parse  # noqa: PLC0415
+    from governance import child_removal as children  # noqa: PLC0415
 
     name, child = desk.report(), team.customer()
 
@@ -168,8 +169,8 @@ def test_exports_freeze_and_thaw(desk: Desk) -> None:
 
 
 def test_while_staff_is_frozen_only_what_contains_goes_on(desk: Desk, team: Team) -> None:
-    import children  # noqa: PLC0415
-    from astra.callables import parse  # noqa: PLC0415
+    from astra.runtime.callables import parse  # noqa: PLC0415
+    from governance import child_removal as children  # noqa: PLC0415
 
     name, child = desk.report(), team.customer()
     desk.contain(name, "freeze-staff")

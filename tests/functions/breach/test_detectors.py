@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from google.events.cloud.audit_v1 import LogEntryData
 
-from astra import honey
-from astra.entries import Store
-from astra.pseudonyms import Pseudonyms
-from astra.thresholds import Thresholds
-from counting import floor, judge, marks
-from detectors import Watch, instant
+from astra.accounts import honeytokens as honey
+from astra.datamap.model import Store
+from astra.runtime.pseudonyms import Pseudonyms
+from breach.detection.audit_log import Detector, Mark, Severity, Signal, Unreadable, decode, hour_of
+from breach.detection.rates import floor, judge, marks
+from breach.detection.rules import Watch, instant
+from breach.thresholds import Thresholds
 from local import audit_log
-from signals import Detector, Mark, Severity, Signal, Unreadable, decode, hour_of
 
 NAMES = Pseudonyms(bytes(range(32)))
 THOROUGH = "erasure-functions@p.iam.gserviceaccount.com"

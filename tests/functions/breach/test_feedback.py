@@ -11,10 +11,10 @@ from firebase_functions.https_fn import HttpsError
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
-import feedback
-from astra import webhooks
-from astra.callables import Call, Caller
-from astra.campaigns import Channel
+from astra.notices.campaigns import Channel
+from astra.runtime import webhooks
+from astra.runtime.callables import Call, Caller
+from notices import reports as feedback
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.post_office import PostOffice
 

@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 from google.cloud import firestore
 
-import declaring
-import evidence
-from astra import breach_words, clocks, holds, incident_report, tlog
-from astra.callables import parse
-from astra.incident_report import next_action
-from astra.platform import Platform
+from astra import tlog
+from astra.erasure import legal_holds as holds
+from astra.runtime.callables import parse
+from astra.runtime.platform import Platform
+from breach import deadlines as clocks
+from breach import texts as breach_words
+from breach.assessment import evidence
+from breach.detection.audit_log import Detector, decode
+from breach.response import confirm as declaring
+from cli import incident_report
+from cli.incident_report import next_action
 from local import audit_log
-from signals import Detector, decode
 from tests.colleagues import Person, logged
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.desk import SAID, THIEF, Desk, refused
@@ -242,7 +246,7 @@ def test_what_can_not_be_proved_is_said_of_detectors_that_there_are() -> None:
 
 
 def test_listings_make_it_uncertain_and_honey_is_nobody(desk: Desk, crowd: Crowd, at: datetime) -> None:
-    from astra import honey  # noqa: PLC0415
+    from astra.accounts import honeytokens as honey  # noqa: PLC0415
 
     crowd.come(1)
     bait = honey.new_uid(desk.platform.pseudonyms)
@@ -308,7 +312,7 @@ def test_evidence_that_names_nobody_is_no_evidence_of_nobody(desk: Desk, crowd: 
 def test_counted_again_it_is_more_and_nothing_counts_twice(
     desk: Desk, crowd: Crowd, at: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import gathering  # noqa: PLC0415
+    from breach.assessment import affected as gathering  # noqa: PLC0415
 
     monkeypatch.setattr(gathering, "_PEOPLE", 2)
     first, second, *others = crowd.come(5)
@@ -446,7 +450,7 @@ def test_the_erased_are_counted_and_the_held_are_told(desk: Desk, crowd: Crowd, 
 
 def one_page(desk: Desk, name: str) -> None:
     """A worker that has the time for one page."""
-    import gathering  # noqa: PLC0415
+    from breach.assessment import affected as gathering  # noqa: PLC0415
 
     gathering.work(desk.platform, desk.hints, name, timedelta(0))  # type: ignore[arg-type]
 
@@ -454,7 +458,7 @@ def one_page(desk: Desk, name: str) -> None:
 def test_many_pages_and_many_people_in_one_entry(
     desk: Desk, crowd: Crowd, at: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import gathering  # noqa: PLC0415
+    from breach.assessment import affected as gathering  # noqa: PLC0415
 
     monkeypatch.setattr(evidence, "_PAGE", 2)
     monkeypatch.setattr(gathering, "_PEOPLE", 3)

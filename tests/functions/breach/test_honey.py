@@ -9,13 +9,15 @@ import grpc
 import pytest
 from firebase_admin import auth
 
-import orphans
-from astra import honey, planting, transfers
-from astra.cobblestone import Unopenable
-from astra.inactivity import Inactive
-from astra.platform import Platform
+from astra.accounts import honeytokens as honey
+from astra.runtime.platform import Platform
 from astra.vault import vault_of
+from astra.vault.cobblestone import Unopenable
+from cli import honeytokens as planting
+from erasure import orphans
+from governance import transfers
 from local.life import PHOTOGRAPH
+from retention.inactivity import Inactive
 from tests.functions.breach.crowd import Crowd
 
 

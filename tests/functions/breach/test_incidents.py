@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-import alarms
-import deciding
-from astra import breach_words, incident_report, tlog
-from astra.callables import parse
-from astra.clocks import BY_NAME
+from astra import tlog
+from astra.runtime.callables import parse
+from breach import texts as breach_words
+from breach.deadlines import BY_NAME
+from breach.response import deadline_alarms as alarms
+from breach.response import decisions as deciding
+from cli import incident_report
 from tests.colleagues import logged
 from tests.functions.breach.desk import SAID, Desk, refused
 

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-import gathering
-from astra import breach_words, honey, tlog
+from astra import tlog
+from astra.accounts import honeytokens as honey
+from breach import texts as breach_words
+from breach.assessment import affected as gathering
 from local import audit_log
 from tests.colleagues import logged
 from tests.functions.breach.crowd import Crowd

@@ -11,13 +11,15 @@ import pytest
 from firebase_functions.https_fn import HttpsError
 
 import astra
-from astra import incidents, jobs, log
-from astra.callables import guarded
-from astra.platform import Platform
+from astra import jobs
+from astra.runtime import log
+from astra.runtime.callables import guarded
+from astra.runtime.platform import Platform
+from breach import incidents
+from breach.detection.audit_log import Detector
+from breach.detection.watch import watch
 from local import audit_log
 from local.paths import ROOT
-from signals import Detector
-from watching import watch
 
 CODEBASE_FILES = sorted((ROOT / "functions").glob("*/*.py"))
 

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-import fanout
-import mailing
-import telling
-from astra import campaigns, cohorts, jobs
-from astra.campaigns import Channel, State
-from astra.limits import Limits, connect
-from astra.notices import Kind
-from astra.platform import Platform
+from astra import jobs
+from astra.notices import campaigns
+from astra.notices import deliveries as cohorts
+from astra.notices.campaigns import Channel, State
+from astra.notices.inbox import Kind
+from astra.runtime.platform import Platform
+from astra.runtime.rate_limits import Limits, connect
+from notices import dispatch as fanout
+from notices import email as mailing
+from notices import in_app as telling
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.post_office import PostOffice
 from tests.functions.erasure.boundaries import Boundaries, Mishap, crash

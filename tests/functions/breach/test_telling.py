@@ -11,13 +11,17 @@ from google.api_core.exceptions import AlreadyExists
 from hypothesis import given
 from hypothesis import strategies as st
 
-import members
-import telling
-from astra import breach_words, campaigns, cursors, letters, notices
-from astra.campaigns import Audience, Campaign, Channel, State
-from astra.datamap import DATA_MAP
-from astra.notices import Kind
-from astra.platform import Platform
+from astra.datamap.table import DATA_MAP
+from astra.notices import campaigns
+from astra.notices import inbox as notices
+from astra.notices import messages as letters
+from astra.notices.campaigns import Audience, Campaign, Channel, State
+from astra.notices.inbox import Kind
+from astra.runtime import cursors
+from astra.runtime.platform import Platform
+from breach import texts as breach_words
+from notices import cohort as members
+from notices import in_app as telling
 from tests.functions.breach.crowd import FACTS, STAFF, Crowd
 from tests.functions.erasure.boundaries import Boundaries, Mishap, crash
 
@@ -42,8 +46,8 @@ def test_everybody_is_told_once_and_the_campaign_is_complete(crowd: Crowd) -> No
 
 
 def test_many_ranges_tell_everybody_once(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("astra.cohorts.FEW", 5)
-    monkeypatch.setattr("astra.cohorts._RANGE", 8)
+    monkeypatch.setattr("astra.notices.deliveries.FEW", 5)
+    monkeypatch.setattr("astra.notices.deliveries._RANGE", 8)
     crowd.come(60)
     crowd.announce(canary=False)
     crowd.work()

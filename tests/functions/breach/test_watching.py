@@ -9,19 +9,21 @@ import httpx
 import pytest
 import redis
 
-import cases
-import watching
-from astra import honey, incidents, tlog
-from astra.breach import DEPLOYING
-from astra.limits import connect
-from astra.platform import Platform
+from astra import tlog
+from astra.accounts import honeytokens as honey
+from astra.runtime.platform import Platform
+from astra.runtime.rate_limits import connect
 from astra.staff import Role
+from breach import incidents
+from breach.detection import correlate as cases
+from breach.detection import watch as watching
+from breach.detection.audit_log import Detector
+from breach.detection.watch import listen, watch
+from cli.breach import DEPLOYING
 from local import audit_log
 from local.stack import Stack
-from signals import Detector
 from tests.colleagues import Team, logged
 from tests.moments import at_awkward_moments
-from watching import listen, watch
 
 THIEF = "thief@example.com"
 SERVICES = {

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from astra.platform import Platform
+from astra.runtime.platform import Platform
 from tests.functions.erasure.somebody import Somebody
 from tests.people import own_project
 

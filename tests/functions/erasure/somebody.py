@@ -6,8 +6,9 @@ from typing import Any
 
 from firebase_admin import auth
 
-import cascade
-from astra import erasure, holds
+from astra import erasure
+from astra.erasure import legal_holds as holds
+from erasure import cascade
 from tests import people
 
 

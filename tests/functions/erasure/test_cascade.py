@@ -13,12 +13,15 @@ from google.cloud.firestore_v1.transaction import _Transactional
 from google.cloud.storage import Blob
 from redis import Redis
 
-import verifier
-from astra import erasure, limits, policy, tombstones
-from astra.datamap import DATA_MAP
-from astra.entries import Entry, Subject
-from astra.platform import Platform
+from astra import erasure
+from astra import policies as policy
+from astra.accounts import tombstones
+from astra.datamap.model import Entry, Subject
+from astra.datamap.table import DATA_MAP
+from astra.runtime import rate_limits as limits
+from astra.runtime.platform import Platform
 from astra.vault import vault_of
+from erasure import verifier
 from tests.functions.erasure.somebody import Somebody
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-import confirming
-from astra import cohorts, erasure, tombstones
+from astra import erasure
+from astra.accounts import tombstones
 from astra.jobs import Worker
+from astra.notices import deliveries as cohorts
+from erasure import confirmation as confirming
 from tests.functions.erasure.somebody import Somebody
 
 

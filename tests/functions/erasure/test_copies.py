@@ -26,7 +26,7 @@ from google.cloud.firestore_admin_v1.types import (
 )
 from werkzeug.routing import Map, Rule
 
-import copies
+from erasure import residual_copies as copies
 from local.http_stand_in import HttpStandIn, answer
 
 PITR = Database.PointInTimeRecoveryEnablement

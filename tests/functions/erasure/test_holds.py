@@ -2,11 +2,12 @@ from typing import Any
 
 import pytest
 
-import copies
-from astra import erasure, holds
-from astra.datamap import DATA_MAP
-from astra.entries import Disposition
-from astra.platform import Platform
+from astra import erasure
+from astra.datamap.model import Disposition
+from astra.datamap.table import DATA_MAP
+from astra.erasure import legal_holds as holds
+from astra.runtime.platform import Platform
+from erasure import residual_copies as copies
 from tests.functions.erasure.somebody import Somebody
 
 

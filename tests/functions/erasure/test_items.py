@@ -5,12 +5,12 @@ import pytest
 from firebase_functions.https_fn import HttpsError
 from google.cloud.storage import Blob
 
-import items
 from astra import erasure
-from astra.callables import Call, Caller
-from astra.cobblestone import Unopenable
-from astra.platform import Platform
+from astra.runtime.callables import Call, Caller
+from astra.runtime.platform import Platform
 from astra.vault import vault_of
+from astra.vault.cobblestone import Unopenable
+from erasure import items
 from tests.functions.erasure.somebody import Somebody
 
 

@@ -37,17 +37,23 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-import erasing
-import items
-from astra import erasure, erasure_desk, holds, limits, policy_desk, roll_call, tombstones
-from astra.callables import Call, Caller
-from astra.claims import claimant
-from astra.datamap import DATA_MAP, NOT_PERSONAL
-from astra.entries import Store
+from astra import erasure
+from astra.accounts import tombstones
+from astra.datamap.lookup import claimant
+from astra.datamap.model import Store
+from astra.datamap.table import DATA_MAP, NOT_PERSONAL
+from astra.erasure import legal_holds as holds
+from astra.erasure import roll_call
 from astra.jobs import MOST_ATTEMPTS
-from astra.platform import Platform
-from astra.transactions import transact
+from astra.runtime import rate_limits as limits
+from astra.runtime.callables import Call, Caller
+from astra.runtime.firestore import transact
+from astra.runtime.platform import Platform
 from astra.vault import vault_of
+from cli import erasure as erasure_desk
+from cli import policies as policy_desk
+from erasure import items
+from erasure import request_handlers as erasing
 from local.http_stand_in import Fault
 from local.replicate import ReplicateStandIn
 from tests.conftest import SteppedClock, WholeSettings

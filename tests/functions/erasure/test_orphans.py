@@ -12,14 +12,16 @@ from firebase_admin import auth
 from google.api_core.exceptions import ServiceUnavailable
 from requests.adapters import HTTPAdapter
 
-import cascade
-import freezing
-import orphans
-import rosters
-from astra import erasure, erasure_desk, jobs, log, roll_call, tlog, tombstones
-from astra.platform import Platform
-from astra.pseudonyms import Pseudonym
+from astra import erasure, jobs, tlog
+from astra.accounts import tombstones
+from astra.erasure import roll_call
+from astra.runtime import log
+from astra.runtime.platform import Platform
+from astra.runtime.pseudonyms import Pseudonym
 from astra.vault import vault_of
+from cli import erasure as erasure_desk
+from erasure import cascade, orphans, rosters
+from erasure import freeze as freezing
 from local.scan import documents
 from tests.colleagues import logged
 from tests.functions.erasure.somebody import Somebody

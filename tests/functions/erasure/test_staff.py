@@ -10,9 +10,14 @@ from firebase_admin import auth
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-import orphans
-from astra import erasure, erasure_desk, limits, operator, roll_call, roll_call_desk
-from astra.platform import Platform
+from astra import erasure
+from astra.erasure import roll_call
+from astra.runtime import rate_limits as limits
+from astra.runtime.platform import Platform
+from cli import erasure as erasure_desk
+from cli import operator
+from cli import roll_call as roll_call_desk
+from erasure import orphans
 from local.http_stand_in import HttpStandIn, answer
 from tests.desk import sit_down
 from tests.functions.erasure.somebody import Somebody

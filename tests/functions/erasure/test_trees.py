@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from google.api_core.exceptions import ServiceUnavailable
 
-import descendants
-from astra.entries import Store, Subject
-from trees import Trees
+from astra.datamap.model import Store, Subject
+from erasure import descendants
+from erasure.documents import Trees
 
 
 @pytest.mark.parametrize("failing", [1, 2, 3])

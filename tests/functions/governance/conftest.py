@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from astra.platform import Platform
+from astra.runtime.platform import Platform
 from tests.colleagues import Team
 from tests.functions.governance.ledger import Ledger
 from tests.people import own_project

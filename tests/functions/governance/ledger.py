@@ -6,14 +6,17 @@ from typing import Any, Final
 
 from google.cloud import firestore
 
-import sequencing
-from astra import auditing, merkle, proofs, tlog
-from astra.auditing import Report
-from astra.notes import Checkpoint, Signer, checkpoint_of
-from astra.platform import Platform
-from astra.pseudonyms import Pseudonym
-from astra.tiles import ENTRIES, PREFIX, Tiles, bundle, path
-from astra.witness import Witness, verifiers
+from astra import tlog
+from astra.runtime.platform import Platform
+from astra.runtime.pseudonyms import Pseudonym
+from astra.tlog import merkle
+from astra.tlog import receipts as proofs
+from astra.tlog.signed_note import Checkpoint, Signer, checkpoint_of
+from astra.tlog.tiles import ENTRIES, PREFIX, Tiles, bundle, path
+from cli import tlog_verify as auditing
+from cli.tlog_verify import Report
+from tlog import sequencer as sequencing
+from tlog.witness import Witness, verifiers
 
 _BUDGET: Final = timedelta(minutes=1)
 WHO: Final = Pseudonym("5" * 64)

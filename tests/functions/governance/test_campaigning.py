@@ -6,14 +6,16 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import HttpsError
 
-import campaigning
-import fanout
-from astra import campaigns, notices, tlog
-from astra.callables import parse
-from astra.campaigns import Channel, State
-from astra.notices import Kind
-from astra.platform import Platform
+from astra import tlog
+from astra.notices import campaigns
+from astra.notices import inbox as notices
+from astra.notices.campaigns import Channel, State
+from astra.notices.inbox import Kind
+from astra.runtime.callables import parse
+from astra.runtime.platform import Platform
 from astra.staff import Role
+from notices import campaign_requests as campaigning
+from notices import dispatch as fanout
 from tests.colleagues import Person, Team, logged
 from tests.functions.breach.crowd import FACTS, Crowd
 

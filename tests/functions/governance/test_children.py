@@ -7,14 +7,16 @@ import pytest
 from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-import accounts
-from astra import cohorts, erasure, staff, tlog, tombstones
-from astra.doors import settle
-from astra.forms import sha256_of
-from astra.platform import Platform
+from astra import erasure, staff, tlog
+from astra.accounts import tombstones
+from astra.accounts.state import settle
+from astra.notices import deliveries as cohorts
+from astra.runtime.platform import Platform
 from astra.staff import Role
-from children import RemoveChild, Step, remove_child, unsettled
-from reviewing import mend
+from astra.staff.fields import sha256_of
+from governance.child_removal import RemoveChild, Step, remove_child, unsettled
+from governance.schedule import mend
+from signup import blocking as accounts
 from tests.colleagues import Person, Team, logged
 
 

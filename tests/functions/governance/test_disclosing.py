@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-import disclosing
 from astra import erasure, tlog
-from astra.callables import parse
-from astra.platform import Platform
+from astra.runtime.callables import parse
+from astra.runtime.platform import Platform
 from astra.staff import Role
-from disclosing import _GROUND, Ground, RecordDisclosure, record_disclosure, tell
+from governance import disclosures as disclosing
+from governance.disclosures import _GROUND, Ground, RecordDisclosure, record_disclosure, tell
 from local.paths import ROOT
 from tests.colleagues import Person, Team, logged
 

@@ -4,13 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 from astra import erasure, staff
-from astra.platform import Platform
+from astra.runtime.platform import Platform
 from astra.staff import Role
-from children import RemoveChild, Step, remove_child
-from disclosing import RecordDisclosure, record_disclosure
-from holding import PlaceHold, place_hold
+from governance.child_removal import RemoveChild, Step, remove_child
+from governance.disclosures import RecordDisclosure, record_disclosure
+from governance.legal_holds import PlaceHold, place_hold
+from governance.roles import RevokeRole, revoke_role
 from local.stack import Stack
-from roles import RevokeRole, revoke_role
 from tests.colleagues import Person, Team
 from tests.people import Somebody
 

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import erasure, holds, tlog
-from astra.callables import parse
-from astra.datamap import DATA_MAP
-from astra.entries import Disposition
-from astra.platform import Platform
+from astra import erasure, tlog
+from astra.datamap.model import Disposition
+from astra.datamap.table import DATA_MAP
+from astra.erasure import legal_holds as holds
+from astra.runtime.callables import parse
+from astra.runtime.platform import Platform
 from astra.staff import Role
-from holding import PlaceHold, ReleaseHold, place_hold, release_hold
+from governance.legal_holds import PlaceHold, ReleaseHold, place_hold, release_hold
 from tests.colleagues import Team, logged
 from tests.people import Somebody
 

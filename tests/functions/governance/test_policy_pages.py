@@ -10,10 +10,10 @@ import pytest
 from flask import Request, Response
 from werkzeug.test import EnvironBuilder
 
-from astra import policy
-from astra.platform import Platform
+from astra import policies as policy
+from astra.runtime.platform import Platform
+from governance.policy_pages import Block, blocks, policy_page
 from local.stack import Stack
-from policy_pages import Block, blocks, policy_page
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 SOON, LATER = START + timedelta(days=20), START + timedelta(days=40)

@@ -9,14 +9,16 @@ import redis
 from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import erasure, limits, policy, staff, tlog
-from astra.callables import Call, Caller, parse
-from astra.permissions import PERMISSIONS
-from astra.platform import Platform
-from astra.privileged import privileged
+from astra import erasure, staff, tlog
+from astra import policies as policy
+from astra.runtime import rate_limits as limits
+from astra.runtime.callables import Call, Caller, parse
+from astra.runtime.platform import Platform
 from astra.staff import Role
-from holding import PlaceHold, place_hold
-from roles import GrantRole, RevokeRole, grant_role, revoke_role
+from astra.staff.permissions import PERMISSIONS
+from astra.staff.privileged import privileged
+from governance.legal_holds import PlaceHold, place_hold
+from governance.roles import GrantRole, RevokeRole, grant_role, revoke_role
 from tests.colleagues import Person, Team, logged, replace_security_policy
 
 

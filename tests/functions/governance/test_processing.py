@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import policy, processors_desk, tlog
-from astra.callables import parse
-from astra.platform import Platform
-from astra.processors import PROCESSORS
+from astra import policies as policy
+from astra import tlog
+from astra.runtime.callables import parse
+from astra.runtime.platform import Platform
 from astra.staff import Role
-from processing import RegisterProcessor, look, register_processor
+from cli import processors as processors_desk
+from governance.processor_register import RegisterProcessor, look, register_processor
+from governance.processors import PROCESSORS
 from tests.colleagues import Team, logged
 
 

@@ -6,14 +6,25 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import campaigns, erasure, policy, processors_desk, tlog
-from astra.callables import parse
-from astra.platform import Platform
-from astra.policy import campaign_of
+from astra import erasure, tlog
+from astra import policies as policy
+from astra.notices import campaigns
+from astra.policies import campaign_of
+from astra.runtime.callables import parse
+from astra.runtime.platform import Platform
 from astra.staff import Role
-from campaigning import After, ResumeCampaign, SendCampaign, StopCampaign, resume_campaign, send_campaign, stop_campaign
-from publishing import PublishPolicy, WithdrawPolicy, publish_policy, take_effect, withdraw_policy
-from reviewing import review
+from cli import processors as processors_desk
+from governance.policies import PublishPolicy, WithdrawPolicy, publish_policy, take_effect, withdraw_policy
+from governance.schedule import review
+from notices.campaign_requests import (
+    After,
+    ResumeCampaign,
+    SendCampaign,
+    StopCampaign,
+    resume_campaign,
+    send_campaign,
+    stop_campaign,
+)
 from tests.announcing import SUMMARY, Board, in_force, publication, stored, tell_everybody, text_of, titles, work
 from tests.colleagues import Team, logged
 from tests.functions.erasure.boundaries import Boundaries, Crash, Mishap, crash

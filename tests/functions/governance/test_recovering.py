@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from astra import audit, recovery, tlog
-from astra.audit import evidence
-from astra.platform import Platform
-from astra.tiles import Tampered
+from astra import tlog
+from astra.runtime.platform import Platform
+from astra.tlog.tiles import Tampered
+from cli import tlog as audit
+from cli import tlog_recover as recovery
+from cli.tlog import evidence
 from tests.desk import sit_down
 from tests.functions.erasure.boundaries import Boundaries, Crash, Mishap, crash
 from tests.functions.governance.ledger import Ledger

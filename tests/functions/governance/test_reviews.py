@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-import processing
-from astra import policy, staff, tlog
-from astra.callables import parse
-from astra.platform import Platform
+from astra import policies as policy
+from astra import staff, tlog
+from astra.runtime.callables import parse
+from astra.runtime.platform import Platform
 from astra.staff import Role
-from reviewing import advance, open_reviews, review
-from reviews import SignReview, of_july, sign_review, stage, weeks
+from governance import processor_register as processing
+from governance.reviews import SignReview, of_july, sign_review, stage, weeks
+from governance.schedule import advance, open_reviews, review
 from tests.colleagues import Person, Team, logged, replace_security_policy
 
 SECOND = timedelta(seconds=1)

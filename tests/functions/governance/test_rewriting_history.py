@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from google.cloud import firestore
 
-import erasing
-import sequencing
 import verify
 from astra import tlog
-from astra.notes import checkpoint_of
-from astra.tiles import ENTRIES, PREFIX, Tampered, Tiles, bundle, path
+from astra.tlog.signed_note import checkpoint_of
+from astra.tlog.tiles import ENTRIES, PREFIX, Tampered, Tiles, bundle, path
+from erasure import request_handlers as erasing
 from tests.functions.governance.ledger import WHO, Ledger, nonce
+from tlog import sequencer as sequencing
 
 SIZE = 300
 

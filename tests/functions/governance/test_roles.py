@@ -9,13 +9,22 @@ import pytest
 from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import erasure, policy, staff, staff_desk, tlog
-from astra.callables import parse
-from astra.platform import Platform
+from astra import erasure, staff, tlog
+from astra import policies as policy
+from astra.runtime.callables import parse
+from astra.runtime.platform import Platform
 from astra.staff import Role
+from cli import staff as staff_desk
+from governance.roles import (
+    AcceptSecurityPolicy,
+    GrantRole,
+    RevokeRole,
+    accept_security_policy,
+    grant_role,
+    revoke_role,
+)
+from governance.schedule import end_roles, mend
 from local.stack import Stack
-from reviewing import end_roles, mend
-from roles import AcceptSecurityPolicy, GrantRole, RevokeRole, accept_security_policy, grant_role, revoke_role
 from tests.colleagues import Person, Team, logged, replace_security_policy
 
 
@@ -223,7 +232,7 @@ def test_the_first_cto_has_accepted_and_is_the_first(platform: Platform[Any], te
 
 
 def test_the_command_says_why_not(stack: Stack) -> None:
-    command = [sys.executable, "-m", "astra.staff_desk", "first-cto", "nobody"]
+    command = [sys.executable, "-m", "cli.staff", "first-cto", "nobody"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
     assert done.returncode == 1
     assert "accept the security policy" in done.stderr or "there is a CTO already" in done.stderr

@@ -6,15 +6,17 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-import reviewing
-from astra import controls, jobs, roll_call, tlog
-from astra.callables import parse
-from astra.clock import iso
-from astra.platform import Platform
-from astra.roll_call import Stop
+from astra import jobs, tlog
+from astra.erasure import roll_call
+from astra.erasure.roll_call import Stop
+from astra.runtime.callables import parse
+from astra.runtime.clock import iso
+from astra.runtime.platform import Platform
 from astra.staff import Role
-from processing import look
-from roll_call_switch import SwitchRollCall, switch_roll_call
+from astra.staff import freezes as controls
+from governance import schedule as reviewing
+from governance.processor_register import look
+from governance.roll_call_switch import SwitchRollCall, switch_roll_call
 from tests.colleagues import Person, Team, logged
 
 FOUND: dict[str, Any] = {

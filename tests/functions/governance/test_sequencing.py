@@ -14,18 +14,19 @@ import pytest
 from google.api_core.exceptions import AlreadyExists, PreconditionFailed
 from google.cloud import firestore
 
-import sequencing
 import verify
-from astra import audit, jobs, tlog
-from astra.merkle import fold
-from astra.notes import Checkpoint, checkpoint_of
-from astra.pseudonyms import Pseudonym
-from astra.tiles import ENTRIES, PREFIX, Tampered, Tiles, path
-from astra.transactions import transact
-from astra.witness import Forked, Witness, WitnessError
+from astra import jobs, tlog
+from astra.runtime.firestore import transact
+from astra.runtime.pseudonyms import Pseudonym
+from astra.tlog.merkle import fold
+from astra.tlog.signed_note import Checkpoint, checkpoint_of
+from astra.tlog.tiles import ENTRIES, PREFIX, Tampered, Tiles, path
+from cli import tlog as audit
 from local.paths import ROOT
 from tests.desk import sit_down
 from tests.functions.governance.ledger import WHO, Ledger
+from tlog import sequencer as sequencing
+from tlog.witness import Forked, Witness, WitnessError
 
 
 class Crash(BaseException):

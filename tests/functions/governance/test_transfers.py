@@ -8,16 +8,20 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import campaigns, controls, erasure, tlog, transfers, transfers_desk
-from astra.callables import parse
-from astra.platform import Platform
+from astra import erasure, tlog
+from astra.notices import campaigns
+from astra.runtime.callables import parse
+from astra.runtime.platform import Platform
 from astra.staff import Role
-from astra.transfers import Closed, gate
+from astra.staff import freezes as controls
+from cli import transfers as transfers_desk
+from governance import transfers
+from governance.transfer_requests import CancelTransfer, PlanTransfer, cancel_transfer, plan_transfer
+from governance.transfers import Closed, gate
 from local.paths import ROOT
 from tests.announcing import Board, tell_everybody, titles
 from tests.colleagues import Person, Team, logged
 from tests.functions.erasure.boundaries import Boundaries, Mishap
-from transferring import CancelTransfer, PlanTransfer, cancel_transfer, plan_transfer
 
 WAITING = timedelta(days=30)
 MOMENT = timedelta(microseconds=1)
@@ -332,12 +336,12 @@ def test_staff_see_why_a_gate_is_shut(platform: Platform[Any], transfer: str, bo
 
 #: Whoever goes through people in bulk, and why nothing of that leaves the company.
 BULK = {
-    "shared/astra/transfers.py": "the gate itself",
-    "functions/notices/members.py": "tells them, in their own documents",
-    "functions/notices/telling.py": "counts them",
-    "functions/breach/gathering.py": "notes with each what of theirs was exposed",
-    "functions/retention/restamping.py": "dates what is theirs",
-    "shared/astra/inactivity.py": "finds whom nobody has seen for long, to warn and erase them",
+    "functions/governance/governance/transfers.py": "the gate itself",
+    "functions/notices/notices/cohort.py": "tells them, in their own documents",
+    "functions/notices/notices/in_app.py": "counts them",
+    "functions/breach/breach/assessment/affected.py": "notes with each what of theirs was exposed",
+    "functions/retention/retention/restamp.py": "dates what is theirs",
+    "functions/retention/retention/inactivity.py": "finds whom nobody has seen for long, to warn and erase them",
 }
 
 

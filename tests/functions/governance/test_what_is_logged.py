@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-import erasing
 import verify
 from astra import jobs, tlog
-from astra.callables import Call
-from astra.platform import Platform
-from astra.pseudonyms import Pseudonym
+from astra.runtime.callables import Call
+from astra.runtime.platform import Platform
+from astra.runtime.pseudonyms import Pseudonym
+from erasure import request_handlers as erasing
 from tests.functions.governance.ledger import Ledger
 from tests.people import Somebody
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from astra.platform import Platform
+from astra.runtime.platform import Platform
 from tests.functions.retention.stored import Stored
 from tests.people import own_project
 

@@ -8,12 +8,15 @@ from typing import Any
 
 from google.cloud import firestore
 
-import sweeping
-from astra import expiry, holds, retention, tlog
-from astra.entries import Entry
+from astra import tlog
+from astra.datamap import expiry
+from astra.datamap.model import Entry
+from astra.erasure import legal_holds as holds
 from astra.jobs import Worker
-from astra.platform import Platform
+from astra.runtime.platform import Platform
 from astra.vault import vault_of
+from cli import retention
+from retention import schedule as sweeping
 from tests.conftest import SteppedClock
 
 BUDGET = timedelta(minutes=10)

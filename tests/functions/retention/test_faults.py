@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from firebase_admin import auth
 
-from astra import presence, tlog
+from astra import tlog
+from astra.accounts import activity as presence
 from tests.functions.erasure.boundaries import Boundaries, Mishap, crash, unreachable
 from tests.functions.retention.stored import Stored
 

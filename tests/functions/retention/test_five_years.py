@@ -15,7 +15,9 @@ from google.cloud import firestore
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from astra import expiry, holds, retention
+from astra.datamap import expiry
+from astra.erasure import legal_holds as holds
+from cli import retention
 from tests.functions.retention.stored import Stored, of
 
 DAY = timedelta(days=1)

@@ -14,15 +14,17 @@ from firebase_admin.exceptions import UnavailableError
 from firebase_functions.https_fn import HttpsError
 from google.cloud import firestore
 
-import accounts
-import cascade
-import children
-import outcomes
-from astra import cohorts, erasure, jobs, presence
-from astra.inactivity import Inactive
-from astra.platform import Platform
-from astra.policy import FIRST as POLICY
+from astra import erasure, jobs
+from astra.accounts import activity as presence
+from astra.notices import deliveries as cohorts
+from astra.policies import FIRST as POLICY
+from astra.runtime.platform import Platform
+from erasure import cascade
+from governance import child_removal as children
 from local.stack import Stack
+from notices import delivery_status as outcomes
+from retention.inactivity import Inactive
+from signup import blocking as accounts
 from tests.colleagues import Team
 from tests.functions.breach.desk import Desk
 from tests.functions.erasure.boundaries import Boundaries, Mishap

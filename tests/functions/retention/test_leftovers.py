@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from astra import leftovers, limits
+from astra.runtime import rate_limits as limits
+from retention import objects_and_keys as leftovers
 from tests.functions.retention.stored import Stored
 
 

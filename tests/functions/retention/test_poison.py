@@ -67,8 +67,8 @@ def test_more_of_it_than_a_page_is_passed_by(stored: Stored, monkeypatch: pytest
     poison = [stored.add("events", "mallory", until=stored.clock()) for _ in range(12)]
     rows = fill(stored, "events", 4)
     refuse(monkeypatch, *(row.path for row in poison))
-    monkeypatch.setattr("astra.sweep._PAGE", 2)
-    monkeypatch.setattr("astra.sweep._AHEAD", 5)
+    monkeypatch.setattr("retention.documents._PAGE", 2)
+    monkeypatch.setattr("retention.documents._AHEAD", 5)
     stored.run("sweep-events")
     assert [row.get().exists for row in rows] == [False] * 4
     assert stored.job("sweep-events")["counts"] == {"deleted": 4, "skipped": 12}

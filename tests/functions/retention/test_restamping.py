@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 from firebase_admin import auth
 
-import restamping
-import sweeping
-from astra import datamap, expiry, honey, presence, tlog
-from astra.cursors import between
-from astra.platform import Platform
+from astra import tlog
+from astra.accounts import activity as presence
+from astra.accounts import honeytokens as honey
+from astra.datamap import expiry
+from astra.datamap import table as datamap
+from astra.runtime.cursors import between
+from astra.runtime.platform import Platform
+from retention import restamp as restamping
+from retention import schedule as sweeping
 from tests.functions.retention.stored import Stored
 
 DAY = timedelta(days=1)

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
-import sweeping
-from astra import expiry, holds, removal, sweep
-from astra.platform import Platform
+from astra.datamap import expiry
+from astra.erasure import item as removal
+from astra.erasure import legal_holds as holds
+from astra.runtime.platform import Platform
+from retention import documents as sweep
+from retention import schedule as sweeping
 from tests.functions.retention.stored import Stored, of
 
 SECOND = timedelta(seconds=1)

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from google.cloud import firestore
 
-import enrolment
-from accounts import Asked, before_create
-from astra import policy
-from astra.callables import Call, Caller, parse
-from astra.platform import Platform
+from astra import policies as policy
+from astra.runtime.callables import Call, Caller, parse
+from astra.runtime.platform import Platform
+from signup import enrolment
+from signup.blocking import Asked, before_create
 from tests.people import own_project
 
 HOME, AWAY = "192.0.2.7", "198.51.100.7"

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from accounts import before_create, before_sign_in
-from astra import campaigns, policy, staff
-from astra.callables import parse
-from astra.platform import Platform
-from astra.policy import campaign_of
-from profiles import AcceptPolicy, UpdateProfile, accept_policy, update_profile
-from publishing import publish_policy, take_effect
+from astra import policies as policy
+from astra import staff
+from astra.notices import campaigns
+from astra.policies import campaign_of
+from astra.runtime.callables import parse
+from astra.runtime.platform import Platform
+from governance.policies import publish_policy, take_effect
+from signup.blocking import before_create, before_sign_in
+from signup.profile import AcceptPolicy, UpdateProfile, accept_policy, update_profile
 from tests.announcing import Board, in_force, publication, stored, tell_everybody, text_of
 from tests.colleagues import Team
 from tests.functions.signup.conftest import Member, enrol

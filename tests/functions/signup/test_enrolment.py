@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-import enrolment
-from accounts import Asked, before_create, before_sign_in
-from astra import policy, tombstones
-from astra.callables import Call, parse
-from astra.platform import Platform
-from enrolment import StartSignup, start_signup
+from astra import policies as policy
+from astra.accounts import tombstones
+from astra.runtime.callables import Call, parse
+from astra.runtime.platform import Platform
+from signup import enrolment
+from signup.blocking import Asked, before_create, before_sign_in
+from signup.enrolment import StartSignup, start_signup
 
 
 def form(**changes: Any) -> dict[str, Any]:

@@ -9,13 +9,14 @@ import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 
-import receipts
-from accounts import before_sign_in
-from astra import erasure, policy, tlog
-from astra.callables import parse
-from astra.datamap import DATA_MAP
-from astra.platform import Platform
-from profiles import AcceptPolicy, SetIpLock, UpdateProfile, accept_policy, set_ip_lock, update_profile
+from astra import erasure, tlog
+from astra import policies as policy
+from astra.datamap.table import DATA_MAP
+from astra.runtime.callables import parse
+from astra.runtime.platform import Platform
+from signup import consent_receipts as receipts
+from signup.blocking import before_sign_in
+from signup.profile import AcceptPolicy, SetIpLock, UpdateProfile, accept_policy, set_ip_lock, update_profile
 from tests.functions.signup.conftest import AWAY, HOME, Member
 
 Join = Callable[..., Member]

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from accounts import before_sign_in
-from astra import erasure, policy, presence, tombstones
-from astra.platform import Platform
+from astra import erasure
+from astra import policies as policy
+from astra.accounts import activity as presence
+from astra.accounts import tombstones
+from astra.runtime.platform import Platform
+from signup.blocking import before_sign_in
 from tests.functions.signup.conftest import AWAY, HOME, Member
 
 Join = Callable[..., Member]

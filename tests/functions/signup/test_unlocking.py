@@ -9,12 +9,14 @@ import pytest
 from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-import unlocking
-from accounts import before_sign_in
-from astra import erasure, limits, policy
-from astra.callables import Call, parse
-from astra.platform import Platform
+from astra import erasure
+from astra import policies as policy
+from astra.runtime import rate_limits as limits
+from astra.runtime.callables import Call, parse
+from astra.runtime.platform import Platform
 from local.stack import Stack
+from signup import unlock as unlocking
+from signup.blocking import before_sign_in
 from tests.functions.signup.conftest import AWAY, HOME, Member, enrol
 
 Join = Callable[..., Member]

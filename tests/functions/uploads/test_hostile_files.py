@@ -12,7 +12,7 @@ import pillow_heif
 import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
-import intake
+from uploads import sanitize as intake
 
 CANARY = b"canary-28.5621N-80.5774W"
 TEXT = CANARY.decode()

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageChops, ImageCms, ImageStat, JpegImagePlugin
 from PIL.ExifTags import IFD, Base
 
-import intake
 from local.life import PHOTOGRAPH
+from uploads import sanitize as intake
 
 ORIENTATION = Base.Orientation
 

@@ -5,8 +5,8 @@ import pytest
 from firebase_admin import app_check
 from flask import Flask
 
-import opening
-from astra.platform import Platform
+from astra.runtime.platform import Platform
+from uploads import serve as opening
 
 
 def test_who_opens_too_many_images_is_told_when_to_come_back(

@@ -11,10 +11,10 @@ import pytest
 from flask import Flask, Response
 from requests.adapters import HTTPAdapter
 
-import opening
 from astra import vault
-from astra.platform import Platform
+from astra.runtime.platform import Platform
 from astra.vault import vault_of
+from uploads import serve as opening
 
 CONTENT = secrets.token_bytes(4 * 1024 * 1024)
 ID = "ring-0001"

@@ -17,12 +17,12 @@ from google.cloud.storage import Blob
 from PIL import Image
 from requests.adapters import HTTPAdapter
 
-import intake
-import sealing
-from astra import cobblestone, tombstones
-from astra.platform import Platform
-from astra.vault import vault_of
+from astra.accounts import tombstones
+from astra.runtime.platform import Platform
+from astra.vault import cobblestone, vault_of
 from local.life import PHOTOGRAPH
+from uploads import sanitize as intake
+from uploads import seal as sealing
 
 PHOTO = PHOTOGRAPH.read_bytes()
 SEALED = ["images", "thumbs"]

@@ -5,8 +5,8 @@ from cachetools import LRUCache
 from hypothesis import given
 from hypothesis import strategies as st
 
-import devices
-from devices import BROWSERS, OTHER, Device, reduced
+from usage import user_agent as devices
+from usage.user_agent import BROWSERS, OTHER, Device, reduced
 
 WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
 APPLE = "AppleWebKit/605.1.15 (KHTML, like Gecko)"

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra.callables import parse
-from events import NAMES, Batch, LogEvent
+from astra.runtime.callables import parse
+from usage.events import NAMES, Batch, LogEvent
 
 CANARY = "ada.canary@example.com"
 

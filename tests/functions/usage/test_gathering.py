@@ -17,18 +17,20 @@ from google.api_core.exceptions import ServiceUnavailable
 from google.api_core.gapic_v1.method import _GapicCallable
 from redis.client import Pipeline
 
-import gathered
-from astra import erasure, limits, tombstones
-from astra.claims import claimant
-from astra.entries import Store
-from astra.limits import TooMany
-from astra.platform import Platform
+from astra import erasure
+from astra.accounts import tombstones
+from astra.datamap.lookup import claimant
+from astra.datamap.model import Store
+from astra.runtime import rate_limits as limits
+from astra.runtime.platform import Platform
+from astra.runtime.rate_limits import TooMany
 from local import commands, readiness
 from local.stack import Stack
 from local.telling import wait_for
-from recording import _minute
 from tests.functions.usage.users import CHROME, LIMIT, MINUTE, User
 from tests.people import own_redis
+from usage import buffer as gathered
+from usage.record import _minute
 
 SAFARI = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 Version/17.4 Mobile Safari/604.1"
 

@@ -8,13 +8,13 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 
 from astra import erasure
-from astra.callables import Call, parse
-from astra.datamap import DATA_MAP
-from astra.limits import close
-from astra.platform import Platform
-from events import LogEvent
-from recording import log_event
+from astra.datamap.table import DATA_MAP
+from astra.runtime.callables import Call, parse
+from astra.runtime.platform import Platform
+from astra.runtime.rate_limits import close
 from tests.functions.usage.users import CHROME, User
+from usage.events import LogEvent
+from usage.record import log_event
 
 LIFE = timedelta(days=90)
 

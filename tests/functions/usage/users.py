@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import HttpsError
 
-from astra.callables import Answer, Call, Caller, parse
-from astra.limits import Limit
-from astra.platform import Platform
-from events import LogEvent
-from recording import flush, gather, log_event
+from astra.runtime.callables import Answer, Call, Caller, parse
+from astra.runtime.platform import Platform
+from astra.runtime.rate_limits import Limit
+from usage.events import LogEvent
+from usage.record import flush, gather, log_event
 
 CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0 Safari/537.36"
 LIMIT = Limit(50)

@@ -1,0 +1,35 @@
+"""Plants a honey account in the real stores: see `honey`. It is made as anybody's is, so that nothing tells it apart.
+
+Its image goes the way of every image, through `seal_upload`, which makes its keys. To plant one touches it: the case
+that the watch opens of it shows that the watch works, and is closed as a false alarm.
+"""
+
+import secrets
+
+from firebase_admin import auth
+
+from astra import policies as policy
+from astra.accounts import activity as presence
+from astra.accounts import honeytokens as honey
+from astra.runtime.platform import Platform
+from astra.runtime.settings import InactivitySettings
+
+
+def plant(platform: Platform[InactivitySettings], name: str, email: str, photograph: bytes) -> str:
+    """Make a honey account of that name and address, which nobody may have or read. Answers its id.
+
+    Raises ValueError, or auth.EmailAlreadyExistsError.
+    """
+    db, now, uid = platform.db, platform.clock(), honey.new_uid(platform.pseudonyms)
+    required = policy.current(db, now)
+    auth.create_user(uid=uid, email=email, password=secrets.token_urlsafe(24), app=platform.app)
+    batch, profile = db.batch(), db.document("users", uid)
+    fields = {"name": name, "email": email, "createdAt": now, "policyVersion": required.version}
+    fields |= {"ipLock": False, "jurisdiction": None, "state": "active"}
+    batch.create(profile, fields | {presence.FIELD: presence.seen(platform.settings, now)})
+    consent = {"policyVersion": required.version, "policySha256": required.sha256, "givenAt": now}
+    batch.create(profile.collection("consents").document("terms"), consent)
+    batch.commit()
+    upload = platform.bucket.blob(f"incoming/{uid}/{secrets.token_urlsafe(12)}")
+    upload.upload_from_string(photograph, content_type="image/jpeg")
+    return uid

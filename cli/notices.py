@@ -1,0 +1,124 @@
+"""Campaigns for those who look after them.
+
+python -m astra.campaigns status                          all that are not complete, how far they are and until when
+python -m astra.campaigns show NAME                       one of them, with its jobs and its letters
+python -m astra.campaigns preview KIND [--fact K=V …]     what it would say, as files to look at
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from google.cloud import firestore
+
+from astra.notices import campaigns
+from astra.notices import messages as letters
+from astra.notices.campaigns import State
+from astra.notices.deliveries import LANE, LETTER_STATES
+from astra.notices.inbox import Kind
+from astra.runtime.clock import iso
+from astra.runtime.platform import Platform
+from astra.runtime.settings import Settings
+from cli import operator
+from cli import output as tables
+from notices.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def _row(name: str, progress: Progress) -> list[Any]:
+    from rich.progress_bar import ProgressBar  # noqa: PLC0415  (staff's machines have it, functions do not)
+
+    fields, rate, left = progress.fields, progress.rate, progress.remaining
+    stuck = sum(job["state"] == "stuck" for job in progress.jobs.values())
+    bar = ProgressBar(total=1.0, completed=progress.share, width=20)
+    told = f"{progress.members.total()} of {fields['count'] if fields['count'] is not None else '?'}"
+    state = fields["state"] + (f", {stuck} stuck" if stuck else "")
+    speed = f"{rate:.1f}/s" if rate is not None else ""
+    end = iso(fields["completedAt"]) if fields["completedAt"] else f"in {_short(left)}" if left is not None else ""
+    return [name, fields["kind"], state, bar, told, str(progress.letters.get("queued", "")), speed, end]
+
+
+def _short(duration: timedelta) -> str:
+    minutes = round(duration.total_seconds() / 60)
+    return f"{minutes} min" if minutes else f"{round(duration.total_seconds())} s"
+
+
+def _status(platform: Platform[Settings], stored: "Iterable[firestore.DocumentSnapshot[Any]]") -> "Table":
+    table = tables.table("campaign", "kind", "state", "", "members", "letters waiting", "rate", "complete")
+    for one in stored:
+        table.add_row(*_row(one.id, Progress.of(platform, one)))
+    return table
+
+
+def _jobs(progress: Progress, now: datetime) -> "Table":
+    table = tables.table("job", "state", "failures", "due", "so far")
+    for name, job in sorted(progress.jobs.items()):
+        due = "" if job["nextRunAt"] is None else "now" if job["nextRunAt"] <= now else iso(job["nextRunAt"])
+        counts = ", ".join(f"{what}: {many}" for what, many in sorted(job["counts"].items()) if many)
+        table.add_row(name, job["state"], str(job["attempts"]), due, counts or ("letters" if LANE in name else ""))
+    for state, many in progress.letters.items():
+        table.add_row("", "", "", f"letters {state}" if state in LETTER_STATES else "letters in all", str(many))
+    return table
+
+
+def _fact(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError("give a fact as NAME=TEXT")
+    return name, value
+
+
+def preview(kind: Kind, facts: dict[str, str], folder: Path) -> list[Path]:
+    """Write what it would say into `folder`, as text and as a page. Raises ValueError, LookupError."""
+    letter = letters.render(kind, facts)
+    folder.mkdir(parents=True, exist_ok=True)
+    pages = {"txt": f"{letter.notice.title}\n\n{letter.notice.body}\n", "html": letter.html}
+    for ending, content in pages.items():
+        (folder / f"{kind.value}.{ending}").write_text(content, encoding="utf-8")
+    return [folder / f"{kind.value}.{ending}" for ending in pages]
+
+
+def _find(platform: Platform[Settings], name: str) -> "firestore.DocumentSnapshot[Any]":
+    stored = campaigns.reference(platform.db, name).get()
+    if not stored.exists:
+        raise LookupError("there is no campaign of this name")
+    return stored
+
+
+def main() -> int:
+    """Run the command of the command line; answers the exit code."""
+    parser = operator.Parser(prog="python -m astra.campaigns", description="Look after campaigns of notices.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("status", help="how far those are that are not complete")
+    verbs.add_parser("show", help="one of them, with its jobs and its letters").add_argument("name")
+    shown = verbs.add_parser("preview", help="what one would say, as files to look at")
+    shown.add_argument("kind", type=Kind, choices=list(Kind), metavar="KIND")
+    shown.add_argument("--fact", type=_fact, action="append", default=[], metavar="NAME=TEXT")
+    shown.add_argument("--folder", type=Path, default=Path("build/preview"))
+    chosen = parser.parse_args()
+    try:
+        if chosen.verb == "preview":
+            for path in preview(chosen.kind, dict(chosen.fact), chosen.folder):
+                print(path)  # noqa: T201
+            return 0
+        with operator.platform(Settings, chosen, acts=False) as platform:
+            if chosen.verb == "status":
+                going = firestore.FieldFilter("state", "!=", State.COMPLETE.value)
+                tables.show(_status(platform, platform.db.collection(campaigns.CAMPAIGNS).where(filter=going).get()))
+                return 0
+            stored = _find(platform, chosen.name)
+            tables.show(_status(platform, [stored]))
+            tables.show(_jobs(Progress.of(platform, stored), platform.clock()))
+    except (LookupError, ValueError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""The record of processing activities (GDPR art. 30) and the list of processors, as pages for people.
+
+Both are written from the data map and the table of processors, so that they can't say what code does not do, and, where
+a project is named by `--project` or GOOGLE_CLOUD_PROJECT, from its registers: agreements with processors, versions of
+the policy, and business transfers. Without a project they say that they lack these. The same code and the same
+registers write the same bytes: no time of writing is in them.
+
+`python -m astra.registers write FOLDER` writes each as Markdown and as HTML.
+"""
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, Self
+
+import jinja2
+from google.cloud import firestore
+
+from astra import policies as policy
+from astra.datamap import table as datamap
+from astra.datamap.model import Disposition, Entry, Store
+from astra.datamap.table import DATA_MAP, NOT_PERSONAL
+from astra.policies import FIRST, Policy
+from astra.runtime.settings import Settings
+from cli import operator
+from governance.processors import ELSEWHERE, PROCESSORS, PROCESSORS_COLLECTION, Processor
+from governance.transfers import TRANSFERS
+
+PAGES: Final = ("record-of-processing", "processors")
+_CONTROLLER: Final = {"name": "Astra Engineers, Inc.", "contact": "privacy@astra-engineering.co"}
+_STORES: Final = {
+    Store.REPLICATE: "At Replicate",
+    Store.STORAGE: "Cloud Storage",
+    Store.REDIS: "Redis",
+    Store.FIRESTORE: "Firestore",
+    Store.VAULT: "Firestore, the database of wrapped keys",
+    Store.AUTH: "Firebase Authentication",
+}
+
+
+@dataclass(frozen=True)
+class Registers:
+    """What a project's registers hold, in order."""
+
+    project: str
+    agreements: dict[str, dict[str, Any] | None]
+    """By processor: {reference, expiresAt}, or None while there is none."""
+    policies: list[Policy]
+    transfers: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, db: firestore.Client) -> Self:
+        """Reads them all; they are short."""
+        processors = db.collection(PROCESSORS_COLLECTION).get()
+        planned = db.collection(TRANSFERS).order_by("plannedAt").order_by("__name__").get()
+        return cls(
+            db.project,
+            {stored.id: stored.get("agreement") for stored in processors},
+            policy.versions(db),
+            [{**(stored.to_dict() or {}), "id": stored.id} for stored in planned],
+        )
+
+
+def write(folder: Path, registers: Registers | None = None) -> list[Path]:
+    """Write all pages into `folder`. Answers where they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name in PAGES:
+        for ending in ("md", "html"):
+            path = folder / f"{name}.{ending}"
+            path.write_text(page(name, ending, registers=registers), encoding="utf-8", newline="\n")
+            written.append(path)
+    return written
+
+
+def page(name: str, ending: str, entries: Iterable[Entry] = DATA_MAP, registers: Registers | None = None) -> str:
+    """One page: of PAGES, as `md` or `html`."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template),
+        autoescape=ending == "html",  # noqa: S701  (Markdown is escaped by `cell`)
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"cell": _cell, "day": _day}
+    facts = _facts(list(entries)) | {"registers": registers}
+    return environment.get_template(f"{name}.{ending}.j2").render(facts)
+
+
+def _template(name: str) -> str:
+    return resources.files("astra").joinpath(f"templates/{name}").read_text(encoding="utf-8")
+
+
+def _facts(entries: list[Entry]) -> dict[str, Any]:
+    stores = {store: sorted((e for e in entries if e.store is store), key=lambda e: e.name) for store in Store}
+    return {
+        "controller": _CONTROLLER,
+        "policy": FIRST,
+        "map_sha256": datamap.digest(),
+        "stores": [(_STORES[store], found) for store, found in stores.items() if found],
+        "not_personal": sorted(NOT_PERSONAL.items()),
+        "processors": [(processor, _given(processor, entries)) for processor in PROCESSORS],
+        "elsewhere": ELSEWHERE,
+        "erasure": _erasure,
+    }
+
+
+def _given(processor: Processor, entries: list[Entry]) -> list[Entry]:
+    return sorted((entry for entry in entries if processor.name in entry.recipients), key=lambda entry: entry.name)
+
+
+def _erasure(entry: Entry) -> str:
+    """What becomes of an entry when its person is erased."""
+    match entry.disposition:
+        case Disposition.DELETE:
+            return "deleted"
+        case Disposition.ANONYMISE:
+            return f"anonymised: {entry.disposition_note}"
+        case Disposition.RETAIN:
+            return f"stays: {entry.disposition_note}"
+
+
+def _day(moment: datetime | None) -> str:
+    return f"{moment.day} {moment:%B %Y}" if moment else ""
+
+
+def _cell(text: object) -> str:
+    """Text that can't break out of a cell of a Markdown table."""
+    return " ".join(str(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())
+
+
+def main() -> int:
+    """Run the command of the command line; answers the exit code."""
+    parser = operator.Parser(prog="python -m astra.registers", description="Write the registers as pages.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("write", help="write each page, as Markdown and as HTML").add_argument("folder", type=Path)
+    chosen, registers = parser.parse_args(), None
+    if "project" in chosen or os.environ.get("GOOGLE_CLOUD_PROJECT"):
+        with operator.platform(Settings, chosen, acts=False) as platform:
+            registers = Registers.of(platform.db)
+    for path in write(chosen.folder, registers):
+        print(path)  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

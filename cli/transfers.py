@@ -1,0 +1,54 @@
+"""Business transfers, for staff: who was told, when each opens, and why it is shut."""
+
+import sys
+from collections.abc import Iterator
+
+from google.cloud import firestore
+
+from astra.notices import campaigns
+from astra.runtime.clock import iso
+from astra.runtime.platform import Platform
+from astra.runtime.settings import Settings
+from cli import operator
+from cli import output as tables
+from governance.transfers import TRANSFERS, Closed, Transfer, refuse_frozen
+
+
+def status(platform: Platform[Settings]) -> Iterator[tuple[str, ...]]:
+    """Of each transfer: id, recipient, how many were told, of how many, when it opens, and why it is shut."""
+    db = platform.db
+    for stored in db.collection(TRANSFERS).order_by("plannedAt").get():
+        transfer = Transfer.of(stored)
+        complete_at = campaigns.completed_at(db, transfer.campaign)
+        opens_at = iso(max(transfer.planned_at, complete_at + transfer.waiting)) if complete_at else "unknown"
+        try:
+            refuse_frozen(db)
+            transfer.refuse_closed(complete_at, platform.clock())
+            why = "open"
+        except Closed as closed:
+            why = closed.reason
+        yield transfer.name, transfer.recipient, _told(db, transfer.campaign), opens_at, why
+
+
+def _told(db: firestore.Client, name: str) -> str:
+    fields = campaigns.reference(db, name).get().to_dict() or {}
+    told = fields.get("counts", {}).get("told", 0)
+    return f"{told} of {'?' if fields.get('count') is None else fields['count']}"
+
+
+def main() -> int:
+    """Run the command of the command line; answers the exit code."""
+    parser = operator.Parser(prog="python -m astra.transfers", description="Look after business transfers.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("status", help="each transfer, who was told, when its gate opens, and why it is shut")
+    chosen = parser.parse_args()
+    table = tables.table("transfer", "recipient", "told", "opens at", "gate")
+    with operator.platform(Settings, chosen, acts=False) as platform:
+        for row in status(platform):
+            table.add_row(*row)
+    tables.show(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

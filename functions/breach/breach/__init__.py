@@ -1,0 +1,1 @@
+"""Breach alerts, in three stages: detection, assessment, response."""

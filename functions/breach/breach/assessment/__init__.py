@@ -1,0 +1,1 @@
+"""Assessment: who is affected by an incident, and by what."""

@@ -1,0 +1,1 @@
+"""Detection: signals in the audit log, and the incidents that they open."""

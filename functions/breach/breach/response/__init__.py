@@ -1,0 +1,1 @@
+"""Response: decisions of staff, containment, regulators, the notice."""

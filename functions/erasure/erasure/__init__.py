@@ -1,0 +1,1 @@
+"""Erasure of accounts and of single items."""

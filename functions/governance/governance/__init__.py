@@ -1,0 +1,1 @@
+"""Governance: staff roles, policies, legal holds, disclosures, transfers, processors."""

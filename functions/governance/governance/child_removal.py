@@ -1,0 +1,103 @@
+"""A child's account: frozen when two people have verified the report, then erased, or given back as it was.
+
+    removals/{uid}   {state, before: {state, disabled}, reference, approvers, createdAt, settleDue}
+
+Frozen, nobody can sign in or reach the data, and nothing is deleted: a false report, by a rival say, costs nobody an
+image. Sign-in is turned off and on at Auth after the decision was written, see `astra.doors`; `review` does it again
+after a crash. A breach may hold the same account: what either holds stays frozen until both are undone.
+"""
+
+import enum
+from functools import partial
+from typing import Annotated, Any, Final
+
+from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
+from google.cloud import firestore
+from pydantic import Field
+
+from astra import erasure, tlog
+from astra.accounts import activity as presence
+from astra.accounts import state as doors
+from astra.accounts.state import ACTIVE, FROZEN, settle
+from astra.runtime.callables import Shape
+from astra.runtime.documents import fetch
+from astra.runtime.platform import Platform
+from astra.runtime.pseudonyms import Pseudonym
+from astra.runtime.settings import Settings
+from astra.staff import Role
+from astra.staff.fields import Reference, Uid, sha256_of
+from astra.staff.privileged import Act, Decision, Denied, Reason, privileged
+
+_UNDONE: Final = "undone"
+
+
+class Step(enum.StrEnum):
+    """What is to be done."""
+
+    FREEZE = "freeze"
+    ERASE = "erase"
+    UNDO = "undo"
+
+
+class RemoveChild(Shape):
+    """`reference` is the ticket in which the report was verified, or found to be false."""
+
+    uid: Uid
+    step: Annotated[Step, Field(strict=False)]
+    reference: Reference
+
+
+@privileged(tlog.Action.CHILD_REMOVED)
+def remove_child(act: Act, form: RemoveChild) -> Decision:
+    """Freeze an account that is said to be a child's; then erase it, or undo the freeze. Each takes two people."""
+    reads = ("users", doors.REMOVALS, doors.SUSPENSIONS)
+    references = (act.db.document(collection, form.uid) for collection in reads)
+    profile, removal, suspension = fetch(act.db, *references, transaction=act.transaction)
+    state, noted = (profile.to_dict() or {}).get("state"), removal.to_dict() or {}
+    if not profile.exists:
+        raise HttpsError(FunctionsErrorCode.NOT_FOUND, "There is no such account.")
+    settled = partial(settle, act.platform, form.uid)
+    if form.step is Step.FREEZE:
+        if state not in (ACTIVE, FROZEN) or noted:  # frozen without a removal: a breach holds it
+            raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "The account is not active, or not yet settled.")
+        before = {"state": ACTIVE, "disabled": doors.was_disabled(act.platform, form.uid, removal, suspension)}
+
+        def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
+            fields = {"state": FROZEN, "before": before, "reference": form.reference, "approvers": approvers}
+            transaction.create(removal.reference, {**fields, "createdAt": act.now, "settleDue": True})
+            transaction.update(profile.reference, {"state": FROZEN})
+
+        return _decided(form, write, settled)
+    if state != FROZEN or noted.get("state") != FROZEN:
+        raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "The account is not frozen: freeze it first.")
+    if form.step is Step.UNDO:
+
+        def undo(transaction: firestore.Transaction, _: list[Pseudonym]) -> None:
+            transaction.update(removal.reference, {"state": _UNDONE, "settleDue": True})
+            is_over = not doors.suspends(suspension)
+            changes = presence.thawed(profile.to_dict() or {}, act.now) if is_over else {"state": FROZEN}
+            transaction.update(profile.reference, changes)
+
+        return _decided(form, undo, settled)
+    if act.role is Role.SUPPORT:
+        raise Denied(Reason.WRONG_ROLE)  # they may report; what can't be undone is others'
+    if erasure.reference(act.db, act.subject(form.uid)).get(["state"], transaction=act.transaction).exists:
+        raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "The account is being erased already.")
+
+    def erase(transaction: firestore.Transaction, _: list[Pseudonym]) -> None:
+        erasure.intend(transaction, act.platform, form.uid, act.now, has_profile=True)
+        # To the account's address, which is a parent's if anybody's: they get the receipt.
+        erasure.confirm(transaction, act.platform, form.uid, act.now)
+
+    return _decided(form, erase)
+
+
+def unsettled(platform: Platform[Settings]) -> list[str]:
+    """The accounts that a crash has left undecided at Auth."""
+    return doors.unsettled(platform, doors.REMOVALS)
+
+
+def _decided(form: RemoveChild, write: Any, afterwards: Any = lambda: None) -> Decision:
+    # Free text may name somebody: the log commits to it without repeating it.
+    record = {"step": form.step.value, "referenceSha256": sha256_of(form.reference)}
+    return Decision(write, record, concerns=form.uid, two_people=True, afterwards=afterwards)

@@ -1,0 +1,1 @@
+"""Delivery of campaigns and single notices."""

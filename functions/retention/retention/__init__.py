@@ -1,0 +1,1 @@
+"""Retention: the hourly sweep, inactivity, and expiry times."""

@@ -1,0 +1,14 @@
+"""What each group of the functions of sign-up and sign-in needs."""
+
+from astra.runtime.settings import InactivitySettings, RedisSettings
+
+
+class SignInSettings(InactivitySettings):
+    """What it takes to let somebody in, or not."""
+
+    policy_grace_days: float = 30
+    """How long after a policy has come into force somebody may sign in who has not accepted it."""
+
+
+class SignupSettings(RedisSettings, SignInSettings):
+    """What people's own calls about their account need."""

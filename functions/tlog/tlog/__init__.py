@@ -1,0 +1,1 @@
+"""The transparency log's sequencer and its witness."""

@@ -1,0 +1,1 @@
+"""Uploads: sealing images, and serving them to their owner."""

@@ -1,0 +1,1 @@
+"""The data map: the one table of personal data, and look-ups in it."""

@@ -1,0 +1,1 @@
+"""Notices to recipients: inbox, campaigns, deliveries, messages, SMTP."""
