@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from google.cloud import firestore
-
 from astra import jobs
 from astra.datamap import expiry
 from astra.datamap.model import Store
@@ -25,6 +23,7 @@ from cli import output as tables
 from retention import objects_and_keys as leftovers
 from retention.documents import Round, Rows, Snapshots
 from retention.inactivity import Inactive, Step
+from retention.schedule import reference
 from retention.settings import RetentionSettings
 
 if TYPE_CHECKING:
@@ -44,11 +43,6 @@ class Line:
     held: int
     oldest: datetime | None
     why: str
-
-
-def reference(db: firestore.Client, name: str) -> firestore.DocumentReference:
-    """The job of a sweep, or of stamping anew: `sweep-events`, `restamp-events`."""
-    return db.document("rounds", name)
 
 
 def would_go(platform: Platform[RetentionSettings]) -> Iterator[Line]:

@@ -11,7 +11,7 @@ from astra.runtime.documents import fetch
 from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
-from astra.staff import Member, Role, granted, members, mirror, reference
+from astra.staff import Member, Role, find_members, granted, mirror, reference
 from cli import operator
 
 
@@ -20,7 +20,7 @@ def appoint_first(platform: Platform[Settings], uid: str) -> None:
     db, now, subject = platform.db, platform.clock(), platform.pseudonyms.of_uid(uid)
 
     def body(transaction: firestore.Transaction) -> None:
-        if members(db, now, Role.CTO, transaction=transaction):
+        if find_members(db, now, Role.CTO, transaction=transaction):
             raise LookupError("there is a CTO already: roles are granted by `grant_role`")
         required = policy.current(db, now, policy.SECURITY, transaction)
         stored, erased = fetch(db, reference(db, uid), tombstones.reference(db, subject), transaction=transaction)
@@ -43,7 +43,7 @@ def main() -> int:
     chosen = parser.parse_args()
     with operator.platform(Settings, chosen, acts=chosen.verb != "list") as platform:
         if chosen.verb == "list":
-            found = members(platform.db, platform.clock())
+            found = find_members(platform.db, platform.clock())
             for member in sorted(found, key=lambda member: (member.role or "", member.uid)):
                 print(f"{member.role}\t{member.uid}\t{member.policy_version}")  # noqa: T201
             return 0

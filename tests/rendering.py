@@ -62,7 +62,7 @@ def render_breach_pages() -> None:
 
 def render_policies() -> None:
     """Render the page of the policy that the package holds, and the one for a version that there is not."""
-    file = Path(policy.__file__).parent / "policies" / f"{policy.FIRST}.txt"
+    file = Path(policy.__file__).parent / f"{policy.FIRST}.txt"
     fields = policy.fields_of(policy.FIRST, file.read_text(encoding="utf-8"), "The first.", AT, AT, material=True)
     first = Policy(policy.FIRST, fields["sha256"], AT)
     policy_pages.render(fields, [first], first, AT)

@@ -10,7 +10,7 @@ from pydantic import Secret
 
 from astra import vault
 from astra.runtime.platform import Platform
-from astra.vault import Vault, cobblestone, keywrap, vault_of
+from astra.vault import Vault, cobblestone, keys, keywrap, vault_of
 from astra.vault.cobblestone import HEADER_SIZE, Header
 from astra.vault.kms import Keyring, KmsError, LocalKms
 from cli import keys as rotation_desk
@@ -114,7 +114,7 @@ def test_an_old_key_kept_aside_opens_nothing_sealed_after_its_end(ada: Owner) ->
     assert stored is not None
     for version in (1, 2):
         with pytest.raises(InvalidTag):
-            keywrap.unwrap(stolen, stored["deks"]["full"], vault._dek_context(ada.uid, "ring-0000", "full", version))
+            keywrap.unwrap(stolen, stored["deks"]["full"], keys._dek_context(ada.uid, "ring-0000", "full", version))
 
 
 def test_the_key_services_key_is_replaced_and_everything_opens_throughout(

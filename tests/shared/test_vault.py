@@ -11,7 +11,7 @@ from astra import vault
 from astra.accounts import tombstones
 from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
-from astra.vault import ObjectKey, Vault, cobblestone, vault_of
+from astra.vault import ObjectKey, Vault, cobblestone, keys, vault_of
 from astra.vault.cobblestone import Unopenable
 from astra.vault.kms import Keyring, KmsError, LocalKms, Undecryptable
 
@@ -173,12 +173,12 @@ def test_a_stored_key_of_another_size_opens_nothing(platform: Platform[Any], uid
     vault_of(platform).new_object(uid, "ring-0001")
     user, stored = vault_of(platform).user(uid), vault_of(platform).object(uid, "ring-0001")
     kek = vault_of(platform).kek(user.get().to_dict() or {}, uid, 1)
-    stored.update({"deks.full": wrapped(kek, vault._dek_context(uid, "ring-0001", "full", 1))})
+    stored.update({"deks.full": wrapped(kek, keys._dek_context(uid, "ring-0001", "full", 1))})
     with pytest.raises(Unopenable):
         vault_of(platform).find_object(uid, "ring-0001")
     service = platform.settings.local_kms_key.get_secret_value()
     for answer in ({}, {"unwrap": lambda *_: bytes(size)}):  # the local service, then any other
         vault_of(platform).keyring._services["local"] = type("Service", (LocalKms,), answer)(service)
-        user.update({"keks.`1`": wrapped(service, vault._kek_context(uid, 1))})
+        user.update({"keks.`1`": wrapped(service, keys._kek_context(uid, 1))})
         with pytest.raises(Undecryptable):
             vault_of(platform).find_object(uid, "ring-0001")

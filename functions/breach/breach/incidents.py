@@ -115,5 +115,5 @@ def called(
     platform: Platform[Settings], now: datetime, transaction: firestore.Transaction | None = None
 ) -> list[staff.Member]:
     """Who answers for security: reads, so before any write of its transaction."""
-    found = staff.members(platform.db, now, *_CALLED, transaction=transaction)
+    found = staff.find_members(platform.db, now, *_CALLED, transaction=transaction)
     return staff.present(platform, found, transaction)

@@ -267,7 +267,7 @@ def _due(version: Policy) -> datetime:
 
 
 def _colleagues(act: Act) -> list[str]:
-    members = staff.members(act.db, act.now, transaction=act.transaction)
+    members = staff.find_members(act.db, act.now, transaction=act.transaction)
     return [member.uid for member in staff.present(act.platform, members, act.transaction)]
 
 

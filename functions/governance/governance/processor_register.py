@@ -123,7 +123,7 @@ def _problems(platform: Platform[Settings], now: datetime) -> Iterable[tuple[str
             if wrong:
                 yield f"{kind}.{processor.name}", {"kind": kind.value, "about": processor.name}
     unsigned = platform.db.collection(REVIEWS).where(filter=firestore.FieldFilter("state", "in", UNSIGNED)).limit(1)
-    ctos = staff.present(platform, staff.members(platform.db, now, Role.CTO), None)
+    ctos = staff.present(platform, staff.find_members(platform.db, now, Role.CTO), None)
     if not ctos and not any(unsigned.get()):
         yield f"{Kind.VACANT}.CTO", {"kind": Kind.VACANT.value, "about": "CTO"}
     if trouble := roll_call.trouble(platform.db):
@@ -141,7 +141,7 @@ def _open(platform: Platform[Settings], name: str, finding: dict[str, Any], now:
 
     def body(transaction: firestore.Transaction) -> bool:
         stored = document.get(transaction=transaction).to_dict()
-        to_tell = staff.members(db, now, *roles, transaction=transaction)
+        to_tell = staff.find_members(db, now, *roles, transaction=transaction)
         to_tell = staff.present(platform, to_tell, transaction)
         if stored and stored["closedAt"] is None:
             return False

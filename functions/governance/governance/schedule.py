@@ -88,7 +88,7 @@ def _advance(platform: Platform[Settings], document: firestore.DocumentReference
 
     def body(transaction: firestore.Transaction) -> str | None:
         review = document.get(transaction=transaction).to_dict() or {}
-        people = staff.members(db, now, Role.CTO, Role.SECURITY, Role.PRIVACY, transaction=transaction)
+        people = staff.find_members(db, now, Role.CTO, Role.SECURITY, Role.PRIVACY, transaction=transaction)
         people = staff.present(platform, people, transaction)
         if review.get("state") not in UNSIGNED:
             return None

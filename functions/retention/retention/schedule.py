@@ -18,7 +18,6 @@ from astra.runtime.documents import fetch
 from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
 
-from cli import retention
 from retention import objects_and_keys as leftovers
 from retention import restamp as restamping
 from retention.documents import Rows
@@ -40,6 +39,11 @@ class Kind(Protocol):
         """The next page of its job."""
 
 
+def reference(db: firestore.Client, name: str) -> firestore.DocumentReference:
+    """The job of a sweep, or of stamping anew: `sweep-events`, `restamp-events`."""
+    return db.document("rounds", name)
+
+
 def sweep(platform: Platform[RetentionSettings], budget: timedelta, ahead: timedelta = timedelta(0)) -> None:
     """Do all that is due, for up to `budget`, taking turns. `ahead`, for drills: as it will be due then."""
     deadline = platform.clock() + budget
@@ -52,7 +56,7 @@ def sweep(platform: Platform[RetentionSettings], budget: timedelta, ahead: timed
     turns = deque(begun)
     while turns and platform.clock() < deadline:
         name = turns.popleft()
-        again = worker.run(retention.reference(platform.db, name), begun[name], min(_TURN, budget))
+        again = worker.run(reference(platform.db, name), begun[name], min(_TURN, budget))
         if again is not None and again <= platform.clock():
             turns.append(name)
 
@@ -103,7 +107,7 @@ def _restamps(platform: Platform[RetentionSettings], now: Clock) -> dict[str, Pa
 
 
 def _jobs(platform: Platform[RetentionSettings], names: Iterable[str]) -> list[dict[str, Any]]:
-    jobs = fetch(platform.db, *(retention.reference(platform.db, name) for name in names))
+    jobs = fetch(platform.db, *(reference(platform.db, name) for name in names))
     return [job.to_dict() or {} for job in jobs]
 
 
@@ -113,7 +117,7 @@ def begin(platform: Platform[RetentionSettings], name: str, fields: dict[str, An
     One that is under way, waits after a failure, or is stuck, is left alone; but not one that waits for longer than any
     worker would have it wait: that was a clock that ran ahead.
     """
-    job, now = retention.reference(platform.db, name), platform.clock()
+    job, now = reference(platform.db, name), platform.clock()
 
     def body(transaction: firestore.Transaction) -> None:
         stored = job.get(transaction=transaction).to_dict()

@@ -6,8 +6,8 @@ from astra.staff.members import (
     Member,
     Role,
     accepted,
+    find_members,
     granted,
-    members,
     mirror,
     present,
     reference,
@@ -15,13 +15,13 @@ from astra.staff.members import (
 )
 
 __all__ = [
-    "Member",
-    "Role",
     "STAFF",
     "TWO_PEOPLE",
+    "Member",
+    "Role",
     "accepted",
+    "find_members",
     "granted",
-    "members",
     "mirror",
     "present",
     "reference",

@@ -76,7 +76,7 @@ def reference(db: firestore.Client, uid: str) -> firestore.DocumentReference:
     return db.collection(STAFF).document(uid)
 
 
-def members(
+def find_members(
     db: firestore.Client, now: datetime, *roles: Role, transaction: firestore.Transaction | None = None
 ) -> list[Member]:
     """Everybody who has one of `roles` at `now`, or any."""

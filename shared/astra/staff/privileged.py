@@ -236,7 +236,7 @@ class _Attempt:
         """Somebody else who has proposed the same and still may, and their proposal. Raises Denied if none of those
         who have is independent of the `second`."""
         db, dependent = self.platform.db, False
-        found = staff.members(db, self.now, *self.permission.roles, transaction=transaction)
+        found = staff.find_members(db, self.now, *self.permission.roles, transaction=transaction)
         others = [one for one in found if one.uid != self.uid and one.accepted(required)]
         others = staff.present(self.platform, others, transaction)
         proposals = [staff.reference(db, one.uid).collection("proposals").document(name) for one in others]
@@ -258,7 +258,7 @@ class _Attempt:
         return first.granted_by == (names.of_uid(second.uid),) or second.granted_by == (names.of_uid(first.uid),)
 
     def _are_few(self, transaction: firestore.Transaction) -> bool:
-        everybody = staff.members(self.platform.db, self.now, transaction=transaction)
+        everybody = staff.find_members(self.platform.db, self.now, transaction=transaction)
         return len(staff.present(self.platform, everybody, transaction)) <= _FEW
 
     def _carry_out(

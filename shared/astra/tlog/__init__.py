@@ -14,10 +14,10 @@ from astra.tlog.entries import (
 )
 
 __all__ = [
-    "Action",
     "COMMITMENTS",
-    "Entry",
     "LOG",
+    "Action",
+    "Entry",
     "append",
     "commitment",
     "is_opened_by",

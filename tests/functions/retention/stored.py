@@ -15,7 +15,6 @@ from astra.erasure import legal_holds as holds
 from astra.jobs import Worker
 from astra.runtime.platform import Platform
 from astra.vault import vault_of
-from cli import retention
 from retention import schedule as sweeping
 from tests.conftest import SteppedClock
 
@@ -77,7 +76,7 @@ class Stored:
         kind = sweeping.kinds(self.platform, self.clock)[name]
         sweeping.begin(self.platform, name, {"cursor": None, "counts": {}})
         worker = Worker(self.platform.db, self.clock, timedelta(seconds=1))
-        worker.run(retention.reference(self.db, name), kind.page, BUDGET)
+        worker.run(sweeping.reference(self.db, name), kind.page, BUDGET)
 
     def job(self, name: str) -> dict[str, Any]:
         """The fields of one of the sweep's jobs."""
