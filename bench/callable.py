@@ -128,23 +128,23 @@ def flushing() -> Iterator[str]:
     from astra.runtime.platform import Platform  # noqa: PLC0415
     from astra.runtime.rate_limits import Limit  # noqa: PLC0415
     from astra.runtime.settings import RedisSettings  # noqa: PLC0415
-    from usage import buffer as gathered  # noqa: PLC0415
-    from usage import record as recording  # noqa: PLC0415
+    from usage import buffer  # noqa: PLC0415
+    from usage import record as usage_record  # noqa: PLC0415
 
     platform, people = Platform(RedisSettings), [secrets.token_hex(14) for _ in range(_PEOPLE)]
     record = {"event": "page_viewed", "props": {}, "at": 1.8e9, "device": ["desktop", "Chrome", 124]}
     rates: tuple[list[float], list[float]] = ([], [])
     for _ in range(3):
         for uid in people:
-            gathered.prepare(platform.redis, uid, 1)
-            gathered.open_prepared(platform.redis, uid, 1)
+            buffer.prepare(platform.redis, uid, 1)
+            buffer.open_prepared(platform.redis, uid, 1)
             for _ in range(_THEIRS):
-                gathered.keep(platform.redis, uid, 1, {"id": secrets.token_hex(10), **record}, Limit(3 * _THEIRS))
+                buffer.keep(platform.redis, uid, 1, {"id": secrets.token_hex(10), **record}, Limit(3 * _THEIRS))
         began = time.perf_counter()
-        recording.flush(platform, timedelta(minutes=10))
+        usage_record.flush(platform, timedelta(minutes=10))
         rates[0].append(_PEOPLE / (time.perf_counter() - began))
         began = time.perf_counter()
-        with ThreadPoolExecutor(recording.HANDS) as hands:
+        with ThreadPoolExecutor(usage_record.HANDS) as hands:
             list(hands.map(lambda uid: platform.db.collection("users", uid, "events").add({"at": 1}), people))
         rates[1].append(_PEOPLE / (time.perf_counter() - began))
     ours, bare = map(statistics.median, rates)
@@ -179,25 +179,25 @@ def _gathered(platform: Any, caller: Any) -> None:
     from astra.runtime.callables import Call, parse  # noqa: PLC0415
     from astra.runtime.rate_limits import Limit  # noqa: PLC0415
     from usage import events  # noqa: PLC0415
-    from usage import record as recording  # noqa: PLC0415
+    from usage import record as usage_record  # noqa: PLC0415
 
     call, began = Call(parse(events.LogEvent, _EVENT), caller, user_agent=_AGENTS[0]), platform.clock()
     platform.redis.flushdb()  # what others logged before
     for minute in range(_EVENTS // _BATCH):
         platform.clock = lambda: began + timedelta(minutes=minute)
         for _ in range(_BATCH):
-            if recording.gather(platform, Limit(_EVENTS), call) is None:
-                recording.log_event(platform, call)
-        recording.flush(platform, timedelta(minutes=1))
+            if usage_record.gather(platform, Limit(_EVENTS), call) is None:
+                usage_record.log_event(platform, call)
+        usage_record.flush(platform, timedelta(minutes=1))
 
 
 def _log(platform: Any, caller: Any, requests: list[Any]) -> None:
     from astra.runtime.callables import Call, parse  # noqa: PLC0415
     from usage import events  # noqa: PLC0415
-    from usage import record as recording  # noqa: PLC0415
+    from usage import record as usage_record  # noqa: PLC0415
 
     for request in requests:
-        recording.log_event(platform, Call(parse(events.LogEvent, request), caller, _AGENTS[0]))
+        usage_record.log_event(platform, Call(parse(events.LogEvent, request), caller, _AGENTS[0]))
 
 
 def _in_transactions(platform: Any, caller: Any) -> None:

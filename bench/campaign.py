@@ -69,23 +69,21 @@ def batches(db: Any, uids: list[str]) -> Iterator[Any]:
 
 def bare(db: Any, uids: list[str], now: Any) -> None:
     """The same documents, by who knows all ids beforehand."""
-    from astra.notices import inbox as notices  # noqa: PLC0415
-    from astra.notices import messages as letters  # noqa: PLC0415
+    from astra.notices import inbox, messages  # noqa: PLC0415
 
-    notice = letters.render(notices.Kind.POLICY_CHANGE, _FACTS).notice
+    notice = messages.render(inbox.Kind.POLICY_CHANGE, _FACTS).notice
     for batch in batches(db, uids):
         for uid in batch.uids:
-            notices.write(batch, db, uid, "bare", notice, now, campaign="bare")
+            inbox.write(batch, db, uid, "bare", notice, now, campaign="bare")
         batch.commit()
 
 
 def announce(platform: Any, *channels: str) -> None:
     """Open a campaign for everybody, in the application unless other channels are named."""
-    from astra.notices import campaigns  # noqa: PLC0415
-    from astra.notices import inbox as notices  # noqa: PLC0415
+    from astra.notices import campaigns, inbox  # noqa: PLC0415
 
     through = tuple(campaigns.Channel(channel) for channel in channels or ["in-app"])
-    batch, campaign = platform.db.batch(), campaigns.Campaign(notices.Kind.POLICY_CHANGE, _FACTS, through)
+    batch, campaign = platform.db.batch(), campaigns.Campaign(inbox.Kind.POLICY_CHANGE, _FACTS, through)
     campaigns.announce(batch, platform.db, _NAME, campaign, platform.clock(), _STAFF, canary=False)
     batch.commit()
 
@@ -93,13 +91,13 @@ def announce(platform: Any, *channels: str) -> None:
 def work(platform: Any) -> None:
     """What tasks do, one after another, until there is nothing to do."""
     from bench.letters import Hints  # noqa: PLC0415
-    from notices import dispatch as fanout  # noqa: PLC0415
+    from notices import dispatch  # noqa: PLC0415
 
     queue: Any = Hints()
-    while fanout.deliver(platform, queue):
+    while dispatch.deliver(platform, queue):
         due, queue.jobs = dict.fromkeys(queue.jobs), []
         for job in due:
-            fanout.notify(platform, queue, job, timedelta(hours=1))
+            dispatch.notify(platform, queue, job, timedelta(hours=1))
 
 
 def in_app() -> Iterator[str]:

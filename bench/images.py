@@ -56,19 +56,19 @@ class Bench:
         return blob
 
     def seal(self, blob: Any) -> str:
-        from uploads import seal as sealing  # noqa: PLC0415
+        from uploads import seal as uploads_seal  # noqa: PLC0415
 
-        sealing.seal_upload(self.platform, blob.name, int(blob.generation), int(blob.size))
+        uploads_seal.seal_upload(self.platform, blob.name, int(blob.generation), int(blob.size))
         return str(blob.name.rpartition("/")[2])
 
     def open(self, image_id: str) -> int:
         from flask import Flask  # noqa: PLC0415
 
-        from uploads import serve as opening  # noqa: PLC0415
+        from uploads import serve  # noqa: PLC0415
 
         headers = {"Authorization": f"Bearer {self.token}"}
         with Flask("bench").test_request_context(f"/?id={image_id}", headers=headers) as context:
-            response = opening.open_image(self.platform, context.request)
+            response = serve.open_image(self.platform, context.request)
             assert response.status_code == 200, response.data
             return sum(len(piece) for piece in response.response)
 

@@ -51,9 +51,9 @@ class Bench:
 
     def sequence(self) -> None:
         """All that is pending, to its checkpoint."""
-        from tlog import sequencer as sequencing  # noqa: PLC0415
+        from tlog import sequencer  # noqa: PLC0415
 
-        sequencing.sequence(self.platform, timedelta(hours=1))
+        sequencer.sequence(self.platform, timedelta(hours=1))
 
 
 def append() -> Iterator[str]:
@@ -112,7 +112,7 @@ def receipts() -> Iterator[str]:
     import verify  # noqa: PLC0415
     from astra import tlog  # noqa: PLC0415
     from astra.tlog import merkle  # noqa: PLC0415
-    from astra.tlog import receipts as proofs  # noqa: PLC0415
+    from astra.tlog import receipts as tlog_receipts  # noqa: PLC0415
     from astra.tlog.signed_note import Checkpoint, Signer  # noqa: PLC0415
 
     record, nonce, index = {"number": 1}, bytes(range(32)), _MILLION // 2  # from there the way up is longest
@@ -133,7 +133,7 @@ def receipts() -> Iterator[str]:
     tree = merkle.Tree(_MILLION, lambda level, tile, wide: b"".join(levels[level][tile * 256 : tile * 256 + wide]))
     signer = Signer.of("astra-engineering.co/log", bytes(32))
     note = signer.sign(str(Checkpoint(signer.name, _MILLION, tree.root())))
-    receipt, keys = proofs.text(fields, tree.inclusion(index), note), [str(signer.verifier)]
+    receipt, keys = tlog_receipts.text(fields, tree.inclusion(index), note), [str(signer.verifier)]
     assert verify.verify(record, receipt, keys)["index"] == index
     public, text = (
         Ed25519PublicKey.from_public_bytes(signer.verifier.public),
@@ -155,18 +155,18 @@ def whole() -> Iterator[str]:
     from astra.tlog import merkle  # noqa: PLC0415
     from astra.tlog.signed_note import Checkpoint  # noqa: PLC0415
     from astra.tlog.tiles import Tiles  # noqa: PLC0415
-    from cli import tlog_verify as auditing  # noqa: PLC0415
+    from cli import tlog_verify  # noqa: PLC0415
 
     bench = Bench("whole")
     entries = [json.dumps({"commitment": f"{number:064x}", "at": 1_764_000_000}).encode() for number in range(_WHOLE)]
     for blob in bench.platform.bucket.list_blobs(prefix="log/"):
         blob.delete()
     root = Tiles(bench.platform.bucket).extend(Checkpoint("", 0, merkle.fold(())), entries)
-    checkpoint, report = Checkpoint("", _WHOLE, root), auditing.Report()
+    checkpoint, report = Checkpoint("", _WHOLE, root), tlog_verify.Report()
 
     def check() -> None:
         tiles = Tiles(bench.platform.bucket)
-        auditing.check_tree(tiles, [checkpoint], report)
+        tlog_verify.check_tree(tiles, [checkpoint], report)
         assert not report.problems, report.problems
 
     ours, base = seconds(check), seconds(lambda: merkle.fold([merkle.leaf_hash(entry) for entry in entries]))

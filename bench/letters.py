@@ -121,7 +121,7 @@ def work(name: str, ahead: timedelta) -> None:
     from astra.notices import campaigns  # noqa: PLC0415
     from astra.runtime.clock import utc_now  # noqa: PLC0415
     from astra.runtime.platform import Platform  # noqa: PLC0415
-    from notices import dispatch as fanout  # noqa: PLC0415
+    from notices import dispatch  # noqa: PLC0415
     from notices.settings import CampaignSettings  # noqa: PLC0415
 
     begin = FirestoreClient.begin_transaction
@@ -140,11 +140,11 @@ def work(name: str, ahead: timedelta) -> None:
     platform = Platform(CampaignSettings, clock)
     queue: Any = Hints()
     while campaigns.completed_at(platform.db, name) is None:
-        if not fanout.deliver(platform, queue):
+        if not dispatch.deliver(platform, queue):
             waited += platform.settings.retry_delay
         due, queue.jobs = dict.fromkeys(queue.jobs), []
         for job in due:
-            fanout.notify(platform, queue, job, _HOUR)
+            dispatch.notify(platform, queue, job, _HOUR)
 
 
 class Hints:

@@ -65,7 +65,7 @@ def measure(sizes: list[int]) -> Iterator[str]:
     """Grow from size to size; at each, sweep as many that are due."""
     from astra.runtime.platform import Platform  # noqa: PLC0415
     from bench.wire import Meter  # noqa: PLC0415
-    from retention import schedule as sweeping  # noqa: PLC0415
+    from retention import schedule  # noqa: PLC0415
     from retention.settings import RetentionSettings  # noqa: PLC0415
 
     meter, platform = Meter(), Platform(RetentionSettings)
@@ -73,7 +73,7 @@ def measure(sizes: list[int]) -> Iterator[str]:
 
     def swept() -> tuple[float, int]:
         before = meter.reads
-        return seconds(lambda: sweeping.sweep(platform, timedelta(hours=1))), meter.reads - before
+        return seconds(lambda: schedule.sweep(platform, timedelta(hours=1))), meter.reads - before
 
     swept()  # connections and imports; and there is nothing to stamp anew
     _, constant = swept()

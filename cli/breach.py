@@ -20,9 +20,7 @@ from astra import jobs
 from astra.runtime.clock import iso
 from astra.runtime.platform import Platform
 from astra.runtime.settings import InactivitySettings, RedisSettings
-from breach import deadlines as clocks
-from breach import incidents
-from breach import texts as breach_words
+from breach import deadlines, incidents, texts
 from breach.deadlines import BY_NAME, Running
 from breach.incidents import State
 from breach.thresholds import DEPLOYING
@@ -70,7 +68,7 @@ def _one(
     )
     if incident["state"] == State.CONFIRMED and "affected" in incident:
         console.print(f"  {_many(incident)} people affected", highlight=False)
-    unmet = [one for one in clocks.running(incident) if one.met is None]
+    unmet = [one for one in deadlines.running(incident) if one.met is None]
     for one in unmet[:most]:
         console.print(bar(one, now))
     if len(unmet) > most:
@@ -111,7 +109,7 @@ def _show(platform: Platform[Any], console: "Console", name: str) -> None:
     _one(console, name, incident, _job(platform, name), platform.clock())
     console.print(f"about {incident['about']}", highlight=False)
     if incident.get("numbers"):
-        console.print(f"uncertainty: {breach_words.uncertainty(incident)}", highlight=False)
+        console.print(f"uncertainty: {texts.uncertainty(incident)}", highlight=False)
     for row in sorted(incident["signals"].values(), key=lambda row: str(row["at"])):
         many = f", {row['count']} of at most {row['threshold']}" if "count" in row else ""
         console.print(f"{iso(row['at'])}  {row['what']}{many}  {row['insertId']}", highlight=False)
@@ -127,7 +125,7 @@ def _retry(platform: Platform[Any], name: str) -> None:
     stored.reference.update(jobs.revived(platform.clock()), unchanged)
 
 
-def _told(console: "Console", text: breach_words.Text) -> None:
+def _told(console: "Console", text: texts.Text) -> None:
     console.print(text.text, markup=False, highlight=False)
     console.print(f"sha256 {text.sha256}", highlight=False)
 
@@ -139,11 +137,11 @@ def run(platform: Platform[Any], console: "Console", chosen: argparse.Namespace)
             _show(platform, console, chosen.incident)
         case "notice":
             incident = _incident(platform, chosen.incident)
-            _told(console, breach_words.notice(chosen.incident, incident))
+            _told(console, texts.notice(chosen.incident, incident))
             console.print(f"people it goes to: {_many(incident)}", highlight=False)
         case "draft":
             incident, clock, now = _incident(platform, chosen.incident), BY_NAME[chosen.clock], platform.clock()
-            _told(console, breach_words.filing(chosen.incident, incident, clock, chosen.phase, chosen.reason, now))
+            _told(console, texts.filing(chosen.incident, incident, clock, chosen.phase, chosen.reason, now))
         case "report":
             page = incident_report.page(chosen.incident, _incident(platform, chosen.incident), platform.clock())
             chosen.file.write_text(page, encoding="utf-8")
@@ -172,7 +170,7 @@ def parser() -> argparse.ArgumentParser:
     draft = verbs.add_parser("draft", help="what a regulator is told, and its hash")
     draft.add_argument("incident")
     draft.add_argument("clock", choices=sorted(BY_NAME))
-    draft.add_argument("phase", choices=breach_words.PHASES)
+    draft.add_argument("phase", choices=texts.PHASES)
     draft.add_argument("reason", nargs="?", default="", help="why it is late")
     report = verbs.add_parser("report", help="the post-incident report, as a page")
     report.add_argument("incident")

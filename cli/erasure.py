@@ -13,8 +13,7 @@ from astra.runtime.clock import iso
 from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
-from cli import operator
-from cli import output as tables
+from cli import operator, output
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -78,7 +77,7 @@ def _due(job: dict[str, Any], now: datetime) -> str:
 
 
 def _status(platform: Platform[Settings]) -> "Table":
-    table = tables.table("erasure", "state", "step", "deleted", "failures", "reopened", "due")
+    table = output.table("erasure", "state", "step", "deleted", "failures", "reopened", "due")
     for snapshot in _open(platform):
         job = snapshot.to_dict() or {}
         numbers = (sum(job.get("counts", {}).values()), job["attempts"], job.get("reopened", 0))
@@ -88,7 +87,7 @@ def _status(platform: Platform[Settings]) -> "Table":
 
 
 def _show(job: dict[str, Any], now: datetime) -> "Table":
-    table = tables.table("entry", "deleted", "retained", "until", "basis")
+    table = output.table("entry", "deleted", "retained", "until", "basis")
     certificate = job.get("certificate")
     table.title = f"{job['state']}, asked {iso(job['createdAt'])}"
     if certificate:
@@ -105,7 +104,7 @@ def _show(job: dict[str, Any], now: datetime) -> "Table":
 
 def main() -> int:
     """Run the command of the command line; answers the exit code."""
-    from cli import roll_call as roll_call_desk  # noqa: PLC0415  (functions import this module, and run no command)
+    from cli import roll_call as roll_call_command  # noqa: PLC0415  (functions import this module, and run no command)
 
     parser = operator.Parser(prog="python -m astra.erasure", description="Look after erasures.")
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -114,23 +113,23 @@ def main() -> int:
         verbs.add_parser(verb, help=what).add_argument(
             "who", help="receipt, account id, or the pseudonym's first digits"
         )
-    roll_call_desk.add_to(verbs)
+    roll_call_command.add_to(verbs)
     chosen = parser.parse_args()
     try:
         if chosen.verb == "roll-call":
-            return roll_call_desk.run(chosen)
+            return roll_call_command.run(chosen)
         with operator.platform(Settings, chosen, acts=chosen.verb == "retry") as platform:
             if chosen.verb == "status":
-                tables.show(_status(platform))
+                output.show(_status(platform))
                 print(roll_call.state_line(platform.db))  # noqa: T201
                 google = platform.google.identity
-                print(roll_call_desk.deletion_line(platform.project, platform.session, google))  # noqa: T201
+                print(roll_call_command.deletion_line(platform.project, platform.session, google))  # noqa: T201
                 return 0
             job = find(platform, chosen.who)
             if chosen.verb == "retry":
                 retry(platform, job)
-            tables.show(_show(job.get().to_dict() or {}, platform.clock()))
-    except (LookupError, roll_call_desk.Failed) as error:
+            output.show(_show(job.get().to_dict() or {}, platform.clock()))
+    except (LookupError, roll_call_command.Failed) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     return 0

@@ -8,9 +8,8 @@ import secrets
 
 from firebase_admin import auth
 
-from astra import policies as policy
-from astra.accounts import activity as presence
-from astra.accounts import honeytokens as honey
+from astra import policies
+from astra.accounts import activity, honeytokens
 from astra.runtime.platform import Platform
 from astra.runtime.settings import InactivitySettings
 
@@ -20,13 +19,13 @@ def plant(platform: Platform[InactivitySettings], name: str, email: str, photogr
 
     Raises ValueError, or auth.EmailAlreadyExistsError.
     """
-    db, now, uid = platform.db, platform.clock(), honey.new_uid(platform.pseudonyms)
-    required = policy.current(db, now)
+    db, now, uid = platform.db, platform.clock(), honeytokens.new_uid(platform.pseudonyms)
+    required = policies.current(db, now)
     auth.create_user(uid=uid, email=email, password=secrets.token_urlsafe(24), app=platform.app)
     batch, profile = db.batch(), db.document("users", uid)
     fields = {"name": name, "email": email, "createdAt": now, "policyVersion": required.version}
     fields |= {"ipLock": False, "jurisdiction": None, "state": "active"}
-    batch.create(profile, fields | {presence.FIELD: presence.seen(platform.settings, now)})
+    batch.create(profile, fields | {activity.FIELD: activity.seen(platform.settings, now)})
     consent = {"policyVersion": required.version, "policySha256": required.sha256, "givenAt": now}
     batch.create(profile.collection("consents").document("terms"), consent)
     batch.commit()

@@ -5,8 +5,7 @@ from typing import Any, Final
 
 from astra.jobs import STUCK
 from astra.runtime.clock import iso
-from breach import deadlines as clocks
-from breach import texts as breach_words
+from breach import deadlines, texts
 from breach.deadlines import BY_NAME, Who
 from breach.incidents import Cohort, State
 from cli.timeline import Moment, duration, svg
@@ -22,7 +21,7 @@ def next_action(name: str, incident: dict[str, Any], job: dict[str, Any] | None 
         return f"look (`show {name}`), then confirm_incident, or close_incident as a false alarm"
     if not (incident.get("met") or {}).get("own-draft") and incident.get("affected") != {}:
         return "describe_incident: say nature, measures and contact, which regulators are owed at once"
-    unmet = [one for one in clocks.running(incident) if one.met is None]
+    unmet = [one for one in deadlines.running(incident) if one.met is None]
     regulators = [one.clock.name for one in unmet if one.clock.who in _TELL]
     first = unmet and unmet[0].clock.who in _TELL
     if regulators and (first or incident["cohort"] == Cohort.TELLING):
@@ -48,8 +47,8 @@ def _of_people(name: str, incident: dict[str, Any]) -> str:
 
 def _to_approve(name: str, incident: dict[str, Any]) -> str:
     try:
-        breach_words.notice(name, incident)
-    except breach_words.Missing as missing:
+        texts.notice(name, incident)
+    except texts.Missing as missing:
         return f"describe_incident: {missing}"
     return f"approve_notice, two people: `notice {name}` shows it and its hash"
 
@@ -83,7 +82,7 @@ def moments(incident: dict[str, Any]) -> list[Moment]:
 
 def page(name: str, incident: dict[str, Any], now: datetime) -> str:
     """The report as a page, with its picture."""
-    running = clocks.running(incident)
+    running = deadlines.running(incident)
     rows = [
         {
             "name": one.clock.name,
@@ -107,10 +106,10 @@ def page(name: str, incident: dict[str, Any], now: datetime) -> str:
     ]
     said: dict[str, str] = incident.get("said") or {}
     if incident.get("numbers"):
-        said = {"uncertainty": breach_words.uncertainty(incident), **said}
+        said = {"uncertainty": texts.uncertainty(incident), **said}
     told = [(label, said[key]) for key, label in _SAID if said.get(key)]
     context = {"reference": name, "facts": [row for row in facts if row[1]], "clocks": rows, "said": told}
-    return breach_words.page("incident-report.html", {**context, "picture": svg(moments(incident))})
+    return texts.page("incident-report.html", {**context, "picture": svg(moments(incident))})
 
 
 _NUMBERS: Final = (

@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from google.cloud import firestore
 
-from astra.notices import campaigns
-from astra.notices import messages as letters
+from astra.notices import campaigns, messages
 from astra.notices.campaigns import State
 from astra.notices.deliveries import LANE, LETTER_STATES
 from astra.notices.inbox import Kind
 from astra.runtime.clock import iso
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
-from cli import operator
-from cli import output as tables
+from cli import operator, output
 from notices.progress import Progress
 
 if TYPE_CHECKING:
@@ -49,14 +47,14 @@ def _short(duration: timedelta) -> str:
 
 
 def _status(platform: Platform[Settings], stored: "Iterable[firestore.DocumentSnapshot[Any]]") -> "Table":
-    table = tables.table("campaign", "kind", "state", "", "members", "letters waiting", "rate", "complete")
+    table = output.table("campaign", "kind", "state", "", "members", "letters waiting", "rate", "complete")
     for one in stored:
         table.add_row(*_row(one.id, Progress.of(platform, one)))
     return table
 
 
 def _jobs(progress: Progress, now: datetime) -> "Table":
-    table = tables.table("job", "state", "failures", "due", "so far")
+    table = output.table("job", "state", "failures", "due", "so far")
     for name, job in sorted(progress.jobs.items()):
         due = "" if job["nextRunAt"] is None else "now" if job["nextRunAt"] <= now else iso(job["nextRunAt"])
         counts = ", ".join(f"{what}: {many}" for what, many in sorted(job["counts"].items()) if many)
@@ -75,7 +73,7 @@ def _fact(text: str) -> tuple[str, str]:
 
 def preview(kind: Kind, facts: dict[str, str], folder: Path) -> list[Path]:
     """Write what it would say into `folder`, as text and as a page. Raises ValueError, LookupError."""
-    letter = letters.render(kind, facts)
+    letter = messages.render(kind, facts)
     folder.mkdir(parents=True, exist_ok=True)
     pages = {"txt": f"{letter.notice.title}\n\n{letter.notice.body}\n", "html": letter.html}
     for ending, content in pages.items():
@@ -109,11 +107,11 @@ def main() -> int:
         with operator.platform(Settings, chosen, acts=False) as platform:
             if chosen.verb == "status":
                 going = firestore.FieldFilter("state", "!=", State.COMPLETE.value)
-                tables.show(_status(platform, platform.db.collection(campaigns.CAMPAIGNS).where(filter=going).get()))
+                output.show(_status(platform, platform.db.collection(campaigns.CAMPAIGNS).where(filter=going).get()))
                 return 0
             stored = _find(platform, chosen.name)
-            tables.show(_status(platform, [stored]))
-            tables.show(_jobs(Progress.of(platform, stored), platform.clock()))
+            output.show(_status(platform, [stored]))
+            output.show(_jobs(Progress.of(platform, stored), platform.clock()))
     except (LookupError, ValueError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

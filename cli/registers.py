@@ -20,8 +20,8 @@ from typing import Any, Final, Self
 import jinja2
 from google.cloud import firestore
 
-from astra import policies as policy
-from astra.datamap import table as datamap
+from astra import policies as astra_policies
+from astra.datamap import table
 from astra.datamap.model import Disposition, Entry, Store
 from astra.datamap.table import DATA_MAP, NOT_PERSONAL
 from astra.policies import FIRST, Policy
@@ -60,7 +60,7 @@ class Registers:
         return cls(
             db.project,
             {stored.id: stored.get("agreement") for stored in processors},
-            policy.versions(db),
+            astra_policies.versions(db),
             [{**(stored.to_dict() or {}), "id": stored.id} for stored in planned],
         )
 
@@ -101,7 +101,7 @@ def _facts(entries: list[Entry]) -> dict[str, Any]:
     return {
         "controller": _CONTROLLER,
         "policy": FIRST,
-        "map_sha256": datamap.digest(),
+        "map_sha256": table.digest(),
         "stores": [(_STORES[store], found) for store, found in stores.items() if found],
         "not_personal": sorted(NOT_PERSONAL.items()),
         "processors": [(processor, _given(processor, entries)) for processor in PROCESSORS],

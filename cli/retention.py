@@ -18,9 +18,8 @@ from astra.datamap.table import DATA_MAP
 from astra.runtime.clock import iso
 from astra.runtime.documents import fetch
 from astra.runtime.platform import Platform
-from cli import operator
-from cli import output as tables
-from retention import objects_and_keys as leftovers
+from cli import operator, output
+from retention import objects_and_keys
 from retention.documents import Round, Rows, Snapshots
 from retention.inactivity import Inactive, Step
 from retention.schedule import reference
@@ -55,10 +54,10 @@ def would_go(platform: Platform[RetentionSettings]) -> Iterator[Line]:
             due, held = due + len(ours), held + _held(platform, rows, ours)
             oldest = oldest or (ours[0].get(rows.field) if ours else None)
         yield Line(entry.name, entry.where, due, due - held, held, oldest, entry.retention)
-    for entry in leftovers.folders():
-        times = [blob.time_created for blob in leftovers.stale(platform, entry, platform.clock())]
+    for entry in objects_and_keys.folders():
+        times = [blob.time_created for blob in objects_and_keys.stale(platform, entry, platform.clock())]
         yield Line(entry.name, entry.where, len(times), len(times), 0, min(times, default=None), entry.retention)
-    keys = sum(1 for _ in leftovers.forgotten(platform))
+    keys = sum(1 for _ in objects_and_keys.forgotten(platform))
     [counters] = [entry for entry in DATA_MAP if entry.store is Store.REDIS]
     yield Line(counters.name, counters.where, keys, keys, 0, None, "keys without a time to live")
     yield _inactive(platform)
@@ -100,7 +99,7 @@ def retry(platform: Platform[RetentionSettings], name: str) -> None:
 
 
 def _report(platform: Platform[RetentionSettings]) -> "Table":
-    table = tables.table("entry", "where", "due", "would go", "held", "oldest", "why")
+    table = output.table("entry", "where", "due", "would go", "held", "oldest", "why")
     for line in would_go(platform):
         numbers = (str(line.due), str(line.going), str(line.held))
         table.add_row(line.entry, line.where, *numbers, iso(line.oldest) if line.oldest else "", line.why)
@@ -108,7 +107,7 @@ def _report(platform: Platform[RetentionSettings]) -> "Table":
 
 
 def _status(platform: Platform[RetentionSettings]) -> "Table":
-    table = tables.table("job", "state", "failures", "due", "in the last round")
+    table = output.table("job", "state", "failures", "due", "in the last round")
     for job in platform.db.collection("rounds").get():
         if not job.id.startswith(("sweep-", "restamp-")):
             continue
@@ -131,7 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
         with operator.platform(RetentionSettings, chosen, acts=chosen.verb != "status") as platform:
             if chosen.verb == "retry":
                 retry(platform, chosen.job)
-            tables.show(_report(platform) if chosen.verb == "sweep" else _status(platform))
+            output.show(_report(platform) if chosen.verb == "sweep" else _status(platform))
     except LookupError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

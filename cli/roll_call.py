@@ -19,8 +19,7 @@ from astra import jobs
 from astra.erasure import roll_call
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Environment, Settings, emulated
-from cli import operator
-from cli import output as tables
+from cli import operator, output
 from cli.access import Refused
 
 if TYPE_CHECKING:
@@ -95,18 +94,18 @@ def _show(platform: Platform[Settings]) -> None:
     if found is None:
         print("No dry run was made yet: `python -m astra.erasure roll-call --dry-run`.")  # noqa: T201
         return
-    tables.show(_summary(found))
+    output.show(_summary(found))
     if found["orphans"]:
-        table = tables.table("orphan", "found in")
+        table = output.table("orphan", "found in")
         for orphan in found["orphans"]:
             table.add_row(orphan["subject"][:_SHORT], ", ".join(orphan["places"]))
-        tables.show(table)
+        output.show(table)
     wrong = roll_call.refusal(found, found["digest"], platform.clock())
     print(wrong or f"To switch it on, two staff members run: roll-call enable --report {found['digest']}")  # noqa: T201
 
 
 def _summary(found: dict[str, Any]) -> "Table":
-    table = tables.table("what", "how many", "what a round does with them")
+    table = output.table("what", "how many", "what a round does with them")
     table.title = f"Dry run of {found['at']}"
     more = f"{len(found['orphans']) + found['more']}" if not found["more"] else f"more than {len(found['orphans'])}"
     for row in (

@@ -4,8 +4,7 @@ import sys
 
 from google.cloud import firestore
 
-from astra import policies as policy
-from astra import tlog
+from astra import policies, tlog
 from astra.accounts import tombstones
 from astra.runtime.documents import fetch
 from astra.runtime.firestore import transact
@@ -22,7 +21,7 @@ def appoint_first(platform: Platform[Settings], uid: str) -> None:
     def body(transaction: firestore.Transaction) -> None:
         if find_members(db, now, Role.CTO, transaction=transaction):
             raise LookupError("there is a CTO already: roles are granted by `grant_role`")
-        required = policy.current(db, now, policy.SECURITY, transaction)
+        required = policies.current(db, now, policies.SECURITY, transaction)
         stored, erased = fetch(db, reference(db, uid), tombstones.reference(db, subject), transaction=transaction)
         if erased.exists or not Member.of(stored, now).accepted(required):
             raise LookupError(f"they must sign in and accept the security policy {required.version} first")

@@ -25,13 +25,10 @@ from astra import jobs, tlog
 from astra.runtime.clock import iso
 from astra.runtime.log import Inconsistent
 from astra.runtime.platform import Platform
-from astra.tlog import receipts as proofs
+from astra.tlog import receipts
 from astra.tlog.signed_note import Verifier, checkpoint_of
 from astra.tlog.tiles import Tiles
-from cli import operator
-from cli import output as tables
-from cli import tlog_recover as recovery
-from cli import tlog_verify as auditing
+from cli import operator, output, tlog_recover, tlog_verify
 from tlog.settings import LogKeySettings, LogSettings
 from tlog.witness import WitnessError, verifiers
 
@@ -78,7 +75,7 @@ def evidence(platform: Platform[LogKeySettings], first: datetime, end: datetime)
     size = checkpoint_of(note).size
     chosen = [
         fields
-        for fields in auditing.documents(platform.db, 0)
+        for fields in tlog_verify.documents(platform.db, 0)
         if first.timestamp() <= fields["at"] < end.timestamp() and fields["index"] < size
     ]
     return {
@@ -92,7 +89,7 @@ def evidence(platform: Platform[LogKeySettings], first: datetime, end: datetime)
 
 
 def _piece(fields: dict[str, Any], tiles: Tiles, note: str) -> dict[str, Any]:
-    return {**_public(fields), "record": tlog.record(fields), "proof": proofs.of_fields(fields, tiles, note)}
+    return {**_public(fields), "record": tlog.record(fields), "proof": receipts.of_fields(fields, tiles, note)}
 
 
 def _public(fields: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +112,7 @@ def _newest(platform: Platform[Any], subject: str, most: int) -> Iterator[dict[s
 
 
 def _listing(fields: Iterator[dict[str, Any]]) -> "Table":
-    table = tables.table("entry", "made at", "action", "whom it concerns", "who of the staff", "record")
+    table = output.table("entry", "made at", "action", "whom it concerns", "who of the staff", "record")
     for entry in fields:
         at = iso(datetime.fromtimestamp(entry["at"], UTC))
         place = "pending" if entry["index"] is None else str(entry["index"])
@@ -125,8 +122,8 @@ def _listing(fields: Iterator[dict[str, Any]]) -> "Table":
     return table
 
 
-def _verified(report: auditing.Report) -> "Table":
-    table = tables.table("", "")
+def _verified(report: tlog_verify.Report) -> "Table":
+    table = output.table("", "")
     table.show_header = False
     for name in ("size", "checkpoints", "opened", "lost", "pending"):
         table.add_row(name, str(getattr(report, name)))
@@ -138,7 +135,7 @@ def _verified(report: auditing.Report) -> "Table":
 
 def _status(platform: Platform[Any]) -> "Table":
     job = platform.db.document(JOB).get().to_dict() or {}
-    table = tables.table("state", "entries with a place", "in a checkpoint", "failures", "due")
+    table = output.table("state", "entries with a place", "in a checkpoint", "failures", "due")
     due = iso(job["nextRunAt"]) if job.get("nextRunAt") else ""
     table.add_row(*(str(job.get(name, "")) for name in ("state", "size", "published", "attempts")), due)
     return table
@@ -174,11 +171,11 @@ def main() -> int:
 
 def _run(platform: Platform[Any], chosen: argparse.Namespace) -> int:
     actions: dict[str, Callable[[], int | None]] = {
-        "status": lambda: tables.show(_status(platform)),
-        "list": lambda: tables.show(_listing(_newest(platform, chosen.subject, chosen.most))),
-        "verify": lambda: _judged(auditing.verify(platform)),
+        "status": lambda: output.show(_status(platform)),
+        "list": lambda: output.show(_listing(_newest(platform, chosen.subject, chosen.most))),
+        "verify": lambda: _judged(tlog_verify.verify(platform)),
         "export": lambda: _exported(platform, chosen.first, chosen.last + timedelta(days=1), chosen.file),
-        "key": lambda: tables.show("\n".join(map(str, verifiers(platform.settings)))),
+        "key": lambda: output.show("\n".join(map(str, verifiers(platform.settings)))),
         "announce": lambda: announce(platform, chosen.verifier),
         "resume": lambda: resume(platform),
         "recover": lambda: _recovered(platform, sure=chosen.yes),
@@ -190,14 +187,14 @@ def _run(platform: Platform[Any], chosen: argparse.Namespace) -> int:
         return 1
 
 
-def _judged(report: auditing.Report) -> int:
-    tables.show(_verified(report))
+def _judged(report: tlog_verify.Report) -> int:
+    output.show(_verified(report))
     return 1 if report.problems else 0
 
 
 def _recovered(platform: Platform[LogSettings], *, sure: bool) -> int:
-    found = recovery.plan(platform)
-    table = tables.table("", "")
+    found = tlog_recover.plan(platform)
+    table = output.table("", "")
     table.show_header = False
     table.add_row("the witness remembers", f"{found.checkpoint.size} entries")
     table.add_row("records lost", str(found.records_lost))
@@ -206,19 +203,19 @@ def _recovered(platform: Platform[LogSettings], *, sure: bool) -> int:
     back = sum(place is not None for place in found.places.values())
     table.add_row("go back to their places", str(back))
     table.add_row("get new places", str(len(found.places) - back))
-    tables.show(table)
+    output.show(table)
     if not sure and input("The log will say for good that these records are lost. Go on? [yes/no] ") != "yes":
-        tables.show("nothing was changed")
+        output.show("nothing was changed")
         return 1
-    recovery.recover(platform, found)
-    tables.show("the sequencer goes on from there; `verify` says whether all is well")
+    tlog_recover.recover(platform, found)
+    output.show("the sequencer goes on from there; `verify` says whether all is well")
     return 0
 
 
 def _exported(platform: Platform[LogKeySettings], first: datetime, end: datetime, file: Path) -> None:
     found = evidence(platform, first, end)
     file.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
-    tables.show(f"{len(found['entries'])} entries with their proofs, {len(found['closed'])} without a record: {file}")
+    output.show(f"{len(found['entries'])} entries with their proofs, {len(found['closed'])} without a record: {file}")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
 from astra.tlog.signed_note import Checkpoint, checkpoint_of, signed_by
 from astra.tlog.tiles import Tampered, Tiles
-from cli import tlog_verify as auditing
+from cli import tlog_verify
 from tlog.settings import LogSettings
 from tlog.witness import Witness, verifiers
 
@@ -51,18 +51,18 @@ class Recovery:
 def plan(platform: Platform[LogSettings]) -> Recovery:
     """What there is to recover. Raises LookupError if there is nothing, Tampered if no backup explains it."""
     checkpoint = _witnessed(platform.settings)
-    report = auditing.Report()
-    entries = auditing.check_tree(Tiles(platform.bucket), [checkpoint], report)
+    report = tlog_verify.Report()
+    entries = tlog_verify.check_tree(Tiles(platform.bucket), [checkpoint], report)
     if report.problems:
         raise Tampered(f"the tree in Storage is not the witnessed one: {report.problems[0]}")
     job = platform.db.document("rounds/log").get().to_dict() or {"size": 0, "published": 0}
     place_of = {entry: place for place, entry in enumerate(entries)}
     places: dict[str, int | None] = {}
     missing, declared = set(range(checkpoint.size)), set[int]()
-    for fields in auditing.documents(platform.db):
+    for fields in tlog_verify.documents(platform.db):
         held, place = fields["index"], place_of.get(tlog.leaf(fields))
         # An entry that has no place yet will have one after all that is in the tree.
-        declared.update(*auditing.declared_lost(fields, checkpoint.size if place is None else place))
+        declared.update(*tlog_verify.declared_lost(fields, checkpoint.size if place is None else place))
         if place is not None:
             missing.discard(place)
         elif held is not None and held < job["published"]:
@@ -71,7 +71,7 @@ def plan(platform: Platform[LogSettings]) -> Recovery:
             places[fields["id"]] = place
     if explained := sorted(place for place in missing - declared if place < job["published"]):
         raise Tampered(f"entry {explained[0]} is not in Firestore any more, and no backup explains it")
-    lost = tuple(auditing.ranges(sorted(missing - declared)))
+    lost = tuple(tlog_verify.ranges(sorted(missing - declared)))
     if not lost and job["size"] >= checkpoint.size and not any(place is not None for place in places.values()):
         raise LookupError("the log in Firestore is not behind its witness: there is nothing to recover")
     return Recovery(checkpoint, lost, places)

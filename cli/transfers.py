@@ -9,8 +9,7 @@ from astra.notices import campaigns
 from astra.runtime.clock import iso
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
-from cli import operator
-from cli import output as tables
+from cli import operator, output
 from governance.transfers import TRANSFERS, Closed, Transfer, refuse_frozen
 
 
@@ -42,11 +41,11 @@ def main() -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("status", help="each transfer, who was told, when its gate opens, and why it is shut")
     chosen = parser.parse_args()
-    table = tables.table("transfer", "recipient", "told", "opens at", "gate")
+    table = output.table("transfer", "recipient", "told", "opens at", "gate")
     with operator.platform(Settings, chosen, acts=False) as platform:
         for row in status(platform):
             table.add_row(*row)
-    tables.show(table)
+    output.show(table)
     return 0
 
 

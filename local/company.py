@@ -12,7 +12,7 @@ from typing import Final
 
 import httpx
 
-from astra import policies as policy
+from astra import policies
 from astra.runtime.clock import iso
 from local.client import Client, Person
 from local.paths import ROOT
@@ -48,9 +48,9 @@ def hire(stack: Stack, client: Client, listener: Listener) -> Staff:
     mary, joan, radia, hedy = (client.join() for _ in range(4))
     early = refused(lambda: client.call("grant_role", {"uid": joan.uid, "role": "privacy"}, mary.token))
     listener.check("nobody has a role because they say so", early is not None and early.status == "PERMISSION_DENIED")
-    text = resources.files("astra").joinpath(f"policies/{policy.FIRST_SECURITY}.txt").read_bytes()
+    text = resources.files("astra").joinpath(f"policies/{policies.FIRST_SECURITY}.txt").read_bytes()
     for colleague in (mary, joan, radia, hedy):
-        form = {"version": policy.FIRST_SECURITY, "sha256": hashlib.sha256(text).hexdigest()}
+        form = {"version": policies.FIRST_SECURITY, "sha256": hashlib.sha256(text).hexdigest()}
         client.call("accept_security_policy", form, colleague.token)
     command = [sys.executable, "-m", "cli.staff", "first-cto", mary.uid]
     subprocess.run(command, cwd=ROOT, env={**os.environ, **stack.environment()}, check=True, timeout=120)
@@ -69,7 +69,7 @@ def _proposed(client: Client, granting: dict[str, str], by: Person) -> bool:
 def _policy_changed(stack: Stack, client: Client, staff: Staff, grace: Person, listener: Listener) -> None:
     today = datetime.now(UTC)
     version = f"{today:%Y-%m-%d}"
-    before = resources.files("astra").joinpath(f"policies/{policy.FIRST}.txt").read_text(encoding="utf-8")
+    before = resources.files("astra").joinpath(f"policies/{policies.FIRST}.txt").read_text(encoding="utf-8")
     form = {
         "version": version,
         "text": before.replace("Last updated: Aug 02, 2025", f"Last updated: {today:%b %d, %Y}"),
@@ -92,7 +92,7 @@ def _policy_changed(stack: Stack, client: Client, staff: Staff, grace: Person, l
     listener.saw("she was told at, and it takes effect at", f"{told['createdAt']}, {dated['effectiveAt']}")
     listener.check("it takes effect only after everybody was told", told["createdAt"] < dated["effectiveAt"])
     wait_for("the version to be in force", lambda: iso(datetime.now(UTC)) > dated["effectiveAt"] or None)
-    late = refused(lambda: client.enrol(f"{secrets.token_hex(8)}@example.com", policyVersion=policy.FIRST))
+    late = refused(lambda: client.enrol(f"{secrets.token_hex(8)}@example.com", policyVersion=policies.FIRST))
     listener.check("who signs up from now on agrees to the new one", late is not None)
     client.call("accept_policy", {"policyVersion": version}, grace.token)
     profile = _fields(client, f"users/{grace.uid}", grace) or {}

@@ -4,15 +4,14 @@ from datetime import datetime, timedelta
 from importlib import resources
 from typing import Any, Final
 
-from astra import jobs
-from astra import policies as policy
+from astra import jobs, policies
 from astra.notices import campaigns
 from astra.notices.deliveries import SHARDS
 from astra.runtime.callables import parse
 from astra.runtime.platform import Platform
 from astra.staff import Role
 from governance.policies import PublishPolicy, WithdrawPolicy, publish_policy, withdraw_policy
-from notices import dispatch as fanout
+from notices import dispatch
 from tests.colleagues import Person, Team
 from tests.functions.breach.crowd import BUDGET, Hints
 
@@ -21,8 +20,8 @@ SUMMARY: Final = "Acme Mail sends our letters from now on."
 
 def text_of(version: str, change: str = "") -> str:
     """The first policy's text, as of another day."""
-    first = resources.files("astra").joinpath(f"policies/{policy.FIRST}.txt").read_text(encoding="utf-8")
-    return first.replace("Aug 02, 2025", f"{policy.dated(version):%b %d, %Y}") + change
+    first = resources.files("astra").joinpath(f"policies/{policies.FIRST}.txt").read_text(encoding="utf-8")
+    return first.replace("Aug 02, 2025", f"{policies.dated(version):%b %d, %Y}") + change
 
 
 def publication(platform: Platform[Any], days_ago: int = 0, **changes: Any) -> PublishPolicy:
@@ -65,7 +64,7 @@ class Board:
 def work(platform: Platform[Any], name: str) -> None:
     """Let the engine work on what is due of a campaign."""
     for shard in list(jobs.due(campaigns.reference(platform.db, name).collection(SHARDS), platform.clock())):
-        fanout.notify(platform, Hints(), f"{name}/{shard}", BUDGET)  # type: ignore[arg-type]
+        dispatch.notify(platform, Hints(), f"{name}/{shard}", BUDGET)  # type: ignore[arg-type]
 
 
 def tell_everybody(platform: Platform[Any], name: str) -> None:
@@ -81,11 +80,11 @@ def tell_everybody(platform: Platform[Any], name: str) -> None:
 
 def stored(platform: Platform[Any], version: str) -> dict[str, Any]:
     """What `policies/{version}` holds."""
-    return platform.db.collection(policy.PUBLIC).document(version).get().to_dict() or {}
+    return platform.db.collection(policies.PUBLIC).document(version).get().to_dict() or {}
 
 
 def in_force(platform: Platform[Any], at: datetime | None = None) -> str:
-    return policy.current(platform.db, at or platform.clock()).version
+    return policies.current(platform.db, at or platform.clock()).version
 
 
 def titles(person: Person) -> list[str]:

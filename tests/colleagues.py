@@ -8,8 +8,7 @@ from typing import Any
 from firebase_admin import auth
 from google.cloud import firestore
 
-from astra import policies as policy
-from astra import staff, tlog
+from astra import policies, staff, tlog
 from astra.runtime.callables import Call, Caller
 from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonym
@@ -47,7 +46,7 @@ class Person:
     def accept(self) -> None:
         """Accept the security policy that is in force."""
         now = self.platform.clock()
-        required = policy.current(self.platform.db, now, policy.SECURITY)
+        required = policies.current(self.platform.db, now, policies.SECURITY)
         staff.reference(self.platform.db, self.uid).set(staff.accepted(required, now), merge=True)
 
 
@@ -91,4 +90,4 @@ def logged(platform: Platform[Any], action: tlog.Action | None = None) -> list[d
 def replace_security_policy(platform: Platform[Any], version: str = "security-next") -> None:
     """Put another version into force, now."""
     fields = {"version": version, "sha256": "f" * 64, "effectiveAt": platform.clock(), "text": "Be careful."}
-    platform.db.collection(policy.SECURITY).document(version).set(fields)
+    platform.db.collection(policies.SECURITY).document(version).set(fields)

@@ -19,7 +19,7 @@ from astra.erasure import roll_call
 from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonym
 from astra.vault import vault_of
-from cli import policies as policy_desk
+from cli import policies
 from erasure import cascade
 from local.scan import Finding, contents, scan
 from local.stack import Stack
@@ -33,7 +33,7 @@ def settle(platform: Platform[Any], project: str, buckets: str = "appspot.com") 
     """Put `platform` over a project, before its first use: other tests' accounts and documents are not there."""
     options = {"projectId": project, "storageBucket": f"{project}.{buckets}"}
     platform.__dict__["app"] = firebase_admin.initialize_app(options=options, name=secrets.token_hex(8))
-    policy_desk.publish_first(platform.db)
+    policies.publish_first(platform.db)
     on = roll_call.switched(enabled=True, report=None, approvers=[], now=platform.clock())
     roll_call.switch(platform.db).set(on)
 

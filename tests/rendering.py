@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import astra
-from astra import policies as policy
-from astra.notices import messages as letters
+from astra import policies
+from astra.notices import messages
 from astra.notices.inbox import Kind
 from astra.policies import Policy
-from breach import deadlines as clocks
-from breach import texts as breach_words
+from breach import deadlines, texts
 from cli import incident_report, registers
 from governance import policy_pages
 
@@ -43,11 +42,11 @@ INCIDENT: Final[dict[str, Any]] = {
 
 def render_letters() -> list[str]:
     """Render each kind of notice; return the kinds without a template."""
-    facts = {**dict.fromkeys(NAMES, "2026-11-01"), **breach_words.notice("a" * 20, INCIDENT).facts}
+    facts = {**dict.fromkeys(NAMES, "2026-11-01"), **texts.notice("a" * 20, INCIDENT).facts}
     bare = []
     for kind in Kind:
         try:
-            letters.render(kind, facts)
+            messages.render(kind, facts)
         except LookupError:
             bare.append(kind.value)
     return bare
@@ -55,16 +54,16 @@ def render_letters() -> list[str]:
 
 def render_breach_pages() -> None:
     """Render what regulators are told, by each clock, and the report of an incident."""
-    for clock in clocks.CLOCKS:
-        breach_words.filing("a" * 20, INCIDENT, clock, breach_words.PHASES[-1], "It took long.", AT)
+    for clock in deadlines.CLOCKS:
+        texts.filing("a" * 20, INCIDENT, clock, texts.PHASES[-1], "It took long.", AT)
     incident_report.page("a" * 20, INCIDENT, AT + timedelta(days=1))
 
 
 def render_policies() -> None:
     """Render the page of the policy that the package holds, and the one for a version that there is not."""
-    file = Path(policy.__file__).parent / f"{policy.FIRST}.txt"
-    fields = policy.fields_of(policy.FIRST, file.read_text(encoding="utf-8"), "The first.", AT, AT, material=True)
-    first = Policy(policy.FIRST, fields["sha256"], AT)
+    file = Path(policies.__file__).parent / f"{policies.FIRST}.txt"
+    fields = policies.fields_of(policies.FIRST, file.read_text(encoding="utf-8"), "The first.", AT, AT, material=True)
+    first = Policy(policies.FIRST, fields["sha256"], AT)
     policy_pages.render(fields, [first], first, AT)
     policy_pages._missing([first], first, AT, as_text=False)
 

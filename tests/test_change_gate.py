@@ -18,24 +18,23 @@ import pytest
 from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import policies as policy
-from astra import staff
+from astra import policies, staff
 from astra.accounts import tombstones
-from astra.erasure import legal_holds as holds
+from astra.erasure import legal_holds
 from astra.erasure.change_gate import Bar, Barred
-from astra.notices import inbox as notices
+from astra.notices import inbox
 from astra.runtime.callables import Call, Caller, Shape, parse
 from astra.runtime.platform import Platform
 from astra.staff import Role
 from astra.vault import Unopenable, vault_of
-from erasure import request_handlers as erasing
+from erasure import request_handlers
 from erasure.items import DeleteItem, delete_item
 from governance.roles import AcceptSecurityPolicy, accept_security_policy
 from local import firebase_json
 from local.paths import ROOT
 from local.scan import documents
 from notices.reports import SeeNotice, see_notice
-from signup import unlock as unlocking
+from signup import unlock as signup_unlock
 from signup.profile import AcceptPolicy, SetIpLock, UpdateProfile, accept_policy, set_ip_lock, update_profile
 from tests.functions.signup.conftest import Member, enrol
 from tests.people import own_project
@@ -56,20 +55,20 @@ class Ada:
     """Somebody with an image, a notice, both optional consents and a lock."""
 
     def __init__(self, platform: Platform[Any]) -> None:
-        from signup import blocking as accounts  # noqa: PLC0415
+        from signup import blocking  # noqa: PLC0415
 
         self.platform, self.uid = platform, secrets.token_hex(14)
         consents = {"terms": True, "electronicNotices": False, "ipLock": True}
         self.email = enrol(platform, consents=consents)
-        accounts.before_create(platform, Member(platform, self.uid, self.email).asked())
+        blocking.before_create(platform, Member(platform, self.uid, self.email).asked())
         auth.create_user(uid=self.uid, email=self.email, app=platform.app)
         self.profile = platform.db.document(f"users/{self.uid}")
         self.profile.collection("images").document(IMAGE).set({"status": "ready", "createdAt": platform.clock()})
         platform.bucket.blob(f"images/{self.uid}/{IMAGE}").upload_from_string(b"sealed")
         vault_of(platform).new_object(self.uid, IMAGE)
         batch = platform.db.batch()
-        notice = notices.Notice(notices.Kind.STAFF, "a title", "a text")
-        notices.write(batch, platform.db, self.uid, NOTICE, notice, platform.clock())
+        notice = inbox.Notice(inbox.Kind.STAFF, "a title", "a text")
+        inbox.write(batch, platform.db, self.uid, NOTICE, notice, platform.clock())
         batch.commit()
         platform.clock.step(seconds=2)  # type: ignore[attr-defined]
 
@@ -101,7 +100,7 @@ class Ada:
 
     def hold(self, entry: str) -> str:
         now = self.platform.clock()
-        return holds.place(
+        return legal_holds.place(
             self.platform.db,
             self.subject,
             entries=[entry],
@@ -127,29 +126,31 @@ class Tasks:
 
 
 def security_policy(ada: Ada) -> dict[str, str]:
-    required = policy.current(ada.platform.db, ada.platform.clock(), policy.SECURITY)
+    required = policies.current(ada.platform.db, ada.platform.clock(), policies.SECURITY)
     return {"version": required.version, "sha256": required.sha256}
 
 
 def send_code(ada: Ada) -> Any:
     tasks: Any = Tasks()
-    unlocking.send_code(
-        ada.platform, tasks, Call(parse(unlocking.SendCode, {"email": ada.email}), network="192.0.2.0/24")
+    signup_unlock.send_code(
+        ada.platform, tasks, Call(parse(signup_unlock.SendCode, {"email": ada.email}), network="192.0.2.0/24")
     )
     [((address,), fields)] = tasks.jobs
-    return unlocking.deliver(ada.platform, address, fields["uid"])
+    return signup_unlock.deliver(ada.platform, address, fields["uid"])
 
 
 def unlock(ada: Ada) -> Any:
     address, code = ada.platform.pseudonyms.of_email(ada.email), "12345678"
     kept = {ada.platform.pseudonyms.of_code(ada.uid, code): ada.platform.clock() + timedelta(minutes=5)}
     ada.platform.db.document(f"codes/{address}").set({"codes": kept, "tries": 0})
-    return unlocking.unlock(ada.platform, Call(parse(unlocking.Unlock, {"email": ada.email, "code": code})))
+    return signup_unlock.unlock(ada.platform, Call(parse(signup_unlock.Unlock, {"email": ada.email, "code": code})))
 
 
 def delete_account(ada: Ada) -> Any:
     tasks: Any = Tasks()
-    return erasing.delete_account(ada.platform, tasks, tasks, ada.call(erasing.DeleteAccount, {"confirm": True}))
+    return request_handlers.delete_account(
+        ada.platform, tasks, tasks, ada.call(request_handlers.DeleteAccount, {"confirm": True})
+    )
 
 
 def handler(function: Any, shape: type[Shape], data: dict[str, Any]) -> Callable[[Ada], Any]:
@@ -183,7 +184,7 @@ CHANGES: Final = {
         ("profile",),
     ),
     "a policy": Change(
-        "accept_policy", handler(accept_policy, AcceptPolicy, {"policyVersion": policy.FIRST}), frozen=None
+        "accept_policy", handler(accept_policy, AcceptPolicy, {"policyVersion": policies.FIRST}), frozen=None
     ),
     "a lock": Change("set_ip_lock", handler(set_ip_lock, SetIpLock, {"enabled": True}), ("profile", "consents")),
     "a lock's end": Change("set_ip_lock", handler(set_ip_lock, SetIpLock, {"enabled": False}), frozen=None),
@@ -216,7 +217,7 @@ EVERY: Final = pytest.mark.parametrize("name", CHANGES)
 
 @pytest.fixture
 def ada(platform: Platform[Any], monkeypatch: pytest.MonkeyPatch) -> Ada:
-    monkeypatch.setattr(erasing, "_refuse_revoked", lambda *_: None)  # her token is a word here
+    monkeypatch.setattr(request_handlers, "_refuse_revoked", lambda *_: None)  # her token is a word here
     return Ada(platform)
 
 
@@ -271,7 +272,7 @@ def test_a_hold_keeps_what_it_names_as_it_is(ada: Ada, name: str, entry: str) ->
     before = ada.belongings()
     assert refusal(ada, CHANGES[name]) is Bar.HELD
     assert ada.belongings() == before
-    holds.release(ada.platform.db, ada.subject, hold, ada.platform.clock())
+    legal_holds.release(ada.platform.db, ada.subject, hold, ada.platform.clock())
     assert refusal(ada, CHANGES[name]) is None
 
 
@@ -281,7 +282,7 @@ def test_a_hold_counts_for_staff_without_a_profile_too(ada: Ada, name: str, entr
     ada.profile.delete()
     hold = ada.hold(entry)
     assert refusal(ada, CHANGES[name]) is Bar.HELD
-    holds.release(ada.platform.db, ada.subject, hold, ada.platform.clock())
+    legal_holds.release(ada.platform.db, ada.subject, hold, ada.platform.clock())
     assert refusal(ada, CHANGES[name]) is None
 
 

@@ -20,10 +20,9 @@ import verify
 from astra import tlog
 from astra.datamap.table import DATA_MAP
 from astra.runtime.pseudonyms import Pseudonym
-from astra.tlog import merkle
-from astra.tlog import receipts as proofs
+from astra.tlog import merkle, receipts
 from astra.tlog.signed_note import Checkpoint, Signer
-from erasure import certificate as certificates
+from erasure import certificate
 from erasure.residual_copies import Copy
 from erasure.settings import ErasureSettings
 
@@ -78,7 +77,7 @@ NOTE: Final = SIGNER.sign(str(Checkpoint("example.com/log", len(ENTRIES), merkle
 
 def proof(index: int, size: int = len(ENTRIES), note: str = NOTE) -> str:
     tree = merkle.Tree(size, lambda level, _index, wide: b"".join(HASHES[:wide]) if level == 0 else b"")
-    return proofs.text(ENTRIES[index], tree.inclusion(index), note)
+    return receipts.text(ENTRIES[index], tree.inclusion(index), note)
 
 
 def piece(index: int) -> dict[str, Any]:
@@ -113,7 +112,7 @@ def signed_alone(record: dict[str, Any], action: str = verify.CERTIFIED, **chang
         "index": 0,
         **changes,
     }
-    return {"certificate": record, "proof": proofs.text(fields, [], root_note(merkle.leaf_hash(tlog.leaf(fields))))}
+    return {"certificate": record, "proof": receipts.text(fields, [], root_note(merkle.leaf_hash(tlog.leaf(fields))))}
 
 
 def root_note(root: bytes, size: int = 1, *, origin: str = SIGNER.name) -> str:
@@ -518,7 +517,7 @@ def test_what_was_logged_under_odd_names_is_shown_as_such(run: Callable[..., Any
     fields = logged({"subject": odd}, 0, odd, odd)
     note = SIGNER.sign(str(Checkpoint("example.com/log", 1, merkle.leaf_hash(tlog.leaf(fields)))))
     entry = {name: fields[name] for name in ("index", "action", "at", "actor", "commitment")}
-    entry |= {"record": {"subject": odd}, "proof": proofs.text(fields, [], note)}
+    entry |= {"record": {"subject": odd}, "proof": receipts.text(fields, [], note)}
     code, shown, _ = run({**EVIDENCE, "checkpoint": note, "entries": [entry]})
     assert code == 0
     assert shown.isascii()
@@ -619,7 +618,7 @@ def test_every_certificate_that_is_issued_is_proved(run: Callable[..., Any], is_
     counts = {"profile": 1, "unmapped-firestore": 2, "unmapped-vault": 1}
     job = {"createdAt": now - timedelta(hours=1), "counts": counts, "replicateUntil": now + timedelta(hours=1)}
     hold = {"basis": "subpoena, case 7", "expiresAt": now + timedelta(days=30)}
-    record = certificates.issue(
+    record = certificate.issue(
         ErasureSettings.model_construct(certificate_key=SecretBytes(bytes(32))),
         Pseudonym(ADA),
         job if is_held else without(job, "replicateUntil"),

@@ -16,15 +16,12 @@ from astra.runtime.rate_limits import Limit
 from astra.runtime.settings import RedisSettings
 from astra.runtime.task_queue import Queue
 
-from breach import schedule as ticking
-from breach.assessment import affected as gathering
-from breach.detection import watch as watching
-from breach.response import approve_notice as breach_notice
-from breach.response import confirm as declaring
-from breach.response import contain as containing
-from breach.response import decisions as deciding
-from breach.response import notice_page as page
-from breach.response import regulators as filing
+from breach import schedule
+from breach.assessment import affected
+from breach.detection import watch as detection_watch
+from breach.response import approve_notice as response_approve_notice
+from breach.response import confirm, contain, decisions, regulators
+from breach.response import notice_page as response_notice_page
 from breach.settings import AssessmentSettings, IncidentSettings, TickSettings, WatchSettings
 
 defaults(cpu=0.2, concurrency=1, max_instances=2)
@@ -47,68 +44,68 @@ def assessments(group: Group[Any]) -> Queue:
 @ASSESSMENT.serves
 def assess(request: https_fn.CallableRequest[Any]) -> None:
     budget = timedelta(seconds=TASK_TIMEOUT * 0.7)
-    gathering.work(ASSESSMENT.platform, assessments(ASSESSMENT), request.data["job"], budget=budget)
+    affected.work(ASSESSMENT.platform, assessments(ASSESSMENT), request.data["job"], budget=budget)
 
 
 @scheduler_fn.on_schedule(**TICK.options(schedule="every 5 minutes", timeout_sec=TICK_TIMEOUT, max_instances=1))
 @TICK.serves
 def tick(_event: scheduler_fn.ScheduledEvent) -> None:
-    ticking.tick(TICK.platform, assessments(TICK))
+    schedule.tick(TICK.platform, assessments(TICK))
 
 
 # What was not counted comes again.
 @pubsub_fn.on_message_published(**WATCH.options(topic="audit-logs", retry=True, cpu=0.3, max_instances=20))
 @WATCH.serves
 def watch(event: CloudEvent[pubsub_fn.MessagePublishedData[Any]]) -> None:
-    watching.watch(WATCH.platform, [base64.b64decode(event.data.message.data)])
+    detection_watch.watch(WATCH.platform, [base64.b64decode(event.data.message.data)])
 
 
-@callables.on_call(STAFF, deciding.ReportIncident, LIMIT)
-def report_incident(call: Call[deciding.ReportIncident]) -> Answer:
-    return deciding.report_incident(STAFF.platform, call)
+@callables.on_call(STAFF, decisions.ReportIncident, LIMIT)
+def report_incident(call: Call[decisions.ReportIncident]) -> Answer:
+    return decisions.report_incident(STAFF.platform, call)
 
 
-@callables.on_call(STAFF, declaring.ConfirmIncident, LIMIT)
-def confirm_incident(call: Call[declaring.ConfirmIncident]) -> Answer:
-    return declaring.confirm_incident(STAFF.platform, call)
+@callables.on_call(STAFF, confirm.ConfirmIncident, LIMIT)
+def confirm_incident(call: Call[confirm.ConfirmIncident]) -> Answer:
+    return confirm.confirm_incident(STAFF.platform, call)
 
 
-@callables.on_call(STAFF, containing.ContainIncident, LIMIT)
-def contain_incident(call: Call[containing.ContainIncident]) -> Answer:
-    return containing.contain_incident(STAFF.platform, call)
+@callables.on_call(STAFF, contain.ContainIncident, LIMIT)
+def contain_incident(call: Call[contain.ContainIncident]) -> Answer:
+    return contain.contain_incident(STAFF.platform, call)
 
 
-@callables.on_call(STAFF, deciding.DescribeIncident, LIMIT)
-def describe_incident(call: Call[deciding.DescribeIncident]) -> Answer:
-    return deciding.describe_incident(STAFF.platform, call)
+@callables.on_call(STAFF, decisions.DescribeIncident, LIMIT)
+def describe_incident(call: Call[decisions.DescribeIncident]) -> Answer:
+    return decisions.describe_incident(STAFF.platform, call)
 
 
-@callables.on_call(STAFF, filing.TellRegulator, LIMIT)
-def tell_regulator(call: Call[filing.TellRegulator]) -> Answer:
-    return filing.tell_regulator(STAFF.platform, call)
+@callables.on_call(STAFF, regulators.TellRegulator, LIMIT)
+def tell_regulator(call: Call[regulators.TellRegulator]) -> Answer:
+    return regulators.tell_regulator(STAFF.platform, call)
 
 
-@callables.on_call(STAFF, deciding.DelayNotice, LIMIT)
-def delay_notice(call: Call[deciding.DelayNotice]) -> Answer:
-    return deciding.delay_notice(STAFF.platform, call)
+@callables.on_call(STAFF, decisions.DelayNotice, LIMIT)
+def delay_notice(call: Call[decisions.DelayNotice]) -> Answer:
+    return decisions.delay_notice(STAFF.platform, call)
 
 
-@callables.on_call(STAFF, breach_notice.ApproveNotice, LIMIT)
-def approve_notice(call: Call[breach_notice.ApproveNotice]) -> Answer:
-    return breach_notice.approve_notice(STAFF.platform, call)
+@callables.on_call(STAFF, response_approve_notice.ApproveNotice, LIMIT)
+def approve_notice(call: Call[response_approve_notice.ApproveNotice]) -> Answer:
+    return response_approve_notice.approve_notice(STAFF.platform, call)
 
 
-@callables.on_call(STAFF, declaring.RuleOutPeople, LIMIT)
-def rule_out_people(call: Call[declaring.RuleOutPeople]) -> Answer:
-    return declaring.rule_out_people(STAFF.platform, call)
+@callables.on_call(STAFF, confirm.RuleOutPeople, LIMIT)
+def rule_out_people(call: Call[confirm.RuleOutPeople]) -> Answer:
+    return confirm.rule_out_people(STAFF.platform, call)
 
 
-@callables.on_call(STAFF, deciding.CloseIncident, LIMIT)
-def close_incident(call: Call[deciding.CloseIncident]) -> Answer:
-    return deciding.close_incident(STAFF.platform, call)
+@callables.on_call(STAFF, decisions.CloseIncident, LIMIT)
+def close_incident(call: Call[decisions.CloseIncident]) -> Answer:
+    return decisions.close_incident(STAFF.platform, call)
 
 
 @https_fn.on_request(**PAGES.options(cpu=0.3, max_instances=20))
 @PAGES.serves
 def notice_page(request: Request) -> Response:
-    return page.notice_page(PAGES.platform, request)
+    return response_notice_page.notice_page(PAGES.platform, request)

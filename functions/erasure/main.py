@@ -13,8 +13,7 @@ from astra.runtime.rate_limits import Limit
 from astra.runtime.settings import emulated
 from astra.runtime.task_queue import Queue
 
-from erasure import items
-from erasure import request_handlers as erasing
+from erasure import items, request_handlers
 from erasure.settings import DeletionSettings, ErasureSettings, RollCallSettings
 
 defaults(cpu=0.3, concurrency=1, max_instances=20)
@@ -34,9 +33,9 @@ def letters() -> Queue:
     return Queue(DELETION.platform, "notify")
 
 
-@callables.on_call(DELETION, erasing.DeleteAccount, Limit(60))
-def delete_account(call: Call[erasing.DeleteAccount]) -> Answer:
-    return erasing.delete_account(DELETION.platform, erasures(DELETION), letters(), call)
+@callables.on_call(DELETION, request_handlers.DeleteAccount, Limit(60))
+def delete_account(call: Call[request_handlers.DeleteAccount]) -> Answer:
+    return request_handlers.delete_account(DELETION.platform, erasures(DELETION), letters(), call)
 
 
 @callables.on_call(DELETION, items.DeleteItem, Limit(120))
@@ -44,15 +43,15 @@ def delete_item(call: Call[items.DeleteItem]) -> Answer:
     return items.delete_item(DELETION.platform, call)
 
 
-@callables.on_call(DELETION, erasing.ShowReceipt, Limit(120))
-def receipt(call: Call[erasing.ShowReceipt]) -> Answer:
-    return erasing.receipt(DELETION.platform, call)
+@callables.on_call(DELETION, request_handlers.ShowReceipt, Limit(120))
+def receipt(call: Call[request_handlers.ShowReceipt]) -> Answer:
+    return request_handlers.receipt(DELETION.platform, call)
 
 
 @tasks_fn.on_task_dispatched(**ERASURE.options(**LONG_TASK))
 @ERASURE.serves
 def erase(request: https_fn.CallableRequest[Any]) -> None:
-    erasing.erase(
+    request_handlers.erase(
         ERASURE.platform, erasures(ERASURE), request.data["job"], budget=timedelta(seconds=TASK_TIMEOUT * 0.7)
     )
 
@@ -65,4 +64,4 @@ def reconcile(event: scheduler_fn.ScheduledEvent) -> None:
     platform = ROLL_CALL.platform
     # A drill, in the emulators alone: whoever can start a deployed function must not be able to say what time it is.
     ahead = event.schedule_time - platform.clock() if emulated() else timedelta(0)
-    erasing.reconcile(platform, erasures(ROLL_CALL), timedelta(seconds=RECONCILE_TIMEOUT * 0.7), ahead)
+    request_handlers.reconcile(platform, erasures(ROLL_CALL), timedelta(seconds=RECONCILE_TIMEOUT * 0.7), ahead)

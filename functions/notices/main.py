@@ -14,9 +14,7 @@ from astra.runtime.rate_limits import Limit
 from astra.runtime.settings import Environment, RedisSettings
 from astra.runtime.task_queue import Queue
 
-from notices import campaign_requests as campaigning
-from notices import dispatch as fanout
-from notices import reports as feedback
+from notices import campaign_requests, dispatch, reports
 from notices.settings import BounceSettings, CampaignSettings
 
 defaults(cpu=0.2, concurrency=1, max_instances=2)
@@ -41,7 +39,7 @@ def queue(group: Group[Any]) -> Queue:
 @CAMPAIGNS.serves
 def notify(request: https_fn.CallableRequest[Any]) -> None:
     budget = timedelta(seconds=TASK_TIMEOUT * 0.7)
-    fanout.notify(CAMPAIGNS.platform, queue(CAMPAIGNS), request.data["job"], budget=budget)
+    dispatch.notify(CAMPAIGNS.platform, queue(CAMPAIGNS), request.data["job"], budget=budget)
 
 
 @scheduler_fn.on_schedule(
@@ -49,35 +47,35 @@ def notify(request: https_fn.CallableRequest[Any]) -> None:
 )
 @DELIVERY.serves
 def deliver(_event: scheduler_fn.ScheduledEvent) -> None:
-    fanout.deliver(DELIVERY.platform, queue(DELIVERY))
+    dispatch.deliver(DELIVERY.platform, queue(DELIVERY))
 
 
-@callables.on_call(NOTICES, feedback.SeeNotice, Limit(120), **PUBLIC)
-def see_notice(call: Call[feedback.SeeNotice]) -> Answer:
-    return feedback.see_notice(NOTICES.platform, call)
+@callables.on_call(NOTICES, reports.SeeNotice, Limit(120), **PUBLIC)
+def see_notice(call: Call[reports.SeeNotice]) -> Answer:
+    return reports.see_notice(NOTICES.platform, call)
 
 
 @https_fn.on_request(**BOUNCES.options(**PUBLIC))
 @BOUNCES.serves
 def bounced(request: Request) -> Response:
-    return feedback.bounced(BOUNCES.platform, request)
+    return reports.bounced(BOUNCES.platform, request)
 
 
-@callables.on_call(NOTICES, campaigning.SendCampaign, LIMIT)
-def send_campaign(call: Call[campaigning.SendCampaign]) -> Answer:
-    return campaigning.send_campaign(NOTICES.platform, call)
+@callables.on_call(NOTICES, campaign_requests.SendCampaign, LIMIT)
+def send_campaign(call: Call[campaign_requests.SendCampaign]) -> Answer:
+    return campaign_requests.send_campaign(NOTICES.platform, call)
 
 
-@callables.on_call(NOTICES, campaigning.StopCampaign, LIMIT)
-def stop_campaign(call: Call[campaigning.StopCampaign]) -> Answer:
-    return campaigning.stop_campaign(NOTICES.platform, call)
+@callables.on_call(NOTICES, campaign_requests.StopCampaign, LIMIT)
+def stop_campaign(call: Call[campaign_requests.StopCampaign]) -> Answer:
+    return campaign_requests.stop_campaign(NOTICES.platform, call)
 
 
-@callables.on_call(NOTICES, campaigning.ResumeCampaign, LIMIT)
-def resume_campaign(call: Call[campaigning.ResumeCampaign]) -> Answer:
-    return campaigning.resume_campaign(NOTICES.platform, call)
+@callables.on_call(NOTICES, campaign_requests.ResumeCampaign, LIMIT)
+def resume_campaign(call: Call[campaign_requests.ResumeCampaign]) -> Answer:
+    return campaign_requests.resume_campaign(NOTICES.platform, call)
 
 
-@callables.on_call(NOTICES, campaigning.PreviewCampaign, LIMIT)
-def preview_campaign(call: Call[campaigning.PreviewCampaign]) -> Answer:
-    return campaigning.preview_campaign(NOTICES.platform, call)
+@callables.on_call(NOTICES, campaign_requests.PreviewCampaign, LIMIT)
+def preview_campaign(call: Call[campaign_requests.PreviewCampaign]) -> Answer:
+    return campaign_requests.preview_campaign(NOTICES.platform, call)

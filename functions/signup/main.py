@@ -12,10 +12,8 @@ from astra.runtime.rate_limits import Limit
 from astra.runtime.settings import MailSettings
 from astra.runtime.task_queue import Queue
 
-from signup import blocking as accounts
-from signup import enrolment
-from signup import profile as profiles
-from signup import unlock as unlocking
+from signup import blocking, enrolment, profile
+from signup import unlock as signup_unlock
 from signup.settings import SignInSettings, SignupSettings
 
 defaults(cpu=0.3, concurrency=1, max_instances=20)
@@ -33,10 +31,10 @@ def queue() -> Queue:
     return Queue(SIGNUP.platform, "sendcode")
 
 
-def asked(event: identity_fn.AuthBlockingEvent) -> accounts.Asked:
+def asked(event: identity_fn.AuthBlockingEvent) -> blocking.Asked:
     user = event.data
     role = (user.custom_claims or {}).get("role")
-    return accounts.Asked(user.uid, user.email, event.ip_address, role)
+    return blocking.Asked(user.uid, user.email, event.ip_address, role)
 
 
 @callables.on_call(SIGNUP, enrolment.StartSignup, Limit(60))
@@ -47,42 +45,42 @@ def start_signup(call: Call[enrolment.StartSignup]) -> Answer:
 @identity_fn.before_user_created(**SIGN_IN.options(**PROMPT))
 @SIGN_IN.serves
 def before_create(event: identity_fn.AuthBlockingEvent) -> None:
-    accounts.before_create(SIGN_IN.platform, asked(event))
+    blocking.before_create(SIGN_IN.platform, asked(event))
 
 
 @identity_fn.before_user_signed_in(**SIGN_IN.options(**PROMPT))
 @SIGN_IN.serves
 def before_sign_in(event: identity_fn.AuthBlockingEvent) -> None:
-    accounts.before_sign_in(SIGN_IN.platform, asked(event))
+    blocking.before_sign_in(SIGN_IN.platform, asked(event))
 
 
-@callables.on_call(SIGNUP, profiles.UpdateProfile, Limit(30))
-def update_profile(call: Call[profiles.UpdateProfile]) -> Answer:
-    return profiles.update_profile(SIGNUP.platform, call)
+@callables.on_call(SIGNUP, profile.UpdateProfile, Limit(30))
+def update_profile(call: Call[profile.UpdateProfile]) -> Answer:
+    return profile.update_profile(SIGNUP.platform, call)
 
 
 # After a new version everybody accepts at once.
-@callables.on_call(SIGNUP, profiles.AcceptPolicy, Limit(30), cpu=1, concurrency=4)
-def accept_policy(call: Call[profiles.AcceptPolicy]) -> Answer:
-    return profiles.accept_policy(SIGNUP.platform, call)
+@callables.on_call(SIGNUP, profile.AcceptPolicy, Limit(30), cpu=1, concurrency=4)
+def accept_policy(call: Call[profile.AcceptPolicy]) -> Answer:
+    return profile.accept_policy(SIGNUP.platform, call)
 
 
-@callables.on_call(SIGNUP, profiles.SetIpLock, Limit(30))
-def set_ip_lock(call: Call[profiles.SetIpLock]) -> Answer:
-    return profiles.set_ip_lock(SIGNUP.platform, call)
+@callables.on_call(SIGNUP, profile.SetIpLock, Limit(30))
+def set_ip_lock(call: Call[profile.SetIpLock]) -> Answer:
+    return profile.set_ip_lock(SIGNUP.platform, call)
 
 
-@callables.on_call(SIGNUP, unlocking.SendCode, GUESSES)
-def send_code(call: Call[unlocking.SendCode]) -> Answer:
-    return unlocking.send_code(SIGNUP.platform, queue(), call)
+@callables.on_call(SIGNUP, signup_unlock.SendCode, GUESSES)
+def send_code(call: Call[signup_unlock.SendCode]) -> Answer:
+    return signup_unlock.send_code(SIGNUP.platform, queue(), call)
 
 
 @tasks_fn.on_task_dispatched(**CODES.options(retry_config=options.RetryConfig(max_attempts=5, min_backoff_seconds=5)))
 @CODES.serves
 def sendcode(request: https_fn.CallableRequest[Any]) -> None:
-    unlocking.deliver(CODES.platform, request.data["job"], request.data["uid"])
+    signup_unlock.deliver(CODES.platform, request.data["job"], request.data["uid"])
 
 
-@callables.on_call(SIGNUP, unlocking.Unlock, GUESSES)
-def unlock(call: Call[unlocking.Unlock]) -> Answer:
-    return unlocking.unlock(SIGNUP.platform, call)
+@callables.on_call(SIGNUP, signup_unlock.Unlock, GUESSES)
+def unlock(call: Call[signup_unlock.Unlock]) -> Answer:
+    return signup_unlock.unlock(SIGNUP.platform, call)

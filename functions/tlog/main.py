@@ -6,7 +6,7 @@ from firebase_functions import scheduler_fn
 
 from astra.runtime.deployment import Group, defaults
 
-from tlog import sequencer as sequencing
+from tlog import sequencer
 from tlog.settings import LogSettings
 
 defaults(cpu=0.2, concurrency=1, max_instances=1)
@@ -17,4 +17,4 @@ SEQUENCE_TIMEOUT = 240
 @scheduler_fn.on_schedule(**LOG.options(schedule="every 1 minutes", timeout_sec=SEQUENCE_TIMEOUT, max_instances=1))
 @LOG.serves
 def sequence(_event: scheduler_fn.ScheduledEvent) -> None:
-    sequencing.sequence(LOG.platform, budget=timedelta(seconds=SEQUENCE_TIMEOUT * 0.7))
+    sequencer.sequence(LOG.platform, budget=timedelta(seconds=SEQUENCE_TIMEOUT * 0.7))

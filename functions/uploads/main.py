@@ -9,9 +9,7 @@ from flask import Request, Response
 from astra.runtime.deployment import Group, defaults
 from astra.vault.settings import OpeningSettings, SealingSettings
 
-from uploads import key_rotation as rotation
-from uploads import seal as sealing
-from uploads import serve as opening
+from uploads import key_rotation, seal, serve
 
 defaults(cpu=1, concurrency=4, max_instances=20)
 SEALING = Group("uploads-functions", SealingSettings)
@@ -24,14 +22,14 @@ IMAGE = {"memory": options.MemoryOption.GB_2, "concurrency": 1}
 @storage_fn.on_object_finalized(**SEALING.options(**IMAGE, timeout_sec=300))
 @SEALING.serves
 def seal_upload(event: CloudEvent[storage_fn.StorageObjectData]) -> None:
-    sealing.seal_upload(SEALING.platform, event.data.name, int(event.data.generation), int(event.data.size))
+    seal.seal_upload(SEALING.platform, event.data.name, int(event.data.generation), int(event.data.size))
 
 
 # A Bearer token is no ambient credential, so any page may ask: without the token it gets nothing.
 @https_fn.on_request(**OPENING.options(cors=options.CorsOptions(cors_origins="*", cors_methods=["get"])))
 @OPENING.serves
 def open_image(request: Request) -> Response:
-    return opening.open_image(OPENING.platform, request)
+    return serve.open_image(OPENING.platform, request)
 
 
 @scheduler_fn.on_schedule(
@@ -40,5 +38,5 @@ def open_image(request: Request) -> Response:
 @SEALING.serves
 def recover(_event: scheduler_fn.ScheduledEvent) -> None:
     half = timedelta(seconds=RECOVER_TIMEOUT * 0.35)
-    sealing.recover(SEALING.platform, half)
-    rotation.resume(SEALING.platform, half)
+    seal.recover(SEALING.platform, half)
+    key_rotation.resume(SEALING.platform, half)

@@ -12,8 +12,7 @@ from astra.runtime.deployment import Group, defaults
 from astra.runtime.rate_limits import Limit
 from astra.runtime.settings import RedisSettings
 
-from usage import events
-from usage import record as recording
+from usage import events, record
 
 defaults(cpu=1, concurrency=4, max_instances=20)
 USAGE = Group("usage-functions", RedisSettings)
@@ -27,9 +26,9 @@ LIMIT = Limit(120)
 FLUSH_TIMEOUT = 300
 
 
-@callables.on_call(USAGE, events.LogEvent, LIMIT, partial(recording.gather, USAGE.platform, LIMIT))
+@callables.on_call(USAGE, events.LogEvent, LIMIT, partial(record.gather, USAGE.platform, LIMIT))
 def log_event(call: Call[events.LogEvent]) -> Answer:
-    return recording.log_event(USAGE.platform, call)
+    return record.log_event(USAGE.platform, call)
 
 
 @scheduler_fn.on_schedule(
@@ -37,4 +36,4 @@ def log_event(call: Call[events.LogEvent]) -> Answer:
 )
 @USAGE.serves
 def flush(_event: scheduler_fn.ScheduledEvent) -> None:
-    recording.flush(USAGE.platform, budget=timedelta(seconds=FLUSH_TIMEOUT * 0.7))
+    record.flush(USAGE.platform, budget=timedelta(seconds=FLUSH_TIMEOUT * 0.7))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from breach.detection import watch as watching
+from breach.detection import watch
 from local import deploy_tables, grants
 from local.manifests import endpoints
 from local.paths import ROOT
@@ -24,7 +24,7 @@ def test_every_account_is_made_and_given_its_roles() -> None:
 
 def test_breach_detection_knows_the_accounts_of_what_goes_through_everybody() -> None:
     everybody = ("assess", "notify", "reconcile", "sweep")
-    assert {FUNCTIONS[name]["serviceAccountEmail"].partition("@")[0] for name in everybody} == set(watching.THOROUGH)
+    assert {FUNCTIONS[name]["serviceAccountEmail"].partition("@")[0] for name in everybody} == set(watch.THOROUGH)
 
 
 def test_an_account_is_a_whole_address() -> None:

@@ -15,8 +15,7 @@ from google.cloud import firestore
 from astra.runtime.callables import Call, parse
 from astra.staff import Role
 from local.client import POLICY_VERSION
-from signup import blocking as accounts
-from signup import enrolment
+from signup import blocking, enrolment
 from tests.colleagues import Person, Team
 from tests.deployment.production import REGION
 
@@ -78,7 +77,7 @@ class World:
         uid, email = secrets.token_hex(10), f"{secrets.token_hex(8)}@example.com"
         self.enrol(email)
         auth.create_user(uid=uid, email=email, app=self.platform.app)
-        accounts.before_create(self.platform, accounts.Asked(uid, email, ADDRESS))
+        blocking.before_create(self.platform, blocking.Asked(uid, email, ADDRESS))
         return Person(self.platform, uid)
 
     def enrol(self, email: str) -> None:

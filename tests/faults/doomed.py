@@ -17,8 +17,7 @@ from google.cloud.firestore_v1.types import BeginTransactionResponse
 from astra import jobs
 from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonym
-from erasure import cascade, objects
-from erasure import documents as trees
+from erasure import cascade, documents, objects
 from erasure.settings import ErasureSettings
 from tests.people import settle
 
@@ -37,7 +36,7 @@ def work(project: str, subject: str, now: datetime, diary: Path, page: int, mome
 
     Writes a line into `diary` for each page and each transaction that begins, and one for each moment.
     """
-    objects._PAGE = trees._PAGE = page  # type: ignore[misc]
+    objects._PAGE = documents._PAGE = page  # type: ignore[misc]
     platform = Platform(ErasureSettings, lambda: now)
     settle(platform, project)
     moments = itertools.count(1)

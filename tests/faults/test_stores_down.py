@@ -15,9 +15,9 @@ from google.cloud.firestore_v1.services.firestore import FirestoreClient
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 
-from astra.runtime import rate_limits as limits
+from astra.runtime import rate_limits
 from astra.runtime.platform import Platform
-from erasure import replicate as artefacts
+from erasure import replicate
 from local.http_stand_in import Fault
 from local.stack import Stack
 from tests.people import Somebody, generate, settle
@@ -64,7 +64,7 @@ def assert_erased(ada: Somebody, stack: Stack) -> dict[str, Any]:
 
 def test_redis_is_down(stack: Stack, ada: Somebody) -> None:
     alive = ada.platform.redis
-    ada.platform.__dict__["redis"] = limits.connect("redis://127.0.0.1:9/0")
+    ada.platform.__dict__["redis"] = rate_limits.connect("redis://127.0.0.1:9/0")
     ada.ask()
     outlast(ada, stack, "redis")
     ada.platform.__dict__["redis"] = alive
@@ -79,7 +79,7 @@ def test_redis_is_down_when_the_verifier_looks(stack: Stack, ada: Somebody) -> N
     ada.platform.limits.count(ada.uid, "late", 9, timedelta(hours=9))
     ada.platform.clock.now = ada.fields()["nextRunAt"]  # type: ignore[attr-defined]
     alive = ada.platform.redis
-    ada.platform.__dict__["redis"] = limits.connect("redis://127.0.0.1:9/0")
+    ada.platform.__dict__["redis"] = rate_limits.connect("redis://127.0.0.1:9/0")
     outlast(ada, stack, "verify")
     ada.platform.__dict__["redis"] = alive
     assert deleted(assert_erased(ada, stack), "short-lived-keys") == 2
@@ -94,7 +94,7 @@ def test_redis_is_down_when_the_verifier_looks(stack: Stack, ada: Somebody) -> N
 def test_replicate_is_down(
     stack: Stack, ada: Somebody, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], verb: str
 ) -> None:
-    monkeypatch.setattr(artefacts, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(replicate, "_TIMEOUT", 0.2)
     prediction, file = generate(ada.platform, ada.uid)
     path = {"cancel": f"/v1/predictions/{prediction}/cancel", "file": f"/v1/files/{file}"}[verb]
     down = Fault(path, **fault, times=ROUNDS)
@@ -110,7 +110,7 @@ def test_replicate_is_down(
 def test_what_replicate_deleted_without_saying_so_is_not_counted(
     stack: Stack, ada: Somebody, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artefacts, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(replicate, "_TIMEOUT", 0.2)
     _, file = generate(ada.platform, ada.uid)
     stack.replicate.faults.append(Fault(f"/v1/files/{file}", hang=0.6))
     ada.ask()

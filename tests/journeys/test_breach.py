@@ -12,9 +12,8 @@ from google.cloud import firestore
 from astra import staff
 from astra.runtime.platform import Platform
 from astra.staff import Role
-from breach import incidents
-from breach import texts as breach_words
-from cli import honeytokens as planting
+from breach import incidents, texts
+from cli import honeytokens
 from local.breach_story import SAID, steal
 from local.client import Client, Person
 from local.life import PHOTOGRAPH, wait_sealed
@@ -48,7 +47,7 @@ def test_from_a_touched_honey_image_to_two_mailboxes(
     ada, grace, ann = client.join(), client.join(), client.join()
     image_id = client.upload(ada, PHOTOGRAPH.read_bytes())
     wait_sealed(client, ada, image_id)
-    bait = planting.plant(platform, "Mary Shelley", f"{secrets.token_hex(4)}@example.com", PHOTOGRAPH.read_bytes())
+    bait = honeytokens.plant(platform, "Mary Shelley", f"{secrets.token_hex(4)}@example.com", PHOTOGRAPH.read_bytes())
 
     def planted() -> str | None:
         images = platform.db.collection("users", bait, "images")
@@ -76,7 +75,7 @@ def test_from_a_touched_honey_image_to_two_mailboxes(
 
     assert sum(wait_for("who is affected", counted)["affected"].values()) == 2
     client.call("describe_incident", {"incidentId": case.id, **SAID}, sam.token)
-    notice = breach_words.notice(case.id, counted() or {})
+    notice = texts.notice(case.id, counted() or {})
     approval = {"incidentId": case.id, "sha256": notice.sha256}
     assert client.call("approve_notice", approval, sam.token)["state"] == "proposed"
     assert client.call("approve_notice", approval, boss.token)["state"] == "done"

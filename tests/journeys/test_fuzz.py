@@ -23,8 +23,8 @@ from firebase_admin import auth
 from google.cloud import firestore
 from hypothesis import HealthCheck, given, settings
 
-from astra import policies as policy
-from cli import policies as policy_desk
+from astra import policies
+from cli import policies as policies_command
 from local.paths import ROOT
 from local.served import Served, serving
 from local.stack import Stack
@@ -56,7 +56,7 @@ PROFILE = {
     "name": "Ada Lovelace",
     "email": "ada@example.com",
     "createdAt": NOW,
-    "policyVersion": policy.FIRST,
+    "policyVersion": policies.FIRST,
     "ipLock": False,
     "jurisdiction": None,
 }
@@ -104,8 +104,8 @@ def served(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
         "GOOGLE_CLOUD_PROJECT": PROJECT,
     }
     db = firestore.Client(project=PROJECT)
-    policy_desk.publish_first(db)
-    security = policy.current(db, NOW, policy.SECURITY)
+    policies_command.publish_first(db)
+    security = policies.current(db, NOW, policies.SECURITY)
     member = {"role": "cto", "policyVersion": security.version, "policySha256": security.sha256, "since": NOW}
     app = firebase_admin.initialize_app(options={"projectId": PROJECT}, name=PROJECT)
     for first in range(0, len(PEOPLE), 250):

@@ -11,13 +11,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from astra.notices import campaigns
-from astra.notices import deliveries as cohorts
-from astra.notices import messages as letters
+from astra.notices import campaigns, deliveries, messages
 from astra.notices.campaigns import Campaign, Channel
 from astra.notices.inbox import Kind
 from astra.runtime.platform import Platform
-from cli import notices as campaign_desk
+from cli import notices
 from notices import progress
 from tests.functions.breach.crowd import FACTS, STAFF, Crowd
 from tests.people import own_project
@@ -40,7 +38,7 @@ def crowd(platform: Platform[Any]) -> Iterator[Crowd]:
 @pytest.mark.parametrize("kind", TOLD)
 def test_text_and_page_say_the_same_and_load_nothing(kind: Kind) -> None:
     facts = {name: f"fact-{name}" for name in TOLD[kind]}
-    letter = letters.render(kind, facts)
+    letter = messages.render(kind, facts)
     for fact in facts.values():
         assert fact in letter.notice.title + letter.notice.body
         assert fact in letter.html
@@ -51,7 +49,7 @@ def test_text_and_page_say_the_same_and_load_nothing(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", TOLD)
 def test_facts_are_text_whatever_is_in_them(kind: Kind) -> None:
-    letter = letters.render(kind, dict.fromkeys(TOLD[kind], ODD))
+    letter = messages.render(kind, dict.fromkeys(TOLD[kind], ODD))
     assert ODD in letter.notice.body
     assert "<img" not in letter.html
     assert "{{ 7*7 }}" in letter.html
@@ -59,7 +57,7 @@ def test_facts_are_text_whatever_is_in_them(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", TOLD)
 def test_a_fact_adds_no_line_to_a_title(kind: Kind) -> None:
-    title = letters.render(kind, dict.fromkeys(TOLD[kind], "x\r\nBcc: eve@example.com")).notice.title
+    title = messages.render(kind, dict.fromkeys(TOLD[kind], "x\r\nBcc: eve@example.com")).notice.title
     assert not re.search(r"[\r\n]", title)
 
 
@@ -67,12 +65,12 @@ def test_a_fact_adds_no_line_to_a_title(kind: Kind) -> None:
 def test_a_missing_fact_is_named(kind: Kind, name: str) -> None:
     facts = {other: "x" for other in TOLD[kind] if other != name}
     with pytest.raises(ValueError, match=name):
-        letters.render(kind, facts)
+        messages.render(kind, facts)
 
 
 def test_days_are_written_as_people_write_them() -> None:
     facts = {**FACTS, "effectiveAt": "2027-03-04T05:06:00Z"}
-    assert "4 March 2027, 05:06 UTC" in letters.render(Kind.POLICY_CHANGE, facts).notice.title
+    assert "4 March 2027, 05:06 UTC" in messages.render(Kind.POLICY_CHANGE, facts).notice.title
 
 
 @pytest.mark.parametrize("name", ["", "A", "a/b", "../a", "a b", "é", "a" * 101, "-a"])
@@ -92,7 +90,7 @@ def test_what_can_not_be_said_is_not_announced(crowd: Crowd) -> None:
 @pytest.mark.parametrize(("count", "ranges"), [(3, 1), (100_000, 1), (100_001, 2), (10_000_000, 16)])
 def test_ranges_meet_and_cover_every_id(crowd: Crowd, count: int, ranges: int) -> None:
     batch, campaign = crowd.db.batch(), campaigns.reference(crowd.db, crowd.name)
-    cohorts.open_ranges(batch, campaign, count, "", crowd.platform.clock())
+    deliveries.open_ranges(batch, campaign, count, "", crowd.platform.clock())
     batch.commit()
     found = [job for _, job in sorted(crowd.jobs().items())]
     assert len(found) == ranges
@@ -102,7 +100,7 @@ def test_ranges_meet_and_cover_every_id(crowd: Crowd, count: int, ranges: int) -
 
 def test_the_rest_begins_where_the_first_members_end(crowd: Crowd) -> None:
     batch, campaign = crowd.db.batch(), campaigns.reference(crowd.db, crowd.name)
-    cohorts.open_ranges(batch, campaign, 10_000_000, "X7", crowd.platform.clock())
+    deliveries.open_ranges(batch, campaign, 10_000_000, "X7", crowd.platform.clock())
     batch.commit()
     found = [job for _, job in sorted(crowd.jobs().items())]
     assert found[0]["cursor"] == "X7"
@@ -126,8 +124,8 @@ def test_who_looks_after_campaigns_sees_how_far_they_are(crowd: Crowd, clock: An
     assert going.remaining
     assert going.remaining.total_seconds() == pytest.approx(120 * 298 / 2)
     console = Console(width=150, record=True)
-    console.print(campaign_desk._status(crowd.platform, iter([stored])))
-    console.print(campaign_desk._jobs(begun, clock()))
+    console.print(notices._status(crowd.platform, iter([stored])))
+    console.print(notices._jobs(begun, clock()))
     shown = console.export_text()
     assert crowd.name in shown
     assert "2 of 150" in shown
@@ -139,7 +137,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 def progress_of(minutes: float, *, told: int, letters: int = 0, queued: int = 0, **more: Any) -> progress.Progress:
     """How far one is whose hundred members have waited for ten days when there were 20 of 100 steps, and go on now."""
-    going = cohorts.going(NOW, 10, 20)
+    going = deliveries.going(NOW, 10, 20)
     fields = {"state": "running", "count": 100, "startedAt": NOW - timedelta(days=10), "completedAt": None}
     jobs = {"00": {"counts": {"told": told}}}
     at = NOW + timedelta(minutes=minutes)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from astra.datamap import table as datamap
+from astra.datamap import table
 from astra.datamap.governance import TOLD
 from astra.datamap.lookup import claimant
 from astra.datamap.model import Disposition, Entry, Store, Subject, Unsound, check
@@ -273,7 +273,7 @@ def test_this_map_is_sound_and_was_checked_when_it_was_loaded(monkeypatch: pytes
     check(DATA_MAP, NOT_PERSONAL)
     monkeypatch.setattr("astra.datamap.governance.TOLD", (*TOLD, dataclasses.replace(TOLD[0], name="again")))
     with pytest.raises(ValueError, match="notices and again"):
-        runpy.run_path(datamap.__file__)
+        runpy.run_path(table.__file__)
 
 
 def test_owners_may_do_what_rules_have_a_word_for_with_what_is_found_by_their_account() -> None:
@@ -354,7 +354,7 @@ def test_what_is_kept_for_24_months_is_kept_for_all_of_them(year: int) -> None:
 
 
 def test_the_digest_speaks_of_this_map(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = datamap.digest()
-    assert before == datamap.digest()
-    monkeypatch.setattr(datamap, "DATA_MAP", DATA_MAP[1:])
-    assert datamap.digest() != before
+    before = table.digest()
+    assert before == table.digest()
+    monkeypatch.setattr(table, "DATA_MAP", DATA_MAP[1:])
+    assert table.digest() != before

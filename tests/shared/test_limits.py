@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from astra.runtime import log
-from astra.runtime import rate_limits as limits
+from astra.runtime import log, rate_limits
 from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonyms
 from astra.runtime.rate_limits import Limit, Limits, TooMany, Unknown
 from local.paths import ROOT
 
-DEAD = Limits(limits.connect("redis://127.0.0.1:9/0"), Pseudonyms(bytes(32)))
+DEAD = Limits(rate_limits.connect("redis://127.0.0.1:9/0"), Pseudonyms(bytes(32)))
 MINUTE = timedelta(minutes=1)
 PAGE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 
@@ -34,7 +33,7 @@ def test_each_key_is_in_its_users_index_and_ends_by_itself(platform: Platform[An
     uid, counter = secrets.token_hex(8), platform.limits
     counter.count(uid, "long", 9, timedelta(hours=1))
     counter.count(uid, "short", 9, MINUTE)
-    index = limits.index_of(uid)
+    index = rate_limits.index_of(uid)
     assert platform.redis.smembers(index) == {f"user:{{{uid}}}:rate:long", f"user:{{{uid}}}:rate:short"}
     for key in (index, *platform.redis.smembers(index)):
         assert 0 < platform.redis.ttl(key) <= 3600

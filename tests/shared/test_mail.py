@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import AnyUrl
 
-from astra.notices import smtp as mail
+from astra.notices import smtp as notices_smtp
 from bench.letters import free_port
 from local.mail import MailServer
 from tests.functions.breach.post_office import PostOffice
@@ -85,7 +85,7 @@ def url(port: int, host: str = "localhost", password: str = PASSWORD) -> AnyUrl:
 
 def test_a_letter_goes_over_tls_with_name_and_password(server: tuple[MailServer, int, list[Any]]) -> None:
     kept, port, told = server
-    mail.send(url(port), *LETTER)
+    notices_smtp.send(url(port), *LETTER)
     [letter] = kept.messages
     assert told == [(b"astra", PASSWORD.encode())]
     assert (letter.sender, letter.recipients) == (LETTER[0], (LETTER[1],))
@@ -97,14 +97,14 @@ def test_a_letter_goes_over_tls_with_name_and_password(server: tuple[MailServer,
 def test_a_server_that_is_not_who_it_says_gets_nothing(server: tuple[MailServer, int, list[Any]]) -> None:
     kept, port, told = server
     with pytest.raises(ssl.SSLCertVerificationError):
-        mail.send(url(port, host="127.0.0.1"), *LETTER)
+        notices_smtp.send(url(port, host="127.0.0.1"), *LETTER)
     assert (kept.messages, told) == ([], [])
 
 
 def test_a_wrong_password_is_an_error_that_does_not_repeat_it(server: tuple[MailServer, int, list[Any]]) -> None:
     kept, port, _ = server
     with pytest.raises(OSError) as refusal:
-        mail.send(url(port, password="wrong-password"), *LETTER)
+        notices_smtp.send(url(port, password="wrong-password"), *LETTER)
     assert "wrong-password" not in str(refusal.value)
     assert kept.messages == []
 
@@ -113,8 +113,8 @@ def test_a_header_can_not_be_smuggled_in_by_an_address(server: tuple[MailServer,
     kept, port, _ = server
     sender, _, *rest = LETTER
     for to in ("ada@example.com\r\nBcc: eve@example.com", "ada\r\nBcc: eve@example.com"):
-        with pytest.raises(mail.Undeliverable) as refusal:
-            mail.send(url(port), sender, to, *rest)
+        with pytest.raises(notices_smtp.Undeliverable) as refusal:
+            notices_smtp.send(url(port), sender, to, *rest)
         assert refusal.value.for_good
         assert "example" not in str(refusal.value)
     assert kept.messages == []
@@ -124,7 +124,7 @@ def test_a_header_can_not_be_smuggled_in_by_an_address(server: tuple[MailServer,
 def test_an_address_is_one_address_whatever_is_in_it(server: tuple[MailServer, int, list[Any]], to: str) -> None:
     kept, port, _ = server
     sender, _, *rest = LETTER
-    mail.send(url(port), sender, to, *rest)
+    notices_smtp.send(url(port), sender, to, *rest)
     [letter] = kept.messages
     assert [recipient.replace('"', "") for recipient in letter.recipients] == [to]
 
@@ -142,33 +142,33 @@ def office() -> Iterator[PostOffice]:
 def test_a_connection_that_breaks_once_the_mailbox_is_named_is_about_that_mailbox(
     office: PostOffice, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(mail, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(notices_smtp, "_TIMEOUT", 0.2)
     office.delay = 0.6
     sender, _, *rest = LETTER
     with (
-        pytest.raises(mail.Undeliverable) as broken,
-        mail.connected(AnyUrl(office.url), timedelta(seconds=0.2)) as smtp,
+        pytest.raises(notices_smtp.Undeliverable) as broken,
+        notices_smtp.connected(AnyUrl(office.url), timedelta(seconds=0.2)) as smtp,
     ):
-        mail.deliver(smtp, mail.compose(sender, f"{name}.ada@example.com", *rest))
+        notices_smtp.deliver(smtp, notices_smtp.compose(sender, f"{name}.ada@example.com", *rest))
     assert (broken.value.code, broken.value.for_good) == (421, False)
     assert "example" not in str(broken.value)
 
 
 def test_a_server_that_closes_before_that_is_about_no_mailbox(office: PostOffice) -> None:
     office.is_closing = True
-    with pytest.raises(mail.FAILURES):
-        mail.send(AnyUrl(office.url), *LETTER)
+    with pytest.raises(notices_smtp.FAILURES):
+        notices_smtp.send(AnyUrl(office.url), *LETTER)
 
 
 def test_the_answer_to_a_letter_is_waited_for_longer_than_others(
     office: PostOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mail, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(notices_smtp, "_TIMEOUT", 0.2)
     office.delay = 0.6
     sender, _, *rest = LETTER
-    with mail.connected(AnyUrl(office.url), timedelta(seconds=30)) as smtp:
-        mail.deliver(smtp, mail.compose(sender, "slow.ada@example.com", *rest))
-        mail.deliver(smtp, mail.compose(*LETTER))
-        with pytest.raises(mail.Undeliverable):
-            mail.deliver(smtp, mail.compose(sender, "tarpit.ada@example.com", *rest))
+    with notices_smtp.connected(AnyUrl(office.url), timedelta(seconds=30)) as smtp:
+        notices_smtp.deliver(smtp, notices_smtp.compose(sender, "slow.ada@example.com", *rest))
+        notices_smtp.deliver(smtp, notices_smtp.compose(*LETTER))
+        with pytest.raises(notices_smtp.Undeliverable):
+            notices_smtp.deliver(smtp, notices_smtp.compose(sender, "tarpit.ada@example.com", *rest))
     assert len(office.messages) == 2

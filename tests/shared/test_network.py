@@ -1,7 +1,7 @@
 import pytest
 from flask import Flask
 
-from astra.runtime import http as network
+from astra.runtime import http
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from astra.runtime import http as network
     ],
 )
 def test_an_address_is_its_network(address: str, masked: str | None) -> None:
-    assert network.masked(address) == masked
+    assert http.masked(address) == masked
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,10 @@ def test_only_what_the_front_end_appended_is_believed(forwarded: str | None, fou
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
     environment = {"REMOTE_ADDR": "127.0.0.1"}
     with Flask("test").test_request_context("/", headers=headers, environ_base=environment) as context:
-        assert network.of(context.request) == found
+        assert http.of(context.request) == found
 
 
 def test_a_header_sent_twice_is_one_list() -> None:
     headers = [("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", "192.0.2.7")]
     with Flask("test").test_request_context("/", headers=headers) as context:
-        assert network.of(context.request) == "192.0.2.0/24"
+        assert http.of(context.request) == "192.0.2.0/24"

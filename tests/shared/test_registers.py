@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 from google.cloud import firestore
 
-from astra import policies as policy
+from astra import policies
 from astra.datamap.table import DATA_MAP
-from cli import policies as policy_desk
-from cli import processors as processors_desk
-from cli import registers
+from cli import policies as policies_command
+from cli import processors, registers
 from governance.processors import PROCESSORS
 from local.stack import Stack
 
@@ -58,7 +57,7 @@ def test_the_list_has_every_processor_with_what_it_is_given(ending: str) -> None
 def test_no_page_has_the_time_in_it() -> None:
     for name, ending in PAGES:
         text = registers.page(name, ending)
-        assert set(re.findall(r"\b20\d\d-\d\d-\d\d", text)) <= {policy.FIRST}
+        assert set(re.findall(r"\b20\d\d-\d\d-\d\d", text)) <= {policies.FIRST}
         assert not re.search(r"\d\d:\d\d", text)
 
 
@@ -76,7 +75,7 @@ AT = datetime(2027, 1, 1, tzinfo=UTC)
 FULL = registers.Registers(
     "astra-prod",
     {"Firebase": {"reference": "DPA | 17 <b>", "expiresAt": AT}, "Vercel": None},
-    [policy.Policy("2026-11-01", "a" * 64, None, AT, state=policy.State.ANNOUNCED)],
+    [policies.Policy("2026-11-01", "a" * 64, None, AT, state=policies.State.ANNOUNCED)],
     [{"id": "0123", "recipient": "Acme <i>", "plannedAt": AT, "waitingDays": 30.0, "state": "planned"}],
 )
 
@@ -103,8 +102,8 @@ def test_without_a_project_the_pages_say_what_they_lack(name: str, ending: str) 
 
 def test_the_registers_are_read_from_the_project_of_the_environment(stack: Stack, tmp_path: Path) -> None:
     db = firestore.Client(project=f"demo-{secrets.token_hex(6)}")
-    policy_desk.publish_first(db)
-    processors_desk.seed(db, AT)
+    policies_command.publish_first(db)
+    processors.seed(db, AT)
     agreement = {"reference": "DPA 2026/17", "expiresAt": AT}
     db.collection("processors").document("Vercel").update({"agreement": agreement})
     fields = {"recipient": "Acme", "plannedAt": AT, "waitingDays": 30, "state": "planned"}
@@ -117,5 +116,5 @@ def test_the_registers_are_read_from_the_project_of_the_environment(stack: Stack
         written.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert written[0] == written[1]
     assert b"DPA 2026/17" in written[0]["processors.html"]
-    assert policy.FIRST.encode() in written[0]["record-of-processing.html"]
+    assert policies.FIRST.encode() in written[0]["record-of-processing.html"]
     assert b"Acme" in written[0]["record-of-processing.md"]

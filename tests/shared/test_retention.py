@@ -12,15 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from astra.accounts import activity as presence
-from astra.accounts import honeytokens as honey
+from astra.accounts import activity, honeytokens
 from astra.datamap import expiry
 from astra.datamap.model import Entry, Store
 from astra.datamap.table import DATA_MAP
 from astra.runtime.platform import Platform
 from astra.runtime.settings import InactivitySettings, SettingsError, load
-from cli import output as tables
-from cli import retention
+from cli import output, retention
 from local.paths import ROOT
 from local.scan import documents
 from tests.desk import sit_down
@@ -86,12 +84,12 @@ def test_each_entry_that_expires_says_what_removes_it() -> None:
 
 def test_being_here_is_noted_once_a_day_and_at_once_by_who_was_warned() -> None:
     settings = InactivitySettings(pseudonym_key=bytes(32))  # type: ignore[arg-type]
-    noted = {presence.FIELD: presence.seen(settings, NOW)}
-    assert presence.is_news({}, NOW)
-    assert not presence.is_news(noted, NOW + timedelta(hours=23))
-    assert presence.is_news(noted, NOW + timedelta(hours=24))
-    assert presence.is_news({presence.FIELD: {**noted[presence.FIELD], "warnings": 1}}, NOW)
-    assert noted[presence.FIELD]["dueAt"] == NOW + timedelta(days=700)
+    noted = {activity.FIELD: activity.seen(settings, NOW)}
+    assert activity.is_news({}, NOW)
+    assert not activity.is_news(noted, NOW + timedelta(hours=23))
+    assert activity.is_news(noted, NOW + timedelta(hours=24))
+    assert activity.is_news({activity.FIELD: {**noted[activity.FIELD], "warnings": 1}}, NOW)
+    assert noted[activity.FIELD]["dueAt"] == NOW + timedelta(days=700)
 
 
 def test_nobody_can_be_given_less_time_than_both_warnings_need(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +104,7 @@ def said(platform: Platform[Any], *words: str) -> str:
     with pytest.MonkeyPatch.context() as patch:
         sit_down(patch, platform)
         printed: list[Any] = []
-        patch.setattr(tables, "show", printed.append)
+        patch.setattr(output, "show", printed.append)
         assert retention.main(list(words)) == 0
     console = Console(width=300, file=io.StringIO(), record=True)
     console.print(*printed)
@@ -129,11 +127,11 @@ def test_a_dry_run_changes_nothing_and_its_numbers_are_what_then_goes(stored: St
     stored.hold("person-3", "events")
     stored.hold("bob", "sealed-images")
     stored.platform.bucket.blob("incoming/ada/upload-0001").upload_from_string(b"plain")
-    noted = {**presence.seen(stored.platform.settings, now), "dueAt": now}
-    stored.db.document("users", "frozen").set({"state": "frozen", presence.FIELD: noted})
+    noted = {**activity.seen(stored.platform.settings, now), "dueAt": now}
+    stored.db.document("users", "frozen").set({"state": "frozen", activity.FIELD: noted})
     bait = {**noted, "warnings": 2, "dueAt": now - timedelta(days=9)}
-    uid = honey.new_uid(stored.platform.pseudonyms)
-    stored.db.document("users", uid).set({"state": "active", presence.FIELD: bait})
+    uid = honeytokens.new_uid(stored.platform.pseudonyms)
+    stored.db.document("users", uid).set({"state": "active", activity.FIELD: bait})
     auth.create_user(uid=uid, app=stored.platform.app)
     stored.clock.step(days=3)
     before = everything(stored)

@@ -13,9 +13,9 @@ from astra.runtime.platform import Platform
 from astra.vault import Vault, cobblestone, keys, keywrap, vault_of
 from astra.vault.cobblestone import HEADER_SIZE, Header
 from astra.vault.kms import Keyring, KmsError, LocalKms
-from cli import keys as rotation_desk
+from cli import keys as keys_command
 from tests.desk import sit_down
-from uploads import key_rotation as rotation
+from uploads import key_rotation
 
 BUDGET = timedelta(minutes=1)
 
@@ -54,9 +54,9 @@ class Owner:
 def rotate(platform: Platform[Any], uid: str | None = None) -> dict[str, Any]:
     """To the end, however often it has to be taken up again."""
     platform.clock.step(seconds=1)  # type: ignore[attr-defined]
-    job = rotation.begin(platform, uid)
+    job = key_rotation.begin(platform, uid)
     for _ in range(20):
-        rotation.run(platform, job, BUDGET)
+        key_rotation.run(platform, job, BUDGET)
         platform.clock.step(minutes=10)  # type: ignore[attr-defined]
         fields = job.get().to_dict()
         assert fields is not None
@@ -86,15 +86,15 @@ def ada(platform: Platform[Any]) -> Owner:
 
 def test_a_users_key_is_replaced_and_everything_opens_throughout(ada: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
     before = ada.keys()
-    real = rotation._update
+    real = key_rotation._update
 
     def watched(*args: Any) -> int:
         done = real(*args)
         assert ada.all_open()
         return done
 
-    monkeypatch.setattr(rotation, "_update", watched)
-    monkeypatch.setattr(rotation, "_PAGE", 2)
+    monkeypatch.setattr(key_rotation, "_update", watched)
+    monkeypatch.setattr(key_rotation, "_PAGE", 2)
     job = rotate(ada.platform, ada.uid)
     assert (job["state"], job["done"], job["total"]) == ("ended", 3, 3)
     assert "uid" not in job
@@ -162,12 +162,12 @@ def test_a_kill_at_any_write_loses_nothing(ada: Owner, kind: str, nth: int, *, a
         return answer
 
     ada.platform.clock.step(seconds=1)  # type: ignore[attr-defined]
-    job = rotation.begin(ada.platform, ada.uid if kind == "user" else None)
+    job = key_rotation.begin(ada.platform, ada.uid if kind == "user" else None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(firestore.DocumentReference, "update", update)
-        patch.setattr(rotation, "_PAGE", 1)
+        patch.setattr(key_rotation, "_PAGE", 1)
         try:
-            rotation.run(ada.platform, job, BUDGET)
+            key_rotation.run(ada.platform, job, BUDGET)
         except Crash:
             assert ada.all_open()
     ada.platform.clock.step(minutes=10)  # type: ignore[attr-defined]
@@ -177,7 +177,7 @@ def test_a_kill_at_any_write_loses_nothing(ada: Owner, kind: str, nth: int, *, a
 
 
 def test_objects_made_during_a_rotation_are_never_left_behind(ada: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, made = rotation._update, [0]
+    real, made = key_rotation._update, [0]
 
     def meanwhile(*args: Any) -> int:
         made[0] += 1
@@ -186,7 +186,7 @@ def test_objects_made_during_a_rotation_are_never_left_behind(ada: Owner, monkey
         ada.sealed[f"last-{made[0]:04}"] = ada.seal(f"last-{made[0]:04}")
         return done
 
-    monkeypatch.setattr(rotation, "_update", meanwhile)
+    monkeypatch.setattr(key_rotation, "_update", meanwhile)
     rotate(ada.platform, ada.uid)
     assert made[0] > 3
     assert list(ada.keys()["keks"]) == ["2"]
@@ -211,7 +211,7 @@ def test_a_key_read_before_a_rotation_wraps_nothing_after_it(ada: Owner, monkeyp
 def test_an_old_key_stays_while_a_page_of_its_objects_could_not_be_changed(
     ada: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, lost = rotation._update, [0]
+    real, lost = key_rotation._update, [0]
 
     def unlucky(vault: Vault, snapshot: Any, fields: dict[str, Any]) -> int:
         if "deks" in fields and lost[0] < 3:
@@ -219,7 +219,7 @@ def test_an_old_key_stays_while_a_page_of_its_objects_could_not_be_changed(
             return 0  # somebody else changed each of them in between
         return real(vault, snapshot, fields)
 
-    monkeypatch.setattr(rotation, "_update", unlucky)
+    monkeypatch.setattr(key_rotation, "_update", unlucky)
     rotate(ada.platform, ada.uid)
     assert lost[0] == 3
     assert ada.all_open()
@@ -229,7 +229,7 @@ def test_an_old_key_stays_while_a_page_of_its_objects_could_not_be_changed(
 def test_a_damaged_key_holds_up_nobody_and_leaves_the_rotation_incomplete_until_it_is_mended(
     platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
-    monkeypatch.setattr(rotation, "_PAGE", page)
+    monkeypatch.setattr(key_rotation, "_PAGE", page)
     broken, ada = Owner(platform, 1), Owner(platform)
     whole = broken.keys()["keks"]
     vault_of(platform).user(broken.uid).update({"keks": {"1": b"damaged beyond repair, alas"}})
@@ -267,10 +267,10 @@ def test_an_instance_that_wraps_by_another_key_leaves_the_rotation_to_others(
     old = vault_of(platform)
     move(platform)
     platform.clock.step(seconds=1)  # type: ignore[attr-defined]
-    job, new = rotation.begin(platform), vault_of(platform)
+    job, new = key_rotation.begin(platform), vault_of(platform)
     before = ada.keys()
     platform.__dict__["vault"] = old
-    rotation.run(platform, job, BUDGET)
+    key_rotation.run(platform, job, BUDGET)
     fields = job.get().to_dict() or {}
     assert (fields["state"], fields["attempts"], fields["done"]) == ("running", 1, 0)
     assert ada.keys() == before
@@ -284,12 +284,12 @@ def test_a_rotation_ends_only_when_no_key_is_left_under_the_old_one(platform: Pl
     old = vault_of(platform)
     move(platform)
     platform.clock.step(seconds=1)  # type: ignore[attr-defined]
-    job, new = rotation.begin(platform), vault_of(platform)
+    job, new = key_rotation.begin(platform), vault_of(platform)
     platform.clock.step(seconds=1)  # type: ignore[attr-defined]
     platform.__dict__["vault"] = old
     grace = Owner(platform, 1)
     platform.__dict__["vault"] = new
-    rotation.run(platform, job, BUDGET)
+    key_rotation.run(platform, job, BUDGET)
     fields = job.get().to_dict() or {}
     assert (fields["state"], fields["attempts"]) == ("running", 0)
     assert fields["nextRunAt"] > platform.clock()
@@ -306,7 +306,7 @@ def test_a_key_service_that_is_down_is_waited_for(
     for _ in range(others):
         Owner(platform, 1)
     platform.clock.step(minutes=2)  # type: ignore[attr-defined]
-    job = rotation.begin(platform)
+    job = key_rotation.begin(platform)
     with monkeypatch.context() as patch:
 
         def down(*_: Any) -> bytes:
@@ -314,7 +314,7 @@ def test_a_key_service_that_is_down_is_waited_for(
 
         patch.setattr(LocalKms, verb, down)
         for attempts in (1, 2, 3):
-            rotation.run(platform, job, BUDGET)
+            key_rotation.run(platform, job, BUDGET)
             platform.clock.step(minutes=10)  # type: ignore[attr-defined]
             fields = job.get().to_dict() or {}
             assert (fields["state"], fields["attempts"], fields["failed"]) == ("running", attempts, 0)
@@ -324,11 +324,11 @@ def test_a_key_service_that_is_down_is_waited_for(
 
 
 def test_the_schedule_takes_up_what_is_due(platform: Platform[Any], ada: Owner) -> None:
-    job = rotation.begin(platform, ada.uid)
-    assert rotation.resume(platform, BUDGET) >= 1
+    job = key_rotation.begin(platform, ada.uid)
+    assert key_rotation.resume(platform, BUDGET) >= 1
     assert (job.get().to_dict() or {})["state"] == "ended"
     with pytest.raises(LookupError):
-        rotation.begin(platform, "nobody")
+        key_rotation.begin(platform, "nobody")
 
 
 def test_staff_see_progress_and_a_table(
@@ -337,15 +337,15 @@ def test_staff_see_progress_and_a_table(
     sit_down(monkeypatch, platform)
     for arguments in (["user", ada.uid], ["status"]):
         monkeypatch.setattr("sys.argv", ["rotation", *arguments])
-        assert rotation_desk.main() == 0
+        assert keys_command.main() == 0
     printed = capsys.readouterr().out
     assert "0 of 3" in printed
     assert "rotation    state         done      of  failed" in printed
     assert ada.uid not in printed
     vault_of(platform).object(ada.uid, "ring-0000").update({"deks.thumb": b"damaged beyond repair, alas"})
     monkeypatch.setattr("sys.argv", ["rotation", "user", ada.uid])
-    assert rotation_desk.main() == 1
+    assert keys_command.main() == 1
     assert "incomplete: the old key is still needed" in capsys.readouterr().err
     monkeypatch.setattr("sys.argv", ["rotation", "user", "nobody"])
-    assert rotation_desk.main() == 1
+    assert keys_command.main() == 1
     assert "no key" in capsys.readouterr().err

@@ -24,7 +24,7 @@ from typing import Any, Final
 from google.cloud import firestore
 
 from astra import staff
-from astra.notices import inbox as notices
+from astra.notices import inbox
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
 from astra.staff import Role
@@ -107,8 +107,8 @@ def tell_staff(
 ) -> None:
     """Tell who answers for security, in the application. Users are told by two people's approval and nothing else."""
     for member in people:
-        notice = notices.Notice(notices.Kind.STAFF, title, body)
-        notices.write(transaction, platform.db, member.uid, name, notice, now)
+        notice = inbox.Notice(inbox.Kind.STAFF, title, body)
+        inbox.write(transaction, platform.db, member.uid, name, notice, now)
 
 
 def called(

@@ -7,22 +7,20 @@ from astra.runtime import log
 from astra.runtime.platform import Platform
 from astra.runtime.task_queue import Queue
 
-from breach.assessment import affected as gathering
-from breach.detection import correlate as cases
-from breach.detection import watch as watching
-from breach.response import contain as containing
-from breach.response import deadline_alarms as alarms
+from breach.assessment import affected
+from breach.detection import correlate, watch
+from breach.response import contain, deadline_alarms
 from breach.settings import TickSettings
 
 
 def tick(platform: Platform[TickSettings], queue: Queue) -> None:
     """Hand lost jobs back; listen for silence; look at the clocks; carry through what a crash broke off."""
     parts: tuple[Callable[[], object], ...] = (
-        partial(gathering.work_again, platform, queue),
-        partial(watching.listen, platform),
-        partial(alarms.sound, platform),
-        partial(containing.settle_again, platform),
-        partial(cases.alert_again, platform),
+        partial(affected.work_again, platform, queue),
+        partial(watch.listen, platform),
+        partial(deadline_alarms.sound, platform),
+        partial(contain.settle_again, platform),
+        partial(correlate.alert_again, platform),
     )
     for part in parts:
         try:

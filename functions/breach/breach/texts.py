@@ -14,12 +14,11 @@ import jinja2
 from google.cloud import firestore
 
 from astra.datamap.table import DATA_MAP
-from astra.notices import messages as letters
+from astra.notices import messages
 from astra.notices.inbox import Kind
 from astra.runtime.clock import iso
 
-from breach import deadlines as clocks
-from breach import incidents
+from breach import deadlines, incidents
 from breach.deadlines import BY_NAME, UNKNOWN, Clock
 
 PHASES: Final = ("initial", "update", "final")
@@ -92,7 +91,7 @@ def notice(name: str, incident: Mapping[str, Any]) -> Text:
         "reach": said["contact"],
     }
     whole = {**facts, "elements": elements(incident.get("exposed") or [])}
-    letter = letters.render(Kind.BREACH, whole)
+    letter = messages.render(Kind.BREACH, whole)
     shown = {**whole, "title": letter.notice.title, "sha256": letter.sha256}
     return Text(letter.text, page("breach-page.html", shown), facts)
 
@@ -127,7 +126,7 @@ def filing(
         ("To", f"{clock.recipient} ({clock.regime}; {clock.source})"),
         ("Nature", said["nature"]),
         ("Occurred", f"{iso(incident['occurredFrom'])} to {iso(incident['occurredUntil'])}"),
-        ("Discovered", iso(clocks.discovered(incident))),
+        ("Discovered", iso(deadlines.discovered(incident))),
         ("Aware since", iso(incident["awareAt"])),
         ("Categories of data", "; ".join(_CATEGORY[one] for one in incident.get("exposed") or []) or _OPEN),
         ("People affected", _counted(affected)),
@@ -151,7 +150,7 @@ def _reasons(incident: Mapping[str, Any], clock: Clock, said: str, at: datetime 
     found = [reason for reason in (*(row.get("delayReason") for row in rows), said) if reason]
     if found:
         return "; ".join(dict.fromkeys(found))
-    runs = next(iter(clocks.running(incident, (clock,))), None)
+    runs = next(iter(deadlines.running(incident, (clock,))), None)
     if runs and runs.met is None and at is None:
         return _OPEN
     if runs and runs.is_overdue(at or runs.due):
@@ -216,11 +215,11 @@ def doubts(incident: Mapping[str, Any]) -> list[str]:
 def page(name: str, facts: Mapping[str, Any]) -> str:
     """A page of that template, to print or to publish."""
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(letters.source),
+        loader=jinja2.FunctionLoader(messages.source),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["day"] = letters.day
+    environment.filters["day"] = messages.day
     return environment.get_template(name).render(facts, controller={"name": "Astra Engineers, Inc."})

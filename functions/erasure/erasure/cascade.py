@@ -15,24 +15,20 @@ from typing import Any, Final
 from firebase_admin import auth
 from google.cloud import firestore
 
-from astra import policies as policy
-from astra import tlog
+from astra import policies, tlog
 from astra.accounts import tombstones
 from astra.datamap.lookup import claimant, lives, name_of
 from astra.datamap.model import Disposition, Entry, Store, Subject
 from astra.datamap.table import DATA_MAP
-from astra.erasure import FIRST, HELD
-from astra.erasure import legal_holds as holds
+from astra.erasure import FIRST, HELD, legal_holds
 from astra.jobs import Atomic, Pause
-from astra.runtime import log
-from astra.runtime import rate_limits as limits
+from astra.runtime import log, rate_limits
 from astra.runtime.documents import fetch
 from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonym
 
-from erasure import certificate as certificates
-from erasure import objects, verifier
-from erasure import residual_copies as copies
+from erasure import certificate as erasure_certificate
+from erasure import objects, residual_copies, verifier
 from erasure.documents import Trees
 from erasure.replicate import Artefacts, Prediction
 from erasure.settings import ErasureSettings
@@ -56,7 +52,7 @@ class Cascade:
     def __init__(self, platform: Platform[ErasureSettings], subject: Pseudonym) -> None:
         self._platform = platform
         self._subject = subject
-        self._holds = holds.reference(platform.db, subject)
+        self._holds = legal_holds.reference(platform.db, subject)
         self._artefacts = Artefacts(platform.settings)
         self._trees: dict[Store, Trees] = {}
         self._held_now: dict[str, Any] | None = None
@@ -95,7 +91,7 @@ class Cascade:
     def _held(self) -> dict[str, Any]:
         """The entries that no page may delete from, asked anew for each page: a hold counts from when it is placed."""
         if self._held_now is None:
-            self._held_now = holds.held(self._holds.get(), self._platform.clock())
+            self._held_now = legal_holds.held(self._holds.get(), self._platform.clock())
         return self._held_now
 
     def _entries(self, store: Store, held: Container[str]) -> list[Entry]:
@@ -123,7 +119,7 @@ class Cascade:
         keys = self._platform.vault_db.batch()
         tombstones.bury(keys, self._platform.vault_db, self._subject, now)
         keys.commit()
-        limits.close(self._platform.redis, uid)
+        rate_limits.close(self._platform.redis, uid)
         found_by = self._platform.pseudonyms.of_email(email) if email else job.get("email")
         return {
             "step": _STEPS[1],
@@ -171,7 +167,7 @@ class Cascade:
         return self._went_on(job, deleted, None) if more else self._ended(job, deleted)
 
     def _delete_keys(self, job: dict[str, Any]) -> Changes:
-        index, redis = limits.index_of(job["uid"]), self._platform.redis
+        index, redis = rate_limits.index_of(job["uid"]), self._platform.redis
         names = {entry.name for entry in self._entries(Store.REDIS, self._held())}
         deleted: Counter[str] = Counter()
         for key in sorted(str(key) for key in redis.smembers(index)):
@@ -187,7 +183,7 @@ class Cascade:
         page = trees.page(job["cursor"])
 
         def write(batch: firestore.WriteBatch, read: Snapshots) -> Changes:
-            held = self._with_keys(job, holds.held(read[0], self._platform.clock()))
+            held = self._with_keys(job, legal_holds.held(read[0], self._platform.clock()))
             deleted = trees.delete(batch, page, read[1:], held)
             return self._went_on(job, deleted, page.cursor) if page.cursor else self._ended(job, deleted)
 
@@ -225,7 +221,7 @@ class Cascade:
                 case _:
                     return any(self._artefacts.has_file(name) for name in job.get("files", []))
 
-        return holds.with_keys(held, is_there)
+        return legal_holds.with_keys(held, is_there)
 
     def _delete_account(self, job: dict[str, Any]) -> Pause:
         """The last of all. Before the verification lies the quiet period."""
@@ -254,7 +250,7 @@ class Cascade:
     def _verified(self, job: dict[str, Any], found: "Counter[str]") -> Changes | Atomic:
         """What follows from `found`, which is of every entry."""
         now, stored = self._platform.clock(), self._holds.get()
-        held = holds.with_keys(holds.held(stored, now), lambda entry: found[entry.name] > 0)
+        held = legal_holds.with_keys(legal_holds.held(stored, now), lambda entry: found[entry.name] > 0)
         kept = {entry.name for entry in DATA_MAP if entry.disposition is not Disposition.DELETE} | held.keys()
         if remaining := sum(count for name, count in found.items() if name not in kept):
             log.write(log.Event.ERASURE_REOPENED, job=self._subject, remaining=remaining)
@@ -264,9 +260,16 @@ class Cascade:
             # From the start: whatever wrote this may have come through any door.
             return {"step": FIRST, "cursor": None, "reopened": job["reopened"] + 1}
         log.write(log.Event.ERASURE_VERIFIED, job=self._subject)
-        version = policy.current(self._platform.db, now).version
-        certificate = certificates.issue(
-            self._platform.settings, self._subject, job, found, held, copies.lasting(self._platform), now, version
+        version = policies.current(self._platform.db, now).version
+        certificate = erasure_certificate.issue(
+            self._platform.settings,
+            self._subject,
+            job,
+            found,
+            held,
+            residual_copies.lasting(self._platform),
+            now,
+            version,
         )
         if holding := [hold["expiresAt"] for name, hold in held.items() if found[name]]:
             ending = {"step": HELD, "cursor": None, "certificate": certificate, "nextRunAt": min(holding)}

@@ -12,7 +12,7 @@ from typing import Any, Final
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from astra.datamap import table as datamap
+from astra.datamap import table
 from astra.datamap.model import Disposition, Entry, Store
 from astra.datamap.table import DATA_MAP
 from astra.runtime.clock import iso
@@ -49,7 +49,7 @@ def issue(
         "requestedAt": iso(job["createdAt"]),
         "verifiedAt": iso(verified_at),
         "policyVersion": policy_version,
-        "dataMapSha256": datamap.digest(),
+        "dataMapSha256": table.digest(),
         "keyDestroyed": not (found["user-key"] or found["object-keys"]),
         "stores": [
             _line(entry, counts.get(entry.name, 0), found[entry.name], held.get(entry.name), verified_at)

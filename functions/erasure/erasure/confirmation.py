@@ -9,7 +9,7 @@ from typing import Any
 from astra import erasure
 from astra.datamap.model import Store
 from astra.jobs import Page, Pause
-from astra.notices import deliveries as cohorts
+from astra.notices import deliveries
 from astra.runtime.platform import Platform
 
 from erasure.settings import ErasureSettings
@@ -31,5 +31,5 @@ def after(platform: Platform[ErasureSettings], page: Page) -> Page:
 
 
 def _is_queued(platform: Platform[ErasureSettings], uid: str) -> bool:
-    row = cohorts.row_of(platform.db, uid, erasure.LETTER).get(["state"]).to_dict() or {}
+    row = deliveries.row_of(platform.db, uid, erasure.LETTER).get(["state"]).to_dict() or {}
     return row.get("state") == "queued"

@@ -5,8 +5,8 @@ import logging
 from google.cloud import firestore
 
 from astra import tlog
-from astra.accounts import activity as presence
-from astra.accounts import state as doors
+from astra.accounts import activity
+from astra.accounts import state as account_state
 from astra.runtime import log
 from astra.runtime.documents import fetch
 from astra.runtime.firestore import transact
@@ -22,8 +22,8 @@ def freeze(platform: Platform[RollCallSettings], uid: str, subject: Pseudonym) -
 
     def body(transaction: firestore.Transaction) -> None:
         profile = db.collection("users").document(uid).get(transaction=transaction)
-        if (profile.to_dict() or {}).get("state") == doors.ACTIVE:
-            transaction.update(profile.reference, {"state": doors.FROZEN})
+        if (profile.to_dict() or {}).get("state") == account_state.ACTIVE:
+            transaction.update(profile.reference, {"state": account_state.FROZEN})
             tlog.append(transaction, db, tlog.Entry(tlog.Action.ORPHAN_FROZEN, {}, now, subject))
 
     transact(db, body)
@@ -35,14 +35,18 @@ def give_back(platform: Platform[RollCallSettings], uid: str, subject: Pseudonym
     `is_known` is True if the account is there again: then staff are called.
     """
     db, now = platform.db, platform.clock()
-    places = [db.document(name, uid) for name in ("users", doors.REMOVALS, doors.SUSPENSIONS)]
+    places = [db.document(name, uid) for name in ("users", account_state.REMOVALS, account_state.SUSPENSIONS)]
 
     def body(transaction: firestore.Transaction) -> bool:
         profile, removal, suspension = fetch(db, *places, transaction=transaction)
         fields = profile.to_dict() or {}
-        if fields.get("state") != doors.FROZEN or doors.removes(removal) or doors.suspends(suspension):
+        if (
+            fields.get("state") != account_state.FROZEN
+            or account_state.removes(removal)
+            or account_state.suspends(suspension)
+        ):
             return False
-        transaction.update(profile.reference, presence.thawed(fields, now))
+        transaction.update(profile.reference, activity.thawed(fields, now))
         tlog.append(transaction, db, tlog.Entry(tlog.Action.ORPHAN_GIVEN_BACK, {}, now, subject))
         return True
 

@@ -39,8 +39,7 @@ from astra.runtime.clock import iso
 from astra.runtime.documents import fetch
 from astra.runtime.platform import Platform
 
-from erasure import freeze as freezing
-from erasure import rosters
+from erasure import freeze, rosters
 from erasure.rosters import ACCOUNTS, People
 from erasure.settings import RollCallSettings
 
@@ -267,12 +266,12 @@ class _Round:
         for subject in planned.keys() - people.under_way:
             uid, what = people.uids[subject], planned[subject]
             if what == _GIVE_BACK:
-                freezing.give_back(self._platform, uid, subject, is_known=subject in people.with_account)
+                freeze.give_back(self._platform, uid, subject, is_known=subject in people.with_account)
                 suspects.pop(subject, None)
             elif (what == _ERASE_AGAIN) != (subject in people.erased):
                 continue  # an erasure has begun or ended since: the next round looks at it
             elif what == _FREEZE:
-                freezing.freeze(self._platform, uid, subject)
+                freeze.freeze(self._platform, uid, subject)
                 suspects[subject] = suspects[subject] | {"frozenAt": self._now()}
             else:
                 erasure.begin_again(self._platform, uid, self._platform.clock())

@@ -15,16 +15,14 @@ from astra.accounts import tombstones
 from astra.erasure import change_gate
 from astra.erasure.change_gate import Bar, Barred
 from astra.notices.deliveries import LETTERS
-from astra.runtime import log
-from astra.runtime import rate_limits as limits
+from astra.runtime import log, rate_limits
 from astra.runtime.callables import Agreed, Answer, Call, Caller, Shape
 from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonym
 from astra.runtime.task_queue import Queue
-from astra.tlog import receipts as proofs
+from astra.tlog import receipts
 
-from erasure import cascade, orphans
-from erasure import confirmation as confirming
+from erasure import cascade, confirmation, orphans
 from erasure.settings import DeletionSettings, ErasureSettings, RollCallSettings
 
 _FRESH: Final = timedelta(minutes=5)
@@ -57,7 +55,7 @@ def delete_account(
         _refuse_revoked(platform, caller)
     letter = partial(erasure.confirm, platform=platform, uid=caller.uid, now=now)
     begun = erasure.begin(platform, caller.uid, now, letter, _refuse_frozen)
-    limits.close(platform.redis, caller.uid)
+    rate_limits.close(platform.redis, caller.uid)
     if begun:
         letters.hint(LETTERS)
         log.write(log.Event.ERASURE_REQUESTED, job=subject)
@@ -74,7 +72,7 @@ def _refuse_frozen(profile: "firestore.DocumentSnapshot[Any]") -> None:
 def erase(platform: Platform[ErasureSettings], queue: Queue, job: str, budget: timedelta) -> None:
     """Work on one erasure until it is done or `budget` is used up."""
     worker, subject = jobs.Worker(platform.db, platform.clock, platform.settings.retry_delay), Pseudonym(job)
-    page = confirming.after(platform, cascade.Cascade(platform, subject).page)
+    page = confirmation.after(platform, cascade.Cascade(platform, subject).page)
     again = worker.run(erasure.reference(platform.db, subject), page, budget)
     if again is not None:
         queue.hint(job, again)
@@ -114,7 +112,7 @@ def receipt(platform: Platform[DeletionSettings], call: Call[ShowReceipt]) -> An
 def _proof(platform: Platform[DeletionSettings], entry_id: str | None) -> str | None:
     """The certificate's receipt from the log, once it is in a checkpoint. A log in disorder hides no certificate."""
     try:
-        return proofs.of_entry(platform.db, platform.bucket, entry_id) if entry_id else None
+        return receipts.of_entry(platform.db, platform.bucket, entry_id) if entry_id else None
     except log.Inconsistent as wrong:
         log.failure(log.Event.PROOF_FAILED, wrong, severity=logging.CRITICAL)
         return None

@@ -8,8 +8,7 @@ from typing import Final
 from firebase_admin import auth
 
 from astra import erasure
-from astra.accounts import honeytokens as honey
-from astra.accounts import tombstones
+from astra.accounts import honeytokens, tombstones
 from astra.datamap.model import ACCOUNT_ID, Store
 from astra.datamap.table import DATA_MAP
 from astra.runtime.documents import fetch
@@ -68,7 +67,7 @@ def look_up(platform: Platform[RollCallSettings], sightings: list[Sighting]) -> 
     names = platform.pseudonyms
     by_uid = {one.uid: one for one in sightings if ACCOUNT_ID.fullmatch(one.uid)}
     odd = sum(not ACCOUNT_ID.fullmatch(one.uid) for one in sightings)
-    uids = {names.of_uid(uid): uid for uid in by_uid if not honey.is_honey(names, uid)}
+    uids = {names.of_uid(uid): uid for uid in by_uid if not honeytokens.is_honey(names, uid)}
     if not uids:
         return People({}, {}, set(), set(), set(), set(), odd)
     accounts = auth.get_users([auth.UidIdentifier(uid) for uid in uids.values()], app=platform.app).users

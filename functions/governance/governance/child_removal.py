@@ -16,8 +16,8 @@ from google.cloud import firestore
 from pydantic import Field
 
 from astra import erasure, tlog
-from astra.accounts import activity as presence
-from astra.accounts import state as doors
+from astra.accounts import activity
+from astra.accounts import state as account_state
 from astra.accounts.state import ACTIVE, FROZEN, settle
 from astra.runtime.callables import Shape
 from astra.runtime.documents import fetch
@@ -50,7 +50,7 @@ class RemoveChild(Shape):
 @privileged(tlog.Action.CHILD_REMOVED)
 def remove_child(act: Act, form: RemoveChild) -> Decision:
     """Freeze an account that is said to be a child's; then erase it, or undo the freeze. Each takes two people."""
-    reads = ("users", doors.REMOVALS, doors.SUSPENSIONS)
+    reads = ("users", account_state.REMOVALS, account_state.SUSPENSIONS)
     references = (act.db.document(collection, form.uid) for collection in reads)
     profile, removal, suspension = fetch(act.db, *references, transaction=act.transaction)
     state, noted = (profile.to_dict() or {}).get("state"), removal.to_dict() or {}
@@ -60,7 +60,7 @@ def remove_child(act: Act, form: RemoveChild) -> Decision:
     if form.step is Step.FREEZE:
         if state not in (ACTIVE, FROZEN) or noted:  # frozen without a removal: a breach holds it
             raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "The account is not active, or not yet settled.")
-        before = {"state": ACTIVE, "disabled": doors.was_disabled(act.platform, form.uid, removal, suspension)}
+        before = {"state": ACTIVE, "disabled": account_state.was_disabled(act.platform, form.uid, removal, suspension)}
 
         def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
             fields = {"state": FROZEN, "before": before, "reference": form.reference, "approvers": approvers}
@@ -74,8 +74,8 @@ def remove_child(act: Act, form: RemoveChild) -> Decision:
 
         def undo(transaction: firestore.Transaction, _: list[Pseudonym]) -> None:
             transaction.update(removal.reference, {"state": _UNDONE, "settleDue": True})
-            is_over = not doors.suspends(suspension)
-            changes = presence.thawed(profile.to_dict() or {}, act.now) if is_over else {"state": FROZEN}
+            is_over = not account_state.suspends(suspension)
+            changes = activity.thawed(profile.to_dict() or {}, act.now) if is_over else {"state": FROZEN}
             transaction.update(profile.reference, changes)
 
         return _decided(form, undo, settled)
@@ -94,7 +94,7 @@ def remove_child(act: Act, form: RemoveChild) -> Decision:
 
 def unsettled(platform: Platform[Settings]) -> list[str]:
     """The accounts that a crash has left undecided at Auth."""
-    return doors.unsettled(platform, doors.REMOVALS)
+    return account_state.unsettled(platform, account_state.REMOVALS)
 
 
 def _decided(form: RemoveChild, write: Any, afterwards: Any = lambda: None) -> Decision:

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field
 
 from astra import erasure, tlog
 from astra.datamap.table import DATA_MAP
-from astra.notices import inbox as notices
+from astra.notices import inbox
 from astra.runtime import log
 from astra.runtime.callables import Shape
 from astra.runtime.clock import iso
@@ -93,11 +93,11 @@ def record_disclosure(act: Act, form: RecordDisclosure) -> Decision:
             FunctionsErrorCode.INVALID_ARGUMENT, "gag.until: must lie in the future, at most 366 days ahead"
         )
     subject = act.subject(form.uid)
-    reads = (erasure.reference(act.db, subject), *notices.reads(act.platform, form.uid))
+    reads = (erasure.reference(act.db, subject), *inbox.reads(act.platform, form.uid))
     job, *person = fetch(act.db, *reads, transaction=act.transaction)
     if not (job.exists or person[0].exists):
         raise HttpsError(FunctionsErrorCode.NOT_FOUND, "There is nobody of this account id, nor was there.")
-    name, reachable = secrets.token_hex(8), notices.reachable(person[0], person[1])
+    name, reachable = secrets.token_hex(8), inbox.reachable(person[0], person[1])
     line = {
         "ground": form.ground.value,
         "recipient": form.recipient,
@@ -118,7 +118,7 @@ def record_disclosure(act: Act, form: RecordDisclosure) -> Decision:
             later = {"title": told.title, "body": told.body, "until": form.gag.until, "createdAt": act.now}
             transaction.create(act.db.document("users", form.uid, GAGS, name), later)
         else:
-            notices.write(transaction, act.db, form.uid, f"disclosure-{name}", told, act.now)
+            inbox.write(transaction, act.db, form.uid, f"disclosure-{name}", told, act.now)
 
     # Free text may name somebody: the log commits to what was asked for without repeating it.
     record: dict[str, Any] = {
@@ -153,15 +153,15 @@ def _tell(platform: Platform[Settings], gag: firestore.DocumentReference) -> boo
     subject = platform.pseudonyms.of_uid(uid)
 
     def body(transaction: firestore.Transaction) -> bool:
-        reads = (gag, *notices.reads(platform, uid))
+        reads = (gag, *inbox.reads(platform, uid))
         stored, *person = fetch(db, *reads, transaction=transaction)
         fields = stored.to_dict()
-        if not fields or fields["until"] > now or not notices.reachable(person[0], person[1]):
+        if not fields or fields["until"] > now or not inbox.reachable(person[0], person[1]):
             return False  # somebody else has told them, or they are being erased, and this with them
         entry = tlog.Entry(tlog.Action.DISCLOSURE_TOLD, {"disclosureId": gag.id}, now, subject)
         tlog.append(transaction, db, entry)
-        notice = notices.Notice(notices.Kind.DISCLOSURE, fields["title"], fields["body"])
-        notices.write(transaction, db, uid, f"disclosure-{gag.id}", notice, now)
+        notice = inbox.Notice(inbox.Kind.DISCLOSURE, fields["title"], fields["body"])
+        inbox.write(transaction, db, uid, f"disclosure-{gag.id}", notice, now)
         transaction.update(db.collection(DISCLOSURES).document(subject), {f"`{gag.id}`.toldAt": now})
         transaction.delete(gag)
         return True
@@ -169,10 +169,10 @@ def _tell(platform: Platform[Settings], gag: firestore.DocumentReference) -> boo
     return transact(db, body)
 
 
-def _notice(form: RecordDisclosure, act: Act) -> notices.Notice:
+def _notice(form: RecordDisclosure, act: Act) -> inbox.Notice:
     scope = "; ".join(_CATEGORY[name] for name in form.scope)
-    return notices.Notice(
-        notices.Kind.DISCLOSURE,
+    return inbox.Notice(
+        inbox.Kind.DISCLOSURE,
         "Some of your data was disclosed",
         f"On {iso(act.now)} we disclosed to {form.recipient}, {_GROUND[form.ground]}, in the process "
         f"{form.processReference}: {scope}. Section 2.6 of our policy says when we do this. Write to us about it.",

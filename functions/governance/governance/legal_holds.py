@@ -9,8 +9,8 @@ from pydantic import StringConstraints
 
 from astra import erasure, tlog
 from astra.datamap.table import DATA_MAP
-from astra.erasure import legal_holds as holds
-from astra.notices import inbox as notices
+from astra.erasure import legal_holds
+from astra.notices import inbox
 from astra.runtime.callables import Shape
 from astra.runtime.clock import iso
 from astra.runtime.documents import fetch
@@ -40,26 +40,28 @@ class ReleaseHold(Shape):
 @privileged(tlog.Action.HOLD_PLACED)
 def place_hold(act: Act, form: PlaceHold) -> Decision:
     """Keep what is named of a person, though all else may go. They are told the categories, as long as they can be."""
-    subject, reads = act.subject(form.uid), notices.reads(act.platform, form.uid)
+    subject, reads = act.subject(form.uid), inbox.reads(act.platform, form.uid)
     job, stored, *person = fetch(
         act.db,
         erasure.reference(act.db, subject),
-        holds.reference(act.db, subject),
+        legal_holds.reference(act.db, subject),
         *reads,
         transaction=act.transaction,
     )
     if not (job.exists or person[0].exists):
         raise HttpsError(FunctionsErrorCode.NOT_FOUND, "There is nobody of this account id, nor was there.")
     try:
-        hold = holds.drawn_up(stored, entries=form.entries, basis=form.basis, expires_at=form.expiresAt, now=act.now)
-    except holds.Refused as refused:
+        hold = legal_holds.drawn_up(
+            stored, entries=form.entries, basis=form.basis, expires_at=form.expiresAt, now=act.now
+        )
+    except legal_holds.Refused as refused:
         raise HttpsError(FunctionsErrorCode.INVALID_ARGUMENT, str(refused)) from None
-    hold_id, told = secrets.token_hex(8), notices.reachable(person[0], person[1])
+    hold_id, told = secrets.token_hex(8), inbox.reachable(person[0], person[1])
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
-        holds.put(transaction, stored.reference, hold_id, hold, approvers)
+        legal_holds.put(transaction, stored.reference, hold_id, hold, approvers)
         if told:
-            notices.write(transaction, act.db, form.uid, f"hold-{hold_id}", _notice(form), act.now)
+            inbox.write(transaction, act.db, form.uid, f"hold-{hold_id}", _notice(form), act.now)
 
     # The basis is free text, which may name somebody: the log commits to it without repeating it.
     record = {"entries": form.entries, "until": iso(form.expiresAt), "told": told, "basisSha256": sha256_of(form.basis)}
@@ -70,16 +72,16 @@ def place_hold(act: Act, form: PlaceHold) -> Decision:
 def release_hold(act: Act, form: ReleaseHold) -> Decision:
     """End a hold before its time: an erasure that waited for it goes on."""
     try:
-        release = holds.releasing(act.transaction, act.db, act.subject(form.uid), form.holdId, act.now)
-    except holds.Refused as refused:
+        release = legal_holds.releasing(act.transaction, act.db, act.subject(form.uid), form.holdId, act.now)
+    except legal_holds.Refused as refused:
         raise HttpsError(FunctionsErrorCode.NOT_FOUND, str(refused)) from None
     return Decision(lambda *_: release(), {"holdId": form.holdId}, concerns=form.uid, two_people=True)
 
 
-def _notice(form: PlaceHold) -> notices.Notice:
+def _notice(form: PlaceHold) -> inbox.Notice:
     kept = "; ".join(_CATEGORY[name] for name in form.entries)
-    return notices.Notice(
-        notices.Kind.LEGAL_HOLD,
+    return inbox.Notice(
+        inbox.Kind.LEGAL_HOLD,
         "Some of your data must be kept for a while",
         f"Until {iso(form.expiresAt)} we must keep, even if you delete it: {kept}. The basis is: {form.basis}.",
     )

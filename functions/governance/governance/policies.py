@@ -17,11 +17,9 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 from pydantic import AfterValidator, StringConstraints
 
-from astra import policies as policy
-from astra import staff, tlog
+from astra import policies, staff, tlog
 from astra.datamap.lookup import lives
-from astra.notices import campaigns
-from astra.notices import inbox as notices
+from astra.notices import campaigns, inbox
 from astra.notices.campaigns import UNSETTLED, Campaign, Channel
 from astra.policies import Policy, State, campaign_of
 from astra.runtime import log
@@ -42,7 +40,7 @@ _ACCEPT: Final = "Read it and accept it with `accept_security_policy`: from then
 
 
 def _real(version: str) -> str:
-    policy.dated(version)
+    policies.dated(version)
     return version
 
 
@@ -82,15 +80,17 @@ def publish_policy(act: Act, form: PublishPolicy) -> Decision:
     """Announce a version. It takes two people; what the second one sends must be what the first one sent."""
     collection = _collection(form.version)
     _refuse_text(form, collection)
-    earlier = policy.versions(act.db, collection, act.transaction)
+    earlier = policies.versions(act.db, collection, act.transaction)
     _refuse_order(act, form, earlier)
-    fields = policy.fields_of(form.version, form.text, form.summary, act.now, form.effectiveAt, material=form.material)
-    waits = form.material and collection == policy.PUBLIC
+    fields = policies.fields_of(
+        form.version, form.text, form.summary, act.now, form.effectiveAt, material=form.material
+    )
+    waits = form.material and collection == policies.PUBLIC
     if form.canary and not waits:
         raise _invalid("canary: people are not told of this version")
     if not waits:
         fields |= {"effectiveAt": form.effectiveAt, "state": State.PUBLISHED.value}
-    colleagues = [] if collection == policy.PUBLIC else _colleagues(act)
+    colleagues = [] if collection == policies.PUBLIC else _colleagues(act)
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
         transaction.create(act.db.collection(collection).document(form.version), fields)
@@ -107,8 +107,8 @@ def publish_policy(act: Act, form: PublishPolicy) -> Decision:
             )
         for uid in colleagues:
             title = f"The security policy {form.version} takes effect on {form.effectiveAt:%-d %B %Y}"
-            notice = notices.Notice(notices.Kind.STAFF, title, _ACCEPT)
-            notices.write(transaction, act.db, uid, campaign_of(form.version), notice, act.now)
+            notice = inbox.Notice(inbox.Kind.STAFF, title, _ACCEPT)
+            inbox.write(transaction, act.db, uid, campaign_of(form.version), notice, act.now)
 
     record = {
         "version": form.version,
@@ -134,23 +134,25 @@ def withdraw_policy(act: Act, form: WithdrawPolicy) -> Decision:
     if version.is_in_force(act.now):
         raise _impossible("This version has taken effect: publish another one in its place.")
     if newer := [
-        one.version for one in policy.versions(act.db, collection, act.transaction, after=form.version) if not one.ended
+        one.version
+        for one in policies.versions(act.db, collection, act.transaction, after=form.version)
+        if not one.ended
     ]:
         raise _impossible(f"Version {newer[-1]} goes on from this one: withdraw that one first.")
-    announced = version.material and collection == policy.PUBLIC
+    announced = version.material and collection == policies.PUBLIC
     stop = campaigns.stopping(act.transaction, act.db, campaign_of(form.version)) if announced else None
-    colleagues = [] if collection == policy.PUBLIC else _colleagues(act)
+    colleagues = [] if collection == policies.PUBLIC else _colleagues(act)
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
         transaction.update(document, {"state": State.WITHDRAWN.value, "effectiveAt": None, "withdrawnAt": act.now})
         if stop:
             stop()
-            told = Campaign(notices.Kind.POLICY_WITHDRAWN, {"version": form.version, "reason": form.reason}, _CHANNELS)
+            told = Campaign(inbox.Kind.POLICY_WITHDRAWN, {"version": form.version, "reason": form.reason}, _CHANNELS)
             name = f"{campaign_of(form.version)}-withdrawn"
             campaigns.announce(transaction, act.db, name, told, act.now, approvers, canary=False)
         for uid in colleagues:
-            notice = notices.Notice(notices.Kind.STAFF, f"The security policy {form.version} is withdrawn", form.reason)
-            notices.write(transaction, act.db, uid, f"{campaign_of(form.version)}-withdrawn", notice, act.now)
+            notice = inbox.Notice(inbox.Kind.STAFF, f"The security policy {form.version} is withdrawn", form.reason)
+            inbox.write(transaction, act.db, uid, f"{campaign_of(form.version)}-withdrawn", notice, act.now)
 
     record = {"version": form.version, "sha256": version.sha256, "reasonSha256": sha256_of(form.reason)}
     return Decision(write, record, two_people=True)
@@ -159,7 +161,7 @@ def withdraw_policy(act: Act, form: WithdrawPolicy) -> Decision:
 def take_effect(platform: Platform[Settings]) -> None:
     """Give each announced version of which everybody has been told the time from which it is in force."""
     waiting = firestore.FieldFilter("state", "==", State.ANNOUNCED.value)
-    found = platform.db.collection(policy.PUBLIC).where(filter=waiting).select([]).get()
+    found = platform.db.collection(policies.PUBLIC).where(filter=waiting).select([]).get()
     for version in sorted(stored.id for stored in found):
         try:
             moved = transact(platform.db, partial(_take_effect, platform=platform, version=version))
@@ -172,10 +174,10 @@ def take_effect(platform: Platform[Settings]) -> None:
 
 def _take_effect(transaction: firestore.Transaction, platform: Platform[Settings], version: str) -> bool:
     db, now = platform.db, platform.clock()
-    document = db.collection(policy.PUBLIC).document(version)
+    document = db.collection(policies.PUBLIC).document(version)
     stored = Policy.of(document.get(transaction=transaction))
     complete_at = campaigns.completed_at(db, campaign_of(version), transaction)
-    newer = policy.versions(db, policy.PUBLIC, transaction, after=version)
+    newer = policies.versions(db, policies.PUBLIC, transaction, after=version)
     stop = campaigns.stopping(transaction, db, campaign_of(version))
     if stored.state is not State.ANNOUNCED or stored.announced_for is None:
         return False
@@ -208,20 +210,20 @@ def _change(act: Act, form: PublishPolicy) -> Campaign:
     region = act.platform.settings.region
     url = f"https://{region}-{act.platform.app.project_id}.cloudfunctions.net/policy_page/{form.version}"
     facts = {"version": form.version, "effectiveAt": iso(form.effectiveAt), "summary": form.summary, "url": url}
-    return Campaign(notices.Kind.POLICY_CHANGE, facts, _CHANNELS)
+    return Campaign(inbox.Kind.POLICY_CHANGE, facts, _CHANNELS)
 
 
 def _collection(version: str) -> str:
-    return policy.SECURITY if version.startswith("security-") else policy.PUBLIC
+    return policies.SECURITY if version.startswith("security-") else policies.PUBLIC
 
 
 def _refuse_text(form: PublishPolicy, collection: str) -> None:
     """Refuse a text that does not say which version it is or, of the public policy, whom data is shared with."""
-    if collection == policy.SECURITY:
+    if collection == policies.SECURITY:
         if f"\nVersion: {form.version}\n" not in form.text:
             raise _invalid(f'text: needs the line "Version: {form.version}"')
         return
-    day = policy.dated(form.version)
+    day = policies.dated(form.version)
     expected = f"{day:%b %d, %Y}"
     said = _LAST_UPDATED.findall(form.text)
     if said not in ([expected], [f"{day:%B} {day.day}, {day:%Y}"]):
@@ -244,10 +246,10 @@ def _refuse_order(act: Act, form: PublishPolicy, earlier: list[Policy]) -> None:
             )
     if earlier and form.version < earlier[-1].version:
         raise _impossible(f"There is a newer version, {earlier[-1].version}: this one's date must be later.")
-    if policy.dated(form.version) > (act.now + timedelta(days=1)).date():
+    if policies.dated(form.version) > (act.now + timedelta(days=1)).date():
         raise _invalid("version: is of a day to come")
     notice = timedelta(days=act.platform.settings.policy_notice_days) if form.material else timedelta()
-    if _collection(form.version) == policy.SECURITY:
+    if _collection(form.version) == policies.SECURITY:
         notice = timedelta()
     if form.effectiveAt < (soonest := act.now + notice):
         raise _invalid(f"effectiveAt: is too soon; at the earliest {iso(soonest + timedelta(seconds=1))}")

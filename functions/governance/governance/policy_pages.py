@@ -15,7 +15,7 @@ from typing import Any, Final
 import jinja2
 from flask import Request, Response
 
-from astra import policies as policy
+from astra import policies
 from astra.policies import Policy, State
 from astra.runtime import log
 from astra.runtime.headers import HARDENED
@@ -68,11 +68,11 @@ def _answer(platform: Platform[RedisSettings], request: Request) -> Response:
     except TooMany as many:
         return _said(str(many), HTTPStatus.TOO_MANY_REQUESTS, **many.headers)
     now, as_text = platform.clock(), _wants_text(request)
-    in_force = policy.current(platform.db, now)
+    in_force = policies.current(platform.db, now)
     name = request.args.get("version") or request.path.strip("/") or in_force.version
-    stored = platform.db.collection(policy.PUBLIC).document(name).get() if _VERSION.fullmatch(name) else None
+    stored = platform.db.collection(policies.PUBLIC).document(name).get() if _VERSION.fullmatch(name) else None
     fields = stored.to_dict() if stored else None
-    every = policy.versions(platform.db)
+    every = policies.versions(platform.db)
     if fields is None:
         return _missing(every, in_force, now, as_text=as_text)
     if as_text:
@@ -96,7 +96,7 @@ def render(fields: dict[str, Any], every: list[Policy], in_force: Policy, now: d
         title=title,
         blocks=blocks(rest),
         chosen=chosen,
-        last_updated=policy.dated(chosen.version),
+        last_updated=policies.dated(chosen.version),
         standing=standing(chosen, in_force, every, now),
         in_force=in_force,
         is_in_force=chosen.version == in_force.version,

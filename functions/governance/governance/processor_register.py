@@ -17,7 +17,7 @@ from pydantic import StringConstraints
 
 from astra import staff, tlog
 from astra.erasure import roll_call
-from astra.notices import inbox as notices
+from astra.notices import inbox
 from astra.runtime import log
 from astra.runtime.callables import Shape
 from astra.runtime.clock import iso
@@ -136,7 +136,7 @@ def _open(platform: Platform[Settings], name: str, finding: dict[str, Any], now:
     title = f"{finding['about']}: {finding['kind'].replace('-', ' ')}"
     is_vacant = finding["kind"] == Kind.VACANT
     text = {Kind.VACANT: _APPOINT, Kind.OFF: _ROLL_CALL, Kind.STOPPED: _ROLL_CALL}.get(finding["kind"], _MEND)
-    notice = notices.Notice(notices.Kind.STAFF, title, text)
+    notice = inbox.Notice(inbox.Kind.STAFF, title, text)
     roles = (Role.PRIVACY, Role.SECURITY if is_vacant else Role.CTO)
 
     def body(transaction: firestore.Transaction) -> bool:
@@ -147,7 +147,7 @@ def _open(platform: Platform[Settings], name: str, finding: dict[str, Any], now:
             return False
         transaction.set(document, {**finding, "openedAt": now, "closedAt": None})
         for member in to_tell:
-            notices.write(transaction, db, member.uid, f"{name}.{now:%Y-%m-%d}", notice, now)
+            inbox.write(transaction, db, member.uid, f"{name}.{now:%Y-%m-%d}", notice, now)
         return True
 
     if transact(db, body):

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from google.cloud import firestore
 
-from astra import policies as policy
+from astra import policies
 from astra.datamap.table import DATA_MAP
 
 PROCESSORS_COLLECTION: Final = "processors"
@@ -118,8 +118,8 @@ def named_by(text: str) -> list[str]:
 
 def named_in_force(db: firestore.Client, now: datetime) -> list[str]:
     """The processors that the policy in force names."""
-    in_force = policy.current(db, now)
-    return named_by(db.collection(policy.PUBLIC).document(in_force.version).get(["text"]).get("text"))
+    in_force = policies.current(db, now)
+    return named_by(db.collection(policies.PUBLIC).document(in_force.version).get(["text"]).get("text"))
 
 
 def line(processor: Processor, now: datetime) -> dict[str, Any]:

@@ -21,8 +21,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 from pydantic import StringConstraints
 
-from astra import policies as policy
-from astra import tlog
+from astra import policies, tlog
 from astra.datamap.table import DATA_MAP
 from astra.runtime.callables import Shape
 from astra.runtime.clock import iso
@@ -82,7 +81,7 @@ def weeks(review: dict[str, Any], now: datetime) -> int:
 def material(platform: Platform[Settings], now: datetime) -> str:
     """SHA-256 of what a review is about: both policies, who processes data, and what is processed where and why."""
     about: dict[str, Any] = {
-        "policies": [policy.current(platform.db, now, kind).sha256 for kind in (policy.PUBLIC, policy.SECURITY)],
+        "policies": [policies.current(platform.db, now, kind).sha256 for kind in (policies.PUBLIC, policies.SECURITY)],
         "processors": [[processor.name, *processor.hosts] for processor in PROCESSORS],
         "entries": [
             [entry.name, entry.where, entry.category, entry.purpose, entry.lawful_basis, *entry.recipients]
@@ -97,7 +96,7 @@ def sign_review(act: Act, form: SignReview) -> Decision:
     """Sign a review that is open, now. One that was signed late stays late."""
     document = act.db.collection(REVIEWS).document(form.review)
     review = document.get(transaction=act.transaction).to_dict()
-    required = policy.current(act.db, act.now, policy.SECURITY, act.transaction)
+    required = policies.current(act.db, act.now, policies.SECURITY, act.transaction)
     if review is None:
         raise HttpsError(FunctionsErrorCode.NOT_FOUND, "No such review has been opened.")
     if review["state"] == SIGNED:

@@ -6,8 +6,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 from pydantic import Field, StringConstraints
 
-from astra import policies as policy
-from astra import staff, tlog
+from astra import policies, staff, tlog
 from astra.accounts import tombstones
 from astra.erasure import change_gate
 from astra.erasure.change_gate import Bar
@@ -49,7 +48,7 @@ def accept_security_policy(platform: Platform[Settings], call: Call[AcceptSecuri
     subject = platform.pseudonyms.of_uid(uid)
 
     def body(transaction: firestore.Transaction) -> None:
-        required = policy.current(db, now, policy.SECURITY, transaction)
+        required = policies.current(db, now, policies.SECURITY, transaction)
         reads = (*change_gate.reads(platform, uid), staff.reference(db, uid))
         erased, profile, held, stored = fetch(db, *reads, transaction=transaction)
         member = Member.of(stored, now)
@@ -75,7 +74,7 @@ def accept_security_policy(platform: Platform[Settings], call: Call[AcceptSecuri
 @privileged(tlog.Action.ROLE_GRANTED)
 def grant_role(act: Act, form: GrantRole) -> Decision:
     """Give a role to somebody who has none. `security` and `cto` take two people."""
-    required = policy.current(act.db, act.now, policy.SECURITY, act.transaction)
+    required = policies.current(act.db, act.now, policies.SECURITY, act.transaction)
     member = _read(act, form.uid)
     if form.until is not None and form.until <= act.now:
         raise HttpsError(FunctionsErrorCode.INVALID_ARGUMENT, "until: must lie in the future")

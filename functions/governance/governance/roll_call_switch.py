@@ -10,7 +10,7 @@ from astra import jobs, tlog
 from astra.erasure import roll_call
 from astra.runtime.callables import Shape
 from astra.runtime.pseudonyms import Pseudonym
-from astra.staff import freezes as controls
+from astra.staff import freezes
 from astra.staff.privileged import Act, Decision, privileged
 
 
@@ -51,7 +51,7 @@ def switch_roll_call(act: Act, form: SwitchRollCall) -> Decision:
 def _refuse_while_contained(act: Act) -> None:
     # To switch it off contains a breach; to switch it on does not.
     try:
-        controls.refuse_frozen(act.db, controls.Control.STAFF, act.transaction)
-    except controls.Frozen:
+        freezes.refuse_frozen(act.db, freezes.Control.STAFF, act.transaction)
+    except freezes.Frozen:
         message = "A breach is being contained: switch the roll call on once that is over."
         raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, message) from None

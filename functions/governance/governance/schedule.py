@@ -9,9 +9,9 @@ from typing import Any, Final
 from google.cloud import firestore
 
 from astra import staff, tlog
-from astra.accounts import state as doors
+from astra.accounts import state as account_state
 from astra.erasure import roll_call
-from astra.notices import inbox as notices
+from astra.notices import inbox
 from astra.runtime import log
 from astra.runtime.documents import fetch
 from astra.runtime.firestore import transact
@@ -19,10 +19,7 @@ from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
 from astra.staff import Member, Role
 
-from governance import child_removal as children
-from governance import disclosures as disclosing
-from governance import policies as publishing
-from governance import processor_register as processing
+from governance import child_removal, disclosures, policies, processor_register
 from governance.reviews import ESCALATED, OPEN, OVERDUE, REVIEWS, UNSIGNED, material, of_change, of_july, stage, weeks
 
 _MARKED: Final = {ESCALATED: tlog.Action.REVIEW_ESCALATED, OVERDUE: tlog.Action.REVIEW_OVERDUE}
@@ -32,11 +29,11 @@ def review(platform: Platform[Settings]) -> None:
     """Open, remind, escalate; let policies take effect; tell whom a ban kept from knowing; look at agreements;
     mend what a crash broke off."""
     parts: tuple[Callable[[Platform[Settings]], object], ...] = (
-        publishing.take_effect,
+        policies.take_effect,
         open_reviews,
         advance,
-        disclosing.tell,
-        processing.look,
+        disclosures.tell,
+        processor_register.look,
         roll_call.alarm,
         end_roles,
         mend,
@@ -129,8 +126,8 @@ def mend(platform: Platform[Settings]) -> None:
     due = firestore.FieldFilter("claimDue", "==", True)
     for stored in platform.db.collection(staff.STAFF).where(filter=due).select([]).limit(100).get():
         _each(partial(staff.mirror, platform, stored.id))
-    for uid in children.unsettled(platform):
-        _each(partial(doors.settle, platform, uid))
+    for uid in child_removal.unsettled(platform):
+        _each(partial(account_state.settle, platform, uid))
 
 
 def _each(work: Callable[[], None]) -> None:
@@ -174,9 +171,9 @@ def _open(
 def _remind(
     transaction: firestore.Transaction, db: firestore.Client, member: Member, name: str, state: str, now: datetime
 ) -> None:
-    notice = notices.Notice(
-        notices.Kind.STAFF,
+    notice = inbox.Notice(
+        inbox.Kind.STAFF,
         f"The security policy's review {name} is {state}",
         "The CTO reviews the security policy and signs with `sign_review`. If there is no CTO, appoint one.",
     )
-    notices.write(transaction, db, member.uid, f"review-{name}.{now:%Y-%m-%d}", notice, now)
+    inbox.write(transaction, db, member.uid, f"review-{name}.{now:%Y-%m-%d}", notice, now)

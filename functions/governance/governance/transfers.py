@@ -29,14 +29,13 @@ from google.cloud import firestore
 from astra import tlog
 from astra.accounts import tombstones
 from astra.accounts.honeytokens import is_honey
-from astra.notices import campaigns
-from astra.notices import inbox as notices
+from astra.notices import campaigns, inbox
 from astra.runtime.clock import iso
 from astra.runtime.documents import fetch
 from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
-from astra.staff import freezes as controls
+from astra.staff import freezes
 
 TRANSFERS: Final = "transfers"
 _PAGE: Final = 100
@@ -130,7 +129,7 @@ def _page(
     people = (profile for profile in found if not is_honey(platform.pseudonyms, profile.id))
     active = [profile.id for profile in people if profile.get("state") == "active"]
     stones = (tombstones.reference(db, platform.pseudonyms.of_uid(uid)) for uid in active)
-    owed = (notices.reference(db, uid, transfer.campaign) for uid in active)
+    owed = (inbox.reference(db, uid, transfer.campaign) for uid in active)
     erased = fetch(db, *stones, transaction=transaction)
     told = fetch(db, *owed, transaction=transaction)
     page = [
@@ -148,6 +147,6 @@ def _page(
 
 def refuse_frozen(db: firestore.Client, transaction: firestore.Transaction | None = None) -> None:
     try:
-        controls.refuse_frozen(db, controls.Control.EXPORTS, transaction)
-    except controls.Frozen:
+        freezes.refuse_frozen(db, freezes.Control.EXPORTS, transaction)
+    except freezes.Frozen:
         raise Closed("exports are frozen while a breach is contained") from None

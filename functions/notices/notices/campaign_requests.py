@@ -9,9 +9,7 @@ from google.cloud import firestore
 from pydantic import Field, StringConstraints
 
 from astra import jobs, tlog
-from astra.notices import campaigns
-from astra.notices import deliveries as cohorts
-from astra.notices import messages as letters
+from astra.notices import campaigns, deliveries, messages
 from astra.notices.campaigns import State
 from astra.notices.deliveries import NEWCOMERS, OPENING, SHARDS
 from astra.notices.inbox import Kind
@@ -98,7 +96,7 @@ def resume_campaign(act: Act, form: ResumeCampaign) -> Decision:
 def preview_campaign(_act: Act, form: PreviewCampaign) -> Decision:
     """Show what it would say. Nothing is sent."""
     try:
-        letter = letters.render(form.kind, form.facts)
+        letter = messages.render(form.kind, form.facts)
     except (ValueError, LookupError) as wrong:
         raise HttpsError(FunctionsErrorCode.INVALID_ARGUMENT, str(wrong)) from None
     answer = {"title": letter.notice.title, "text": letter.notice.body, "html": letter.html}
@@ -132,10 +130,10 @@ def _going_on(
     def write(transaction: firestore.Transaction, _: Collection[str]) -> None:
         transaction.update(stored.reference, changes | going_on)
         if fields["state"] == State.WAITING:
-            cohorts.open_ranges(transaction, stored.reference, fields["count"], opening["cursor"], act.now)
+            deliveries.open_ranges(transaction, stored.reference, fields["count"], opening["cursor"], act.now)
         if fields["state"] == State.STOPPED and fields["newcomersUntil"] and fields["frozenAt"]:
             since = max(fields["frozenAt"], fields.get("stoppedAt") or fields["frozenAt"])
-            cohorts.open_newcomers(transaction, stored.reference, earlier, since, act.now)
+            deliveries.open_newcomers(transaction, stored.reference, earlier, since, act.now)
         for shard in shards:
             if shard.get("state") in ("running", "stuck"):
                 transaction.update(shard.reference, jobs.revived(act.now))

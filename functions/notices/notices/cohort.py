@@ -18,8 +18,7 @@ from typing import Any, Final, Protocol
 from google.cloud import firestore
 
 from astra.accounts import tombstones
-from astra.notices import deliveries as cohorts
-from astra.notices import inbox as notices
+from astra.notices import deliveries, inbox
 from astra.notices.deliveries import DELIVERIES
 from astra.runtime.cursors import cut
 from astra.runtime.documents import fetch, read_plain
@@ -139,8 +138,8 @@ class Newcomers(Everybody):
     ) -> tuple[list[Member], str | None]:
         """Of those who were read; who is told already, or gone, was no member of it."""
         found, cursor = super().page(transaction, job, most)
-        there = (notices.reference(self._db, one.uid, self._name) for one in found)
-        by_mail = (cohorts.row_of(self._db, one.uid, self._name) for one in found)
+        there = (inbox.reference(self._db, one.uid, self._name) for one in found)
+        by_mail = (deliveries.row_of(self._db, one.uid, self._name) for one in found)
         known = {
             stored.reference.path.split("/")[1]
             for stored in fetch(self._db, *there, *by_mail, transaction=transaction)
@@ -182,7 +181,7 @@ class Listed:
         return [Member(one.id, states[one.id], found[one.id].get("facts")) for one in profiles], cursor
 
     def _place(self, uid: str) -> firestore.DocumentReference:
-        return cohorts.row_of(self._db, uid, self._name)
+        return deliveries.row_of(self._db, uid, self._name)
 
 
 def _between(query: firestore.Query, first: str, end: str | None, place: Any) -> firestore.Query:

@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from google.cloud import firestore
 
-from astra.notices import inbox as notices
-from astra.notices import messages as letters
+from astra.notices import inbox, messages
 from astra.notices.campaigns import CAMPAIGNS
 from astra.notices.inbox import Kind
 from astra.notices.messages import Letter
@@ -38,7 +37,7 @@ def person_of(row: firestore.DocumentReference) -> str:
 
 def letter_of(row: dict[str, Any], campaign: dict[str, Any]) -> Letter:
     """What somebody is told: what the campaign tells everybody, and what is theirs alone."""
-    return letters.render(Kind(row.get("kind") or campaign["kind"]), campaign.get("facts", {}) | row["facts"])
+    return messages.render(Kind(row.get("kind") or campaign["kind"]), campaign.get("facts", {}) | row["facts"])
 
 
 def settle(platform: Platform[Settings], row: firestore.DocumentReference, state: str, code: int | None = None) -> bool:
@@ -46,7 +45,7 @@ def settle(platform: Platform[Settings], row: firestore.DocumentReference, state
     news: of a row that has gone with its person it is none."""
     db, now, uid = platform.db, platform.clock(), person_of(row)
     instead = (
-        (notices.reference(db, uid, row.id), db.document(CAMPAIGNS, row.id), *notices.reads(platform, uid))
+        (inbox.reference(db, uid, row.id), db.document(CAMPAIGNS, row.id), *inbox.reads(platform, uid))
         if state in _UNREACHED
         else ()
     )
@@ -58,7 +57,7 @@ def settle(platform: Platform[Settings], row: firestore.DocumentReference, state
             return False
         if others:
             notice, campaign, *person = others
-            if not notice.exists and notices.reachable(person[0], person[1]):
+            if not notice.exists and inbox.reachable(person[0], person[1]):
                 _tell(transaction, platform, row, fields, campaign.to_dict() or {}, now)
         changes = {"state": state, "nextRunAt": None, "settledAt": now}
         transaction.update(row, changes | ({"code": code} if code else {}))
@@ -81,4 +80,4 @@ def _tell(
     except (LookupError, ValueError) as error:
         log.failure(log.Event.FAILED, error, severity=logging.CRITICAL)
         return
-    notices.write(transaction, platform.db, person_of(row), row.id, told, now, campaign=fields["campaign"])
+    inbox.write(transaction, platform.db, person_of(row), row.id, told, now, campaign=fields["campaign"])

@@ -18,8 +18,8 @@ from typing import Any, Final
 from google.cloud import firestore
 
 from astra.jobs import Atomic, Pause
-from astra.notices import inbox as notices
-from astra.notices import smtp as mail
+from astra.notices import inbox
+from astra.notices import smtp as notices_smtp
 from astra.notices.campaigns import State
 from astra.notices.deliveries import DELIVERIES, LANE, LETTER_STATES, SHARDS
 from astra.notices.inbox import Kind
@@ -29,7 +29,7 @@ from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
 from astra.runtime.rate_limits import Limit, TooMany, Unknown
 
-from notices import delivery_status as outcomes
+from notices import delivery_status
 from notices.in_app import ENDED, PARKED, complete
 from notices.settings import CampaignSettings
 
@@ -81,11 +81,11 @@ class Mailing:
         url = self._platform.settings.smtp_url.get_secret_value()
         try:
             while claimed:
-                with mail.connected(url, _PATIENCE) as smtp:
+                with notices_smtp.connected(url, _PATIENCE) as smtp:
                     self._send_all(smtp, claimed)
         except _Stopped:
             self._give_back(claimed)
-        except mail.FAILURES as error:
+        except notices_smtp.FAILURES as error:
             self._give_back(claimed)
             downs = job.get("downs", 0) + 1
             log.failure(log.Event.MAIL_DOWN, error, times=downs)
@@ -105,23 +105,24 @@ class Mailing:
     def _rows(self) -> firestore.Query:
         return self._db.collection_group(DELIVERIES).where(filter=firestore.FieldFilter("lane", "==", self._lane))
 
-    def _send_all(self, smtp: mail.Connection, claimed: list[_Claimed]) -> None:
-        """Send letters while the connection lasts. Raises _Stopped, and mail.FAILURES if it did not last for one."""
+    def _send_all(self, smtp: notices_smtp.Connection, claimed: list[_Claimed]) -> None:
+        """Send letters while the connection lasts. Raises _Stopped, and FAILURES of SMTP if it did not
+        last for one."""
         is_new = True
         while claimed:
             try:
                 self._send(smtp, claimed[0])
-            except mail.FAILURES:
+            except notices_smtp.FAILURES:
                 if is_new:
                     raise
                 return
             claimed.pop(0)
             is_new = False
 
-    def _send(self, smtp: mail.Connection, claimed: _Claimed) -> None:
-        """Send one letter, and record what became of it. Raises _Stopped, and mail.FAILURES."""
+    def _send(self, smtp: notices_smtp.Connection, claimed: _Claimed) -> None:
+        """Send one letter, and record what became of it. Raises _Stopped, and notices_smtp.FAILURES."""
         row, settings = claimed.row, self._platform.settings
-        person_and_tombstone = notices.reads(self._platform, outcomes.person_of(row))
+        person_and_tombstone = inbox.reads(self._platform, delivery_status.person_of(row))
         profile, tombstone, *campaign = fetch(
             self._db, *person_and_tombstone, *([self._campaign] if self._campaign else [])
         )
@@ -130,39 +131,39 @@ class Mailing:
             raise _Stopped
         # Of their own erasure somebody is told while there still is an address to tell them at.
         of_erasure = claimed.fields.get("kind") == Kind.ERASURE and profile.exists
-        if not (of_erasure or notices.reachable(profile, tombstone)):
-            outcomes.settle(self._platform, row, "gone")
+        if not (of_erasure or inbox.reachable(profile, tombstone)):
+            delivery_status.settle(self._platform, row, "gone")
             return
         to = person.get("email") or ""
         try:
-            letter = outcomes.letter_of(claimed.fields, told)
+            letter = delivery_status.letter_of(claimed.fields, told)
             text, key = letter.notice.body + "\n", claimed.fields["key"]
-            composed = mail.compose(settings.mail_from, to, letter.notice.title, text, key, letter.html)
+            composed = notices_smtp.compose(settings.mail_from, to, letter.notice.title, text, key, letter.html)
             domain = to.rpartition("@")[2].lower()
             self._platform.limits.admit(domain, "letters", Limit(settings.letters_a_minute, _MINUTE, fails_closed=True))
-            mail.deliver(smtp, composed)
+            notices_smtp.deliver(smtp, composed)
         except TooMany as many:
             self._defer(claimed, many.retry_after)
         except Unknown:  # uncounted, all lanes at full speed would have our address blocked
             self._defer(claimed, _MINUTE)
-        except mail.Undeliverable as refused:
+        except notices_smtp.Undeliverable as refused:
             if refused.for_good:
-                outcomes.settle(self._platform, row, "bounced", refused.code)
+                delivery_status.settle(self._platform, row, "bounced", refused.code)
             else:
                 self._try_again(claimed, refused.code)
-        except mail.FAILURES:
+        except notices_smtp.FAILURES:
             raise
         except Exception as error:  # noqa: BLE001  (a letter that can't be written must not keep back the others)
             log.failure(log.Event.FAILED, error)
             self._try_again(claimed)
         else:
-            outcomes.settle(self._platform, row, "accepted")
+            delivery_status.settle(self._platform, row, "accepted")
 
     def _try_again(self, claimed: _Claimed, code: int | None = None) -> None:
         """Later, and not without end."""
         attempts = claimed.fields["attempts"] + 1
         if attempts >= _MOST_ATTEMPTS:
-            outcomes.settle(self._platform, claimed.row, "failed", code)
+            delivery_status.settle(self._platform, claimed.row, "failed", code)
             return
         due = {"nextRunAt": self._platform.clock() + self._delay(attempts)}
         self._postpone(claimed, due | ({"code": code} if code else {}))

@@ -15,9 +15,7 @@ from google.cloud import firestore
 from astra import tlog
 from astra.accounts.honeytokens import is_honey
 from astra.jobs import Atomic
-from astra.notices import deliveries as cohorts
-from astra.notices import inbox as notices
-from astra.notices import messages as letters
+from astra.notices import deliveries, inbox, messages
 from astra.notices.campaigns import Audience, Channel, State
 from astra.notices.deliveries import DELIVERIES, LANE, NEWCOMERS, OPENING, SHARDS
 from astra.notices.inbox import Kind
@@ -90,9 +88,9 @@ class Telling:
 
         def write(transaction: firestore.Transaction, _: object) -> Changes:
             transaction.update(self._campaign, {"frozenAt": now, "count": count})
-            if fields["canary"] or count <= cohorts.FEW:
+            if fields["canary"] or count <= deliveries.FEW:
                 return {"left": max(1, math.ceil(count / _CANARY)) if fields["canary"] else count + 1}
-            cohorts.open_ranges(transaction, self._campaign, count, "", now)
+            deliveries.open_ranges(transaction, self._campaign, count, "", now)
             return {"left": 0, **ENDED}
 
         return Atomic(write)
@@ -136,7 +134,7 @@ class Telling:
             transaction.update(self._campaign, {"state": State.WAITING.value})
         else:
             now = self._platform.clock()
-            cohorts.open_ranges(transaction, self._campaign, campaign["count"], after, now)
+            deliveries.open_ranges(transaction, self._campaign, campaign["count"], after, now)
 
     def _write(
         self,
@@ -159,21 +157,21 @@ class Telling:
         counts["told"] += len(told)
         counts["queued"] += len(reached) - len(told)
         if campaign["audience"] == Audience.EVERYBODY:
-            notice, uids = letters.render(kind, campaign["facts"]).notice, (member.uid for member in told)
-            notices.write_to_all(transaction, self._db, uids, name, notice, now, campaign=name)
+            notice, uids = messages.render(kind, campaign["facts"]).notice, (member.uid for member in told)
+            inbox.write_to_all(transaction, self._db, uids, name, notice, now, campaign=name)
             for member in reached if by_mail else ():
                 if member.is_active:
-                    row = cohorts.row(self._platform, member.uid, name, {}, now, due=now, campaign=name)
-                    transaction.set(cohorts.row_of(self._db, member.uid, name), row)
+                    row = deliveries.row(self._platform, member.uid, name, {}, now, due=now, campaign=name)
+                    transaction.set(deliveries.row_of(self._db, member.uid, name), row)
             return [member.uid for member in reached]
         for member in told:
-            notice = letters.render(kind, campaign["facts"] | (member.facts or {})).notice
-            notices.write(transaction, self._db, member.uid, name, notice, now, campaign=name)
+            notice = messages.render(kind, campaign["facts"] | (member.facts or {})).notice
+            inbox.write(transaction, self._db, member.uid, name, notice, now, campaign=name)
         for member in members:
             gone, letter = {"state": "gone"}, {"nextRunAt": now}
             # A list is of those whom it concerns: who is frozen gets their letter, it may be to contain that breach.
             done = gone if member.is_gone else letter if by_mail else {"state": "delivered"}
-            transaction.update(cohorts.row_of(self._db, member.uid, name), done)
+            transaction.update(deliveries.row_of(self._db, member.uid, name), done)
         return [member.uid for member in reached]
 
 
@@ -216,7 +214,7 @@ def complete(
 def _size(campaign: dict[str, Any]) -> int:
     """How many members a page has: by how much it writes for each, however they are told."""
     facts = campaign["facts"].values()
-    weight = len((letters.source(f"{campaign['kind']}.txt") or "").encode()) + sum(len(one.encode()) for one in facts)
+    weight = len((messages.source(f"{campaign['kind']}.txt") or "").encode()) + sum(len(one.encode()) for one in facts)
     if campaign["audience"] == Audience.LISTED or Channel.EMAIL in campaign["channels"]:
         return min(_PAGE, _OF_TWO, max(1, _BYTES // (weight + _OWN + 2 * _AROUND)))
     return min(_PAGE, max(1, _BYTES // (weight + _AROUND)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.cloud import firestore
 
-from astra.notices import deliveries as cohorts
+from astra.notices import deliveries
 from astra.notices.campaigns import Channel, State
 from astra.notices.deliveries import DELIVERIES, LETTER_STATES, SHARDS
 from astra.runtime import documents
@@ -85,7 +85,7 @@ class Progress:
 
     def going_on(self) -> dict[str, Any]:
         """The campaign's fields when it is let go on: from then on its pace is measured, not over what it waited."""
-        return cohorts.going(self.at, self.members.total(), self.steps)
+        return deliveries.going(self.at, self.members.total(), self.steps)
 
 
 def _letters(db: firestore.Client, name: str) -> dict[str, int]:

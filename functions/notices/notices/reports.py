@@ -12,8 +12,7 @@ from pydantic import AfterValidator, StringConstraints, ValidationError
 
 from astra.erasure import change_gate
 from astra.erasure.change_gate import Bar
-from astra.notices import deliveries as cohorts
-from astra.notices import inbox as notices
+from astra.notices import deliveries, inbox
 from astra.notices.deliveries import DELIVERIES
 from astra.runtime import log, webhooks
 from astra.runtime.callables import UID, Answer, Call, Shape
@@ -23,7 +22,7 @@ from astra.runtime.platform import Platform
 from astra.runtime.rate_limits import Limit, TooMany
 from astra.runtime.settings import RedisSettings
 
-from notices import delivery_status as outcomes
+from notices import delivery_status
 from notices.settings import BounceSettings
 
 _KEY: Final = re.compile(r"<?([0-9a-f]{64})(@[^@\s<>]{1,255})?>?")
@@ -54,7 +53,7 @@ class Report(Shape):
 def see_notice(platform: Platform[RedisSettings], call: Call[SeeNotice]) -> Answer:
     """Note that the caller has seen a notice, once."""
     db, now, uid, name = platform.db, platform.clock(), call.caller.uid, call.data.id
-    reads = (*change_gate.reads(platform, uid), notices.reference(db, uid, name), cohorts.row_of(db, uid, name))
+    reads = (*change_gate.reads(platform, uid), inbox.reference(db, uid, name), deliveries.row_of(db, uid, name))
 
     def body(transaction: firestore.Transaction) -> bool:
         tombstone, profile, held, *rows = fetch(db, *reads, transaction=transaction)
@@ -108,6 +107,6 @@ def _taken(platform: Platform[BounceSettings], request: Request) -> HTTPStatus:
         row: Any
         with_key = firestore.FieldFilter("key", "==", key[1])
         for row in platform.db.collection_group(DELIVERIES).where(filter=with_key).select([]).limit(1).get():
-            if outcomes.settle(platform, row.reference, state):
+            if delivery_status.settle(platform, row.reference, state):
                 log.write(log.Event.MAIL_SETTLED, bounced=state == "bounced")
     return HTTPStatus.NO_CONTENT

@@ -28,7 +28,7 @@ from astra.datamap import expiry
 from astra.datamap.expiry import EXPIRED, EXPIRES
 from astra.datamap.model import Entry
 from astra.datamap.table import DATA_MAP
-from astra.erasure import legal_holds as holds
+from astra.erasure import legal_holds
 from astra.erasure.item import Thing
 from astra.runtime import log
 from astra.runtime.clock import Clock, iso
@@ -148,12 +148,12 @@ class Rows(Round):
             return None
         if self._is_thing:
             return Thing(self._platform, uid, self.entry.item, row.id).hold(stored, self.now())
-        return holds.held(stored, self.now()).get(self.entry.name)
+        return legal_holds.held(stored, self.now()).get(self.entry.name)
 
     def holds_of(self, row: "firestore.DocumentSnapshot[Any]") -> firestore.DocumentReference | None:
         """Where a row's person has their holds; None where no hold can be."""
         uid = None if self.entry.passing else self.entry.owner(row.reference.path)
-        return holds.reference(self._db, self._platform.pseudonyms.of_uid(uid)) if uid else None
+        return legal_holds.reference(self._db, self._platform.pseudonyms.of_uid(uid)) if uid else None
 
     def _at_once(self, rows: Snapshots) -> "Counter[str]":
         """Delete all, if they are as they were read and nobody has a hold, in one request that reads nothing."""

@@ -29,9 +29,8 @@ from astra.accounts import tombstones
 from astra.accounts.activity import DAY, FIELD, FIRST, LAST, anew, seen
 from astra.accounts.honeytokens import is_honey
 from astra.datamap.model import ACCOUNT_ID
-from astra.erasure import legal_holds as holds
-from astra.notices import campaigns
-from astra.notices import deliveries as cohorts
+from astra.erasure import legal_holds
+from astra.notices import campaigns, deliveries
 from astra.notices.campaigns import Channel
 from astra.notices.inbox import Kind
 from astra.runtime.clock import Clock, iso
@@ -133,17 +132,17 @@ class Inactive(Round):
             db.document("users", uid),
             tombstones.reference(db, subject),
             staff.reference(db, uid),
-            holds.reference(db, subject),
+            legal_holds.reference(db, subject),
             transaction=transaction,
         )
         gags = db.collection("users", uid, "gags").limit(1).get(transaction=transaction)
         told = ((profile.to_dict() or {}).get(FIELD) or {}).get("told")
-        letter = cohorts.row_of(db, uid, told).get(transaction=transaction).to_dict() if told else None
+        letter = deliveries.row_of(db, uid, told).get(transaction=transaction).to_dict() if told else None
         return _Read(
             uid=uid,
             profile=profile.to_dict() or {},
             is_erased=tombstone.exists,
-            waits=bool(gags or (role.to_dict() or {}).get("role") or holds.held(held, self.now())),
+            waits=bool(gags or (role.to_dict() or {}).get("role") or legal_holds.held(held, self.now())),
             letter=letter or {},
         )
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from google.cloud import firestore
 
 from astra import tlog
-from astra.accounts import activity as presence
+from astra.accounts import activity
 from astra.accounts.honeytokens import is_honey
 from astra.datamap import expiry
 from astra.datamap.expiry import EXPIRED, EXPIRES
@@ -127,7 +127,7 @@ class Presences:
     def page(self, job: dict[str, Any]) -> Atomic:
         """Note anew when the next people were here."""
         users = self._platform.db.collection("users")
-        query = users.order_by("__name__").select([presence.FIELD])
+        query = users.order_by("__name__").select([activity.FIELD])
         if job["cursor"]:
             query = query.where(filter=firestore.FieldFilter("__name__", ">=", users.document(job["cursor"])))
         found = query.limit(_PEOPLE + 1).get()
@@ -141,7 +141,7 @@ class Presences:
                 account = known.get(row.id)
                 note = self._noted(row.to_dict(), account.seen if account else None)
                 if note:
-                    transaction.update(row.reference, {presence.FIELD: note})
+                    transaction.update(row.reference, {activity.FIELD: note})
                     counts["stamped"] += 1
             if cursor is None:
                 return _ended(transaction, self._platform, PROFILE, job, counts)
@@ -153,10 +153,10 @@ class Presences:
         """What somebody's note should be; None if it is, or there is nobody."""
         if profile is None or profile.get("state") == "erasing":
             return None
-        noted: dict[str, Any] | None = profile.get(presence.FIELD)
+        noted: dict[str, Any] | None = profile.get(activity.FIELD)
         if noted is None:
-            return presence.seen(self._platform.settings, seen or self._now())
-        anew = presence.seen(self._platform.settings, noted["seenAt"])
+            return activity.seen(self._platform.settings, seen or self._now())
+        anew = activity.seen(self._platform.settings, noted["seenAt"])
         # Who was warned already goes on with what they were told, unless they have longer now.
         if noted["warnings"] and anew["dueAt"] <= self._now():
             return None

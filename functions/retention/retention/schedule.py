@@ -18,8 +18,7 @@ from astra.runtime.documents import fetch
 from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
 
-from retention import objects_and_keys as leftovers
-from retention import restamp as restamping
+from retention import objects_and_keys, restamp
 from retention.documents import Rows
 from retention.inactivity import Inactive
 from retention.settings import RetentionSettings
@@ -64,9 +63,9 @@ def sweep(platform: Platform[RetentionSettings], budget: timedelta, ahead: timed
 def kinds(platform: Platform[RetentionSettings], now: Clock) -> dict[str, Kind]:
     """All that is swept, by the names of the jobs. Each knows for one round what it could not do."""
     found: dict[str, Kind] = {f"sweep-{entry.name}": Rows(platform, entry, now) for entry in expiry.entries()}
-    for entry in leftovers.folders():
-        found[f"sweep-{entry.name}"] = leftovers.Folder(platform, entry, now)
-    return found | {"sweep-redis": leftovers.Keys(platform, now), "sweep-inactive": Inactive(platform, now)}
+    for entry in objects_and_keys.folders():
+        found[f"sweep-{entry.name}"] = objects_and_keys.Folder(platform, entry, now)
+    return found | {"sweep-redis": objects_and_keys.Keys(platform, now), "sweep-inactive": Inactive(platform, now)}
 
 
 def _sweeps(platform: Platform[RetentionSettings], now: Clock) -> dict[str, Page]:
@@ -90,7 +89,7 @@ def _is_due(kind: Kind) -> bool:
 
 def _restamps(platform: Platform[RetentionSettings], now: Clock) -> dict[str, Page]:
     """The jobs of entries whose life has changed since all their rows were gone through, or that are not done yet."""
-    lives = restamping.lives(platform)
+    lives = restamp.lives(platform)
     entries = {entry.name: entry for entry in expiry.lasting()}
     names = [f"restamp-{name}" for name in lives]
     found: dict[str, Page] = {}
@@ -98,10 +97,10 @@ def _restamps(platform: Platform[RetentionSettings], now: Clock) -> dict[str, Pa
         changed, again = job.get("life") != life, job.get("again")
         if not changed and job.get("nextRunAt") is None and (again is None or again > platform.clock()):
             continue
-        fields = restamping.once_more(life) if again and not changed else restamping.changed(life)
+        fields = restamp.once_more(life) if again and not changed else restamp.changed(life)
         begin(platform, job_name, fields, anew=changed)
-        whole = name == restamping.PROFILE
-        kind = restamping.Presences(platform, now) if whole else restamping.Restamp(platform, entries[name], now)
+        whole = name == restamp.PROFILE
+        kind = restamp.Presences(platform, now) if whole else restamp.Restamp(platform, entries[name], now)
         found[job_name] = kind.page
     return found
 

@@ -9,23 +9,19 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.api_core.exceptions import FailedPrecondition, NotFound
 from google.cloud import firestore
 
-from astra import policies as policy
-from astra import tlog
-from astra.accounts import activity as presence
-from astra.accounts import tombstones
+from astra import policies, tlog
+from astra.accounts import activity, tombstones
 from astra.accounts.honeytokens import is_honey
 from astra.erasure.change_gate import Bar, Barred
-from astra.notices import campaigns
-from astra.notices import inbox as notices
+from astra.notices import campaigns, inbox
 from astra.policies import Policy
-from astra.runtime import http as network
-from astra.runtime import log
+from astra.runtime import http, log
 from astra.runtime.documents import fetch
 from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
 
-from signup import consent_receipts as receipts
-from signup import revision as revisions
+from signup import consent_receipts
+from signup import revision as signup_revision
 from signup.enrolment import ENROLMENTS
 from signup.revision import lock
 from signup.settings import SignInSettings
@@ -54,7 +50,7 @@ def before_create(platform: Platform[SignInSettings], asked: Asked) -> None:
         else None
     )
     profile = db.collection("users").document(asked.uid)
-    at = network.masked(asked.address or "")
+    at = http.masked(asked.address or "")
 
     def enrol(transaction: firestore.Transaction) -> bool:
         form = enrolment.get(transaction=transaction).to_dict() if enrolment else None
@@ -62,23 +58,23 @@ def before_create(platform: Platform[SignInSettings], asked: Asked) -> None:
             return False
         tombstones.refuse_erased(transaction, db, subject)
         announced = campaigns.pending(db, now, transaction)
-        agreed = {purpose for purpose in receipts.PURPOSES if form["consents"][purpose]}
+        agreed = {purpose for purpose in consent_receipts.PURPOSES if form["consents"][purpose]}
         if at is None:
-            agreed.discard(receipts.IP_LOCK)  # there is nothing to lock to: let nobody believe that it is
-        locked = receipts.IP_LOCK in agreed
-        noted = {presence.FIELD: presence.seen(platform.settings, now)}
+            agreed.discard(consent_receipts.IP_LOCK)  # there is nothing to lock to: let nobody believe that it is
+        locked = consent_receipts.IP_LOCK in agreed
+        noted = {activity.FIELD: activity.seen(platform.settings, now)}
         transaction.create(profile, _profile(form, asked.email, now, locked=locked) | noted)
         version = Policy(form["policyVersion"], form["policySha256"], form["policyEffectiveAt"])
         for purpose in agreed:
-            receipt = receipts.given(subject, purpose, version, form["ageScreen"], form["createdAt"])
+            receipt = consent_receipts.given(subject, purpose, version, form["ageScreen"], form["createdAt"])
             transaction.create(profile.collection("consents").document(purpose), receipt)
-            tlog.append(transaction, db, receipts.logged(subject, purpose, receipt, form["createdAt"]))
+            tlog.append(transaction, db, consent_receipts.logged(subject, purpose, receipt, form["createdAt"]))
         if locked:
-            transaction.create(lock(platform, asked.uid), revisions.locked(platform, asked.uid, str(at), now))
+            transaction.create(lock(platform, asked.uid), signup_revision.locked(platform, asked.uid, str(at), now))
         # Whoever has a profile by the time that something is announced is told of it there; who has it later, here.
         for name, notice in announced:
-            if name != policy.campaign_of(version.version):
-                notices.write(transaction, db, asked.uid, name, notice, now, campaign=name)
+            if name != policies.campaign_of(version.version):
+                inbox.write(transaction, db, asked.uid, name, notice, now, campaign=name)
         transaction.delete(enrolment)
         return True
 
@@ -110,7 +106,7 @@ def before_sign_in(platform: Platform[SignInSettings], asked: Asked) -> None:
     if fields.get("state") != "active":
         raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is not active. Write to us.")
     # Also of who is refused below: they know the password, and mean to come back.
-    if presence.is_news(fields, platform.clock()) and not _noted(platform, found):
+    if activity.is_news(fields, platform.clock()) and not _noted(platform, found):
         before_sign_in(platform, asked)  # looked at as it is now
         return
     if required := _not_accepted(platform, fields["policyVersion"]):
@@ -121,8 +117,8 @@ def before_sign_in(platform: Platform[SignInSettings], asked: Asked) -> None:
     if fields["ipLock"] and not _is_home(platform, asked, locked.to_dict() or {}):
         raise _refused(FunctionsErrorCode.PERMISSION_DENIED, "Sign-in is locked to another network.")
     if fields["ipLock"] and locked.get("network") is None:
-        at = str(network.masked(asked.address or ""))
-        revisions.revise(platform, uid, lambda revision: revision.lock(at), platform.clock(), changes=())
+        at = str(http.masked(asked.address or ""))
+        signup_revision.revise(platform, uid, lambda revision: revision.lock(at), platform.clock(), changes=())
     if asked.email and fields["email"] != asked.email:
         _take_over(platform, uid, asked.email)
 
@@ -130,11 +126,11 @@ def before_sign_in(platform: Platform[SignInSettings], asked: Asked) -> None:
 def _take_over(platform: Platform[SignInSettings], uid: str, address: str) -> None:
     """Note an address that was changed at Auth. While a legal hold keeps the profile, a later sign-in does it."""
 
-    def change(revision: revisions.Revision) -> None:
+    def change(revision: signup_revision.Revision) -> None:
         revision.rectify({"email": address})
 
     try:
-        revisions.revise(platform, uid, change, platform.clock(), changes={"profile"})
+        signup_revision.revise(platform, uid, change, platform.clock(), changes={"profile"})
     except Barred as barred:
         if barred.bar is not Bar.HELD:
             raise
@@ -155,15 +151,15 @@ def _profile(form: dict[str, Any], email: str | None, now: datetime, *, locked: 
 def _not_accepted(platform: Platform[SignInSettings], version: str) -> Policy | None:
     """The last policy with material changes that has been in force for longer than its grace, if `version` is older."""
     grace = timedelta(days=platform.settings.policy_grace_days)
-    required = policy.last_material(platform.db, platform.clock() - grace)
+    required = policies.last_material(platform.db, platform.clock() - grace)
     if version == required.version:
         return None
     # Who accepted a later one that was withdrawn since has not gone back behind the one in force.
-    return required if version < required.version or policy.find(platform.db, version) is None else None
+    return required if version < required.version or policies.find(platform.db, version) is None else None
 
 
 def _is_home(platform: Platform[SignInSettings], asked: Asked, locked: dict[str, Any]) -> bool:
-    at = network.masked(asked.address or "")
+    at = http.masked(asked.address or "")
     if at is None:
         return False
     opened = locked.get("openUntil")
@@ -178,7 +174,7 @@ def _noted(platform: Platform[SignInSettings], profile: "firestore.DocumentSnaps
     So of a sign-in and a sweep that would erase them just now, one sees the other. One request, no lock to wait for.
     """
     db, batch = platform.db, platform.db.batch()
-    note = {presence.FIELD: presence.seen(platform.settings, platform.clock())}
+    note = {activity.FIELD: activity.seen(platform.settings, platform.clock())}
     batch.update(profile.reference, note, db.write_option(last_update_time=profile.update_time))
     try:
         tombstones.commit_unless_erased(batch, db, platform.pseudonyms.of_uid(profile.id))

@@ -7,7 +7,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 from pydantic import Field, StringConstraints
 
-from astra import policies as policy
+from astra import policies
 from astra.datamap.lookup import lives
 from astra.runtime import log
 from astra.runtime.callables import Agreed, Answer, Call, Shape
@@ -57,7 +57,7 @@ def start_signup(platform: Platform[SignupSettings], call: Call[StartSignup]) ->
     """Enrol an address for 15 minutes. The answer is the same whether or not it has an account."""
     form, now = call.data, platform.clock()
     _screen_age(form, now)
-    in_force = policy.current(platform.db, now)
+    in_force = policies.current(platform.db, now)
     if form.policyVersion != in_force.version:
         raise HttpsError(
             FunctionsErrorCode.FAILED_PRECONDITION,

@@ -6,14 +6,14 @@ from typing import Self
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from pydantic import model_validator
 
-from astra import policies as policy
+from astra import policies
 from astra.erasure.change_gate import WITHDRAWAL
 from astra.policies import Policy
 from astra.runtime import log
 from astra.runtime.callables import Answer, Call, Shape
 from astra.runtime.platform import Platform
 
-from signup import consent_receipts as receipts
+from signup import consent_receipts
 from signup.enrolment import Jurisdiction, Name, Version
 from signup.revision import Revision, revise
 from signup.settings import SignupSettings
@@ -56,7 +56,7 @@ def update_profile(platform: Platform[SignupSettings], call: Call[UpdateProfile]
     def change(revision: Revision) -> None:
         revision.rectify(changes)
         if form.electronicNotices is not None:
-            revision.consent(receipts.NOTICES, given=form.electronicNotices)
+            revision.consent(consent_receipts.NOTICES, given=form.electronicNotices)
 
     # Of a request, only what does more than withdraw a consent can be barred.
     gated = ({"profile"} if changes else set()) | ({"consents"} if form.electronicNotices else set())
@@ -84,7 +84,7 @@ def set_ip_lock(platform: Platform[SignupSettings], call: Call[SetIpLock]) -> An
             raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "We can't tell your network: nothing was locked.")
         else:
             revision.lock(network)
-        revision.consent(receipts.IP_LOCK, given=call.data.enabled)
+        revision.consent(consent_receipts.IP_LOCK, given=call.data.enabled)
 
     gated = {"profile", "consents"} if call.data.enabled else set()
     revise(platform, uid, change, now, changes=gated, even_if=() if gated else WITHDRAWAL)
@@ -94,8 +94,8 @@ def set_ip_lock(platform: Platform[SignupSettings], call: Call[SetIpLock]) -> An
 
 def acceptable(platform: Platform[SignupSettings], version: str, now: datetime) -> Policy:
     """A version that may be agreed to: the one in force, or one that is announced. Refuses the request otherwise."""
-    in_force = policy.current(platform.db, now)
-    asked = in_force if version == in_force.version else policy.find(platform.db, version)
+    in_force = policies.current(platform.db, now)
+    asked = in_force if version == in_force.version else policies.find(platform.db, version)
     if asked is None or asked.ended or asked.version < in_force.version:
         raise HttpsError(
             FunctionsErrorCode.FAILED_PRECONDITION,

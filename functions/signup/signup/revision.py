@@ -16,12 +16,10 @@ from typing import Any, Final
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 
-from astra import policies as policy
-from astra import tlog
+from astra import policies, tlog
 from astra.datamap.expiry import EXPIRES
 from astra.datamap.lookup import lives
-from astra.erasure import change_gate
-from astra.erasure import legal_holds as holds
+from astra.erasure import change_gate, legal_holds
 from astra.erasure.change_gate import Bar
 from astra.policies import Policy
 from astra.runtime.documents import fetch
@@ -29,7 +27,7 @@ from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
 
-from signup import consent_receipts as receipts
+from signup import consent_receipts
 
 _REQUESTS: Final = "requests"
 _LOCKS: Final = "network-locks"
@@ -54,15 +52,15 @@ class Revision:
         self._uid, self._now, self._platform, self._transaction = uid, now, platform, transaction
         self._profile = platform.db.collection("users").document(uid)
         self._subject = platform.pseudonyms.of_uid(uid)
-        consents = [self._consent(purpose) for purpose in receipts.PURPOSES]
+        consents = [self._consent(purpose) for purpose in consent_receipts.PURPOSES]
         reads = (*change_gate.reads(platform, uid), lock(platform, uid), *consents)
         erased, profile, held, self._lock, *given = fetch(platform.db, *reads, transaction=transaction)
         change_gate.refuse(erased, profile, held, now, changes=changes, even_if=even_if)
-        self._held = holds.held(held, now)
+        self._held = legal_holds.held(held, now)
         self.profile: dict[str, Any] = profile.to_dict() or {}
         #: The policy that they agreed to last, under which all that they choose stands unless it was withdrawn; None
         #: if it is not known here.
-        self._agreed = policy.find(platform.db, self.profile["policyVersion"], transaction)
+        self._agreed = policies.find(platform.db, self.profile["policyVersion"], transaction)
         self._receipts = {snapshot.id: snapshot.to_dict() for snapshot in given if snapshot.exists}
 
     def rectify(self, changes: dict[str, Any]) -> None:
@@ -87,7 +85,7 @@ class Revision:
         if self._agreed is not None and not self._agreed.ended and self._agreed.version >= accepted.version:
             return False
         self._transaction.update(self._profile, {"policyVersion": accepted.version})
-        self._give(receipts.TERMS, accepted)
+        self._give(consent_receipts.TERMS, accepted)
         return True
 
     def consent(self, purpose: str, *, given: bool) -> None:
@@ -99,19 +97,21 @@ class Revision:
                 raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "Read the policy and agree to it first.")
             self._give(purpose, self._agreed)
         elif receipt is not None and stands and not given:
-            changes = receipts.withdrawn(receipt, self._now)
+            changes = consent_receipts.withdrawn(receipt, self._now)
             self._transaction.update(self._consent(purpose), changes)
             self._log(purpose, changes)
 
     def _give(self, purpose: str, agreed: Policy) -> None:
         """Anew or again: a receipt says what it covers by the data map of today."""
-        age_screen = (self._receipts.get(receipts.TERMS) or {}).get("ageScreen", "")
-        receipt = receipts.given(self._subject, purpose, agreed, age_screen, self._now, self._receipts.get(purpose))
+        age_screen = (self._receipts.get(consent_receipts.TERMS) or {}).get("ageScreen", "")
+        receipt = consent_receipts.given(
+            self._subject, purpose, agreed, age_screen, self._now, self._receipts.get(purpose)
+        )
         self._transaction.set(self._consent(purpose), receipt)
         self._log(purpose, receipt)
 
     def _log(self, purpose: str, changes: dict[str, Any]) -> None:
-        entry = receipts.logged(self._subject, purpose, changes, self._now)
+        entry = consent_receipts.logged(self._subject, purpose, changes, self._now)
         tlog.append(self._transaction, self._platform.db, entry)
 
     def lock(self, network: str) -> None:

@@ -20,7 +20,7 @@ from pydantic import StringConstraints
 from astra.accounts import tombstones
 from astra.datamap.lookup import lives
 from astra.erasure.change_gate import Barred
-from astra.notices import smtp as mail
+from astra.notices import smtp
 from astra.runtime import callables, log
 from astra.runtime.callables import Answer, Call, Shape
 from astra.runtime.firestore import transact
@@ -95,7 +95,7 @@ def deliver(platform: Platform[MailSettings], address: str, uid: str) -> None:
     settings, to = platform.settings, auth.get_user(uid, app=platform.app).email
     if to is not None:
         key, text = secrets.token_hex(16), _LETTER.format(code=code)
-        mail.send(settings.smtp_url.get_secret_value(), settings.mail_from, to, "Your code to sign in", text, key)
+        smtp.send(settings.smtp_url.get_secret_value(), settings.mail_from, to, "Your code to sign in", text, key)
         log.write(log.Event.CODE_SENT)
 
 

@@ -21,14 +21,14 @@ from google.cloud.storage import Blob
 from astra import vault
 from astra.accounts import tombstones
 from astra.accounts.tombstones import Erased
-from astra.erasure import legal_holds as holds
+from astra.erasure import legal_holds
 from astra.runtime import log
 from astra.runtime.documents import fetch
 from astra.runtime.platform import Platform
 from astra.vault import ObjectKey, vault_of
 from astra.vault.settings import SealingSettings
 
-from uploads import sanitize as intake
+from uploads import sanitize
 
 INCOMING: Final = "incoming/"
 FOLDERS: Final = {"full": "images", "thumb": "thumbs"}
@@ -61,7 +61,7 @@ def seal_upload(platform: Platform[SealingSettings], name: str, generation: int,
     try:
         _seal(platform, blob, uid, image_id, size)
         log.write(log.Event.UPLOAD_SEALED, bytes=size)
-    except intake.Rejected as rejected:
+    except sanitize.Rejected as rejected:
         _reject(platform, uid, image_id, str(rejected), size)
         _tidy(platform, uid, image_id)
     except (_Unwanted, Erased):
@@ -115,12 +115,12 @@ def _seal(platform: Platform[SealingSettings], blob: Blob, uid: str, image_id: s
         # Work goes side by side where nothing is lost by it: the bytes arrive while we learn whether anybody waits for
         # them, keys are made while the image is decoded, the thumbnail is stored while the image is encoded.
         awaited = pool.submit(_awaited, platform, uid, image_id)
-        raw = _download(blob) if size <= intake.MOST_BYTES else b""
+        raw = _download(blob) if size <= sanitize.MOST_BYTES else b""
         if not awaited.result():
             raise _Unwanted
-        intake.check_size(size)
+        sanitize.check_size(size)
         making = pool.submit(vault_of(platform).new_object, uid, image_id)
-        image = intake.clean(raw)
+        image = sanitize.clean(raw)
         keys = making.result()
         thumb = pool.submit(lambda: _put(platform, _name("thumb", uid, image_id), image.thumbnail, keys["thumb"]))
         content = image.content
@@ -215,7 +215,7 @@ def _tidy(platform: Platform[SealingSettings], uid: str, image_id: str) -> None:
     if record and record["status"] == "ready":
         return
     subject = platform.pseudonyms.of_uid(uid)
-    if holds.held(holds.reference(platform.db, subject).get(), platform.clock()):
+    if legal_holds.held(legal_holds.reference(platform.db, subject).get(), platform.clock()):
         return  # the record may have been erased, and the image kept: it is the erasure's to remove
     vault_of(platform).destroy_object(uid, image_id)
     for variant in FOLDERS:

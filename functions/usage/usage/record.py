@@ -25,15 +25,13 @@ from astra.accounts import tombstones
 from astra.datamap.lookup import lives
 from astra.erasure import change_gate
 from astra.erasure.change_gate import Bar, Barred
-from astra.runtime import log
-from astra.runtime import rate_limits as limits
+from astra.runtime import log, rate_limits
 from astra.runtime.callables import Answer, Call
 from astra.runtime.platform import Platform
 from astra.runtime.rate_limits import Limit
 from astra.runtime.settings import RedisSettings
 
-from usage import buffer as gathered
-from usage import user_agent as devices
+from usage import buffer, user_agent
 from usage.events import Batch, Event, LogEvent
 from usage.user_agent import Device
 
@@ -53,11 +51,11 @@ def gather(platform: Platform[RedisSettings], limit: Limit, call: Call[LogEvent]
     uid, asked, now = call.caller.uid, call.data.root, platform.clock()
     if isinstance(asked, Batch) or asked.id:
         return None
-    device = devices.reduced(call.user_agent)
+    device = user_agent.reduced(call.user_agent)
     record = _record(asked, now)
     event = {**record, "at": record["at"].timestamp(), "device": [device.kind, device.browser, device.major]}
-    with limits.if_redis_answers():
-        kept = gathered.keep(platform.redis, uid, _minute(uid, now), {"id": _new_id(), **event}, limit)
+    with rate_limits.if_redis_answers():
+        kept = buffer.keep(platform.redis, uid, _minute(uid, now), {"id": _new_id(), **event}, limit)
         return {} if kept else None
     return None
 
@@ -72,7 +70,7 @@ def log_event(platform: Platform[RedisSettings], call: Call[LogEvent]) -> Answer
     _see_active(platform.db, uid, minute)
     events = asked.events if isinstance(asked, Batch) else [asked]
     records = [_record(event, now) for event in events]
-    fields = _fields(records, devices.reduced(call.user_agent), now, together=isinstance(asked, Batch))
+    fields = _fields(records, user_agent.reduced(call.user_agent), now, together=isinstance(asked, Batch))
     is_prepared = _prepared(platform, uid, minute)
     batch = platform.db.batch()
     batch.create(_reference(platform.db, uid, asked.id or _new_id()), fields)
@@ -81,11 +79,11 @@ def log_event(platform: Platform[RedisSettings], call: Call[LogEvent]) -> Answer
     except AlreadyExists:
         pass
     except tombstones.Erased:
-        limits.close(platform.redis, uid)
+        rate_limits.close(platform.redis, uid)
         raise Barred(Bar.ERASING) from None
     if is_prepared:
-        with limits.if_redis_answers():
-            gathered.open_prepared(platform.redis, uid, minute)
+        with rate_limits.if_redis_answers():
+            buffer.open_prepared(platform.redis, uid, minute)
     return {}
 
 
@@ -104,13 +102,13 @@ def flush(platform: Platform[RedisSettings], budget: timedelta) -> None:
         return True
 
     with ThreadPoolExecutor(HANDS) as hands:
-        late = sum(not in_time for in_time in hands.map(write, gathered.waiting(platform.redis)))
+        late = sum(not in_time for in_time in hands.map(write, buffer.waiting(platform.redis)))
     if late:
         log.write(log.Event.FLUSH_LATE, people=late)
 
 
 def _write(platform: Platform[RedisSettings], uid: str) -> None:
-    taken = gathered.take(platform.redis, uid)
+    taken = buffer.take(platform.redis, uid)
     if not taken:
         return
     now, by_device = platform.clock(), defaultdict(list)
@@ -129,7 +127,7 @@ def _write(platform: Platform[RedisSettings], uid: str) -> None:
             batch.create(_reference(platform.db, uid, events[0]["id"]), fields)
         with contextlib.suppress(AlreadyExists, tombstones.Erased):
             tombstones.commit_unless_erased(batch, platform.db, platform.pseudonyms.of_uid(uid))
-    gathered.done(platform.redis, uid, taken)
+    buffer.done(platform.redis, uid, taken)
 
 
 def _fields(records: list[dict[str, Any]], device: Device, now: datetime, *, together: bool) -> dict[str, Any]:
@@ -169,8 +167,8 @@ def _minute(uid: str, now: datetime) -> int:
 
 def _prepared(platform: Platform[RedisSettings], uid: str, minute: int) -> bool:
     """Whether `minute` is to be opened once what is sent is committed."""
-    with limits.if_redis_answers():
-        return gathered.prepare(platform.redis, uid, minute)
+    with rate_limits.if_redis_answers():
+        return buffer.prepare(platform.redis, uid, minute)
     return False
 
 

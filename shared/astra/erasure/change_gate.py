@@ -22,7 +22,7 @@ from google.cloud import firestore
 
 from astra.accounts import tombstones
 from astra.accounts.state import ACTIVE, FROZEN
-from astra.erasure import legal_holds as holds
+from astra.erasure import legal_holds
 from astra.runtime.platform import Platform
 
 Snapshot = firestore.DocumentSnapshot
@@ -65,7 +65,7 @@ def reads(platform: Platform[Any], uid: str) -> tuple[firestore.DocumentReferenc
     """What decides about a person's changes, in the order in which `refuse` takes it."""
     subject = platform.pseudonyms.of_uid(uid)
     profile = platform.db.collection("users").document(uid)
-    return tombstones.reference(platform.db, subject), profile, holds.reference(platform.db, subject)
+    return tombstones.reference(platform.db, subject), profile, legal_holds.reference(platform.db, subject)
 
 
 def refuse(
@@ -78,7 +78,7 @@ def refuse(
     even_if: Collection[Bar] = (),
 ) -> None:
     """Raise Barred unless the person may change what the entries `changes` of the data map name, as read now."""
-    is_held = not set(changes).isdisjoint(holds.held(held, now))
+    is_held = not set(changes).isdisjoint(legal_holds.held(held, now))
     for bar in (state_bar(tombstone, profile), Bar.HELD if is_held else None):
         if bar is not None and bar not in even_if:
             raise Barred(bar)

@@ -11,7 +11,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 
 from astra.datamap.model import Entry, Store, Subject
 from astra.datamap.table import DATA_MAP
-from astra.erasure import legal_holds as holds
+from astra.erasure import legal_holds
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
 
@@ -35,7 +35,7 @@ class Thing:
     def hold(self, stored: "firestore.DocumentSnapshot[Any]", now: datetime) -> dict[str, Any] | None:
         """Of the person's holds as read, the one that keeps any of it longest."""
         # A held prompt is opened by the key of the image that was made of it.
-        held = holds.with_keys(holds.held(stored, now), self._is_there)
+        held = legal_holds.with_keys(legal_holds.held(stored, now), self._is_there)
         found = [held[entry.name] for entry, _ in self._places if entry.name in held]
         return max(found, key=lambda hold: hold["expiresAt"]) if found else None
 

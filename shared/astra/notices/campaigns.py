@@ -36,9 +36,7 @@ from typing import Any, Final
 from google.cloud import firestore
 
 from astra import jobs, tlog
-from astra.notices import deliveries as cohorts
-from astra.notices import inbox as notices
-from astra.notices import messages as letters
+from astra.notices import deliveries, inbox, messages
 from astra.notices.inbox import Kind, Notice
 from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
@@ -102,7 +100,7 @@ def refuse_changed(stored: "firestore.DocumentSnapshot[Any]") -> None:
     fields: dict[str, Any] = stored.to_dict() or {}
     approved = fields.get("textSha256")
     facts = fields.get("facts", {}) | fields.get("sample", {})
-    if approved and letters.render(Kind(fields["kind"]), facts).sha256 != approved:
+    if approved and messages.render(Kind(fields["kind"]), facts).sha256 != approved:
         raise Changed
 
 
@@ -162,8 +160,8 @@ def enlist(
     `facts` are this person's own, beside the campaign's, and are kept below their profile. Again is as good as once.
     The caller makes sure that they are not being erased.
     """
-    row = cohorts.row(platform, uid, name, facts, platform.clock(), due=None, campaign=name)
-    batch.set(cohorts.row_of(platform.db, uid, name), row)
+    row = deliveries.row(platform, uid, name, facts, platform.clock(), due=None, campaign=name)
+    batch.set(deliveries.row_of(platform.db, uid, name), row)
 
 
 def freeze(db: firestore.Client, name: str, now: datetime) -> None:
@@ -190,13 +188,13 @@ def start(
 ) -> None:
     """Have the members of a proposed campaign of these `fields` told, or the first hundredth of them, and log that it
     is so, as part of `batch`, which may be a transaction."""
-    canary, shards = fields["canary"], campaign.collection(cohorts.SHARDS)
+    canary, shards = fields["canary"], campaign.collection(deliveries.SHARDS)
     state = State.CANARY if canary else State.RUNNING
     started = {"state": state.value, "startedAt": now, "approvers": list(approvers)}
-    batch.update(campaign, started | cohorts.going(now))
-    batch.create(shards.document(cohorts.OPENING), cohorts.shard(now, "", None))
-    for number in range(cohorts.LANES if Channel.EMAIL in fields["channels"] else 0):
-        batch.create(shards.document(f"{cohorts.LANE}{number}"), jobs.opened(now, counts={}))
+    batch.update(campaign, started | deliveries.going(now))
+    batch.create(shards.document(deliveries.OPENING), deliveries.shard(now, "", None))
+    for number in range(deliveries.LANES if Channel.EMAIL in fields["channels"] else 0):
+        batch.create(shards.document(f"{deliveries.LANE}{number}"), jobs.opened(now, counts={}))
     record = {"campaign": campaign.id, "canary": canary, "approvers": list(approvers)}
     tlog.append(batch, campaign._client, tlog.Entry(tlog.Action.CAMPAIGN_STARTED, record, now))
 
@@ -216,12 +214,12 @@ def tell(
     A second letter of that name fails the batch. The caller makes sure that they are not being erased. Raises
     ValueError, LookupError.
     """
-    notice = letters.render(kind, facts).notice
+    notice = messages.render(kind, facts).notice
     if Channel.IN_APP in channels:
-        notices.write(batch, platform.db, uid, name, notice, now)
+        inbox.write(batch, platform.db, uid, name, notice, now)
     if Channel.EMAIL in channels:
-        row = cohorts.row(platform, uid, name, facts, now, due=now, campaign=None)
-        batch.create(cohorts.row_of(platform.db, uid, name), row | {"kind": kind.value})
+        row = deliveries.row(platform, uid, name, facts, now, due=now, campaign=None)
+        batch.create(deliveries.row_of(platform.db, uid, name), row | {"kind": kind.value})
 
 
 def completed_at(db: firestore.Client, name: str, transaction: firestore.Transaction | None = None) -> datetime | None:
@@ -243,7 +241,7 @@ def pending(
     live = db.collection(CAMPAIGNS).where(filter=firestore.FieldFilter("newcomersUntil", ">", now))
     found = ((stored.id, stored.to_dict() or {}) for stored in live.get(transaction=transaction))
     return [
-        (name, letters.render(Kind(fields["kind"]), fields["facts"]).notice)
+        (name, messages.render(Kind(fields["kind"]), fields["facts"]).notice)
         for name, fields in found
         if fields["state"] not in (State.PROPOSED, State.STOPPED)
     ]
@@ -280,7 +278,7 @@ def _open(
         "kind": what.kind.value,
         "facts": dict(what.facts),
         "sample": dict(what.sample),
-        "textSha256": letters.render(what.kind, {**what.facts, **what.sample}).sha256,
+        "textSha256": messages.render(what.kind, {**what.facts, **what.sample}).sha256,
         "channels": [channel.value for channel in what.channels],
         "state": State.PROPOSED.value,
         "approvers": list(approvers),

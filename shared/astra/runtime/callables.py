@@ -18,8 +18,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from flask import Request, Response, jsonify, make_response
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from astra.runtime import http as network
-from astra.runtime import log
+from astra.runtime import http, log
 from astra.runtime.clock import Clock
 from astra.runtime.rate_limits import Limit, TooMany, Unknown
 from astra.runtime.settings import RedisSettings, emulated
@@ -113,7 +112,7 @@ def on_call(
                 answer = _ahead(shortcut, lambda: Call(checked(), caller, None, user_agent))
                 if answer is not None:
                     return answer
-            came_from = network.of(request.raw_request)
+            came_from = http.of(request.raw_request)
             who = f"user {caller.uid}" if caller else f"network {came_from}"
             admit(platform, who, handler.__name__, limit)
             return handler(Call(checked(), caller, came_from, user_agent))

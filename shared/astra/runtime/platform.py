@@ -95,13 +95,13 @@ class Platform(Generic[S]):
     @cached_property
     def redis(self: "Platform[RedisSettings]") -> "Redis":
         """What lives seconds."""
-        from astra.runtime import rate_limits as limits  # noqa: PLC0415
+        from astra.runtime import rate_limits  # noqa: PLC0415
 
-        return limits.connect(str(self.settings.redis_url.get_secret_value()))
+        return rate_limits.connect(str(self.settings.redis_url.get_secret_value()))
 
     @cached_property
     def limits(self: "Platform[RedisSettings]") -> "Limits":
         """How often who may ask."""
-        from astra.runtime import rate_limits as limits  # noqa: PLC0415
+        from astra.runtime import rate_limits  # noqa: PLC0415
 
-        return limits.Limits(self.redis, self.pseudonyms)
+        return rate_limits.Limits(self.redis, self.pseudonyms)

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import redis
 
-from astra.runtime import http as network
-from astra.runtime import log
+from astra.runtime import http, log
 from astra.runtime.pseudonyms import Pseudonyms
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ class Limits:
 
     def admit_network(self, request: "Request", action: str, limit: Limit) -> None:
         """`admit` the network that a request comes from."""
-        self.admit(f"network {network.of(request)}", action, limit)
+        self.admit(f"network {http.of(request)}", action, limit)
 
     def _count(self, keys: list[str], limit: Limit) -> None:
         try:

@@ -29,8 +29,7 @@ from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 
-from astra import policies as policy
-from astra import tlog
+from astra import policies, tlog
 from astra.accounts import tombstones
 from astra.datamap.expiry import has_expired
 from astra.datamap.lookup import lives
@@ -43,8 +42,7 @@ from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonym
 from astra.runtime.rate_limits import Limit, TooMany, Unknown
 from astra.runtime.settings import RedisSettings
-from astra.staff import freezes as controls
-from astra.staff import members as staff
+from astra.staff import freezes, members
 from astra.staff.members import Member, Role
 from astra.staff.permissions import PERMISSIONS, Permission
 
@@ -188,14 +186,14 @@ class _Attempt:
     ) -> tuple[Decision | None, Answer]:
         """All of it, in one transaction; may run again. The decision, if it was carried out, and the answer."""
         db, actor = self.platform.db, self.platform.pseudonyms.of_uid(self.uid)
-        required = policy.current(db, self.now, policy.SECURITY, transaction)
-        frozen = controls.reference(db, controls.Control.STAFF)
+        required = policies.current(db, self.now, policies.SECURITY, transaction)
+        frozen = freezes.reference(db, freezes.Control.STAFF)
         stored, erased, control = fetch(
-            db, staff.reference(db, self.uid), tombstones.reference(db, actor), frozen, transaction=transaction
+            db, members.reference(db, self.uid), tombstones.reference(db, actor), frozen, transaction=transaction
         )
         member = Member.of(stored, self.now)
         role = self._allowed(member, required, erased=erased.exists)
-        if controls.is_frozen(control) and not self.permission.while_frozen:
+        if freezes.is_frozen(control) and not self.permission.while_frozen:
             raise Denied(Reason.FROZEN)
         decision = handler(Act(self.platform, transaction, self.now, actor, role), data)
         if decision.concerns == self.uid:
@@ -236,10 +234,10 @@ class _Attempt:
         """Somebody else who has proposed the same and still may, and their proposal. Raises Denied if none of those
         who have is independent of the `second`."""
         db, dependent = self.platform.db, False
-        found = staff.find_members(db, self.now, *self.permission.roles, transaction=transaction)
+        found = members.find_members(db, self.now, *self.permission.roles, transaction=transaction)
         others = [one for one in found if one.uid != self.uid and one.accepted(required)]
-        others = staff.present(self.platform, others, transaction)
-        proposals = [staff.reference(db, one.uid).collection("proposals").document(name) for one in others]
+        others = members.present(self.platform, others, transaction)
+        proposals = [members.reference(db, one.uid).collection("proposals").document(name) for one in others]
         for member, stored in zip(others, fetch(db, *proposals, transaction=transaction), strict=True):
             proposal = stored.to_dict() or {}
             as_then = (proposal.get("role"), proposal.get("since")) == (member.role, member.since)
@@ -258,8 +256,8 @@ class _Attempt:
         return first.granted_by == (names.of_uid(second.uid),) or second.granted_by == (names.of_uid(first.uid),)
 
     def _are_few(self, transaction: firestore.Transaction) -> bool:
-        everybody = staff.find_members(self.platform.db, self.now, transaction=transaction)
-        return len(staff.present(self.platform, everybody, transaction)) <= _FEW
+        everybody = members.find_members(self.platform.db, self.now, transaction=transaction)
+        return len(members.present(self.platform, everybody, transaction)) <= _FEW
 
     def _carry_out(
         self, transaction: firestore.Transaction, decision: Decision, actor: Pseudonym, approvers: list[Pseudonym]

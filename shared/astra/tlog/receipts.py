@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import rfc8785
 from google.cloud import firestore
 
-from astra.tlog import entries as tlog
-from astra.tlog import merkle
+from astra.tlog import entries, merkle
 from astra.tlog.signed_note import checkpoint_of
 from astra.tlog.tiles import Tampered, Tiles
 
@@ -23,7 +22,7 @@ _HEADER: Final = "c2sp.org/tlog-proof@v1"
 
 def of_entry(db: firestore.Client, bucket: "Bucket", entry_id: str) -> str | None:
     """The receipt of an entry; None until a checkpoint holds it, or if its record was removed. Raises Tampered."""
-    fields = tlog.reference(db, entry_id).get().to_dict() or {}
+    fields = entries.reference(db, entry_id).get().to_dict() or {}
     tiles = Tiles(bucket)
     if fields.get("index") is None or not fields.get("nonce") or (note := tiles.checkpoint()) is None:
         return None
@@ -34,7 +33,7 @@ def of_fields(fields: dict[str, Any], tiles: Tiles, note: str) -> str:
     """The receipt of an entry's document under the checkpoint `note`. Raises Tampered if it is not in that tree."""
     checkpoint, index = checkpoint_of(note), fields["index"]
     path = tiles.tree(checkpoint.size).inclusion(index)
-    leaf = merkle.leaf_hash(tlog.leaf(fields))
+    leaf = merkle.leaf_hash(entries.leaf(fields))
     if not merkle.proves_inclusion(leaf, index, checkpoint.size, path, checkpoint.root):
         raise Tampered("the entry is not what is in the tree")
     return text(fields, path, note)

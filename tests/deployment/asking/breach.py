@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from firebase_admin import auth
 
-from astra.accounts import honeytokens as honey
-from breach import deadlines as clocks
-from breach import incidents
-from breach import texts as breach_words
+from astra.accounts import honeytokens
+from breach import deadlines, incidents, texts
 from local import audit_log
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.desk import SAID, THIEF, Desk
@@ -56,9 +54,9 @@ def describe_incident(world: World) -> None:
 def tell_regulator(world: World) -> None:
     it = desk(world)
     name = counted(world, it)
-    clock = clocks.BY_NAME["gdpr-authority"]
+    clock = deadlines.BY_NAME["gdpr-authority"]
     sent = ago(world)
-    text = breach_words.filing(name, it.incident(name), clock, "initial", "", datetime.fromisoformat(sent))
+    text = texts.filing(name, it.incident(name), clock, "initial", "", datetime.fromisoformat(sent))
     form = {"incidentId": name, "clock": clock.name, "phase": "initial", "sentAt": sent, "reference": "FILE-1"}
     world.call("tell_regulator", {**form, "sha256": text.sha256}, world.cleo)
     assert text.sha256 in json.dumps(incident(world, name), default=str)
@@ -76,7 +74,7 @@ def delay_notice(world: World) -> None:
 def approve_notice(world: World) -> None:
     it = desk(world)
     name = counted(world, it)
-    sha256 = breach_words.notice(name, it.incident(name)).sha256
+    sha256 = texts.notice(name, it.incident(name)).sha256
     world.decide("approve_notice", {"incidentId": name, "sha256": sha256})
     assert incident(world, name)["notice"]["sha256"] == sha256
 
@@ -109,7 +107,7 @@ def close_incident(world: World) -> None:
 
 def watch(world: World) -> None:
     at, before = world.platform.clock(), {stored.id for stored in incidents.open_ones(world.db)}
-    entry = audit_log.read(at, THIEF, f"users/{honey.new_uid(world.platform.pseudonyms)}")
+    entry = audit_log.read(at, THIEF, f"users/{honeytokens.new_uid(world.platform.pseudonyms)}")
     data = base64.b64encode(json.dumps(entry).encode()).decode()
     published, named = at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), {"messageId": "1", "message_id": "1"}
     message = {"data": data, **named, "publishTime": published, "publish_time": published, "attributes": {}}

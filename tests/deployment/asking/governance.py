@@ -7,16 +7,13 @@ import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from astra import policies as policy
-from astra import staff
+from astra import policies, staff
 from astra.erasure import roll_call
 from astra.runtime.callables import parse
 from astra.runtime.clock import iso
 from astra.staff import Role
-from governance import legal_holds as holding
-from governance import policies as publishing
-from governance import reviews
-from governance import transfer_requests as transferring
+from governance import legal_holds, reviews, transfer_requests
+from governance import policies as governance_policies
 from tests.announcing import SUMMARY, text_of
 
 if TYPE_CHECKING:
@@ -27,7 +24,7 @@ _FOUND = {"accounts": 40, "withoutProfile": 2, "orphans": [], "more": 0, "restor
 
 
 def accept_security_policy(world: World) -> None:
-    ada, required = world.join(), policy.current(world.db, world.platform.clock(), policy.SECURITY)
+    ada, required = world.join(), policies.current(world.db, world.platform.clock(), policies.SECURITY)
     world.call("accept_security_policy", {"version": required.version, "sha256": required.sha256}, ada)
     assert staff.Member.of(staff.reference(world.db, ada.uid).get(), world.platform.clock()).accepted(required)
 
@@ -49,7 +46,7 @@ def revoke_role(world: World) -> None:
 def sign_review(world: World) -> None:
     year = world.platform.clock().year
     world.db.document(f"{reviews.REVIEWS}/{year}").set(reviews.of_july(year))
-    version = policy.current(world.db, world.platform.clock(), policy.SECURITY).version
+    version = policies.current(world.db, world.platform.clock(), policies.SECURITY).version
     world.decide("sign_review", {"review": str(year), "policyVersion": version})
     assert world.fields(f"{reviews.REVIEWS}/{year}")["state"] == "signed"
 
@@ -62,8 +59,8 @@ def place_hold(world: World) -> None:
 
 def release_hold(world: World) -> None:
     ada = world.join()
-    form = parse(holding.PlaceHold, hold_of(world, ada.uid))
-    hold = world.beforehand(holding.place_hold, form)["holdId"]
+    form = parse(legal_holds.PlaceHold, hold_of(world, ada.uid))
+    hold = world.beforehand(legal_holds.place_hold, form)["holdId"]
     world.decide("release_hold", {"uid": ada.uid, "holdId": hold})
     assert world.fields(f"holds/{ada.subject}")[hold]["releasedAt"]
 
@@ -105,14 +102,14 @@ def switch_roll_call(world: World) -> None:
 def publish_policy(world: World) -> None:
     form = policy_of(world, days_ahead=0)
     world.decide("publish_policy", form)
-    assert world.fields(f"{policy.PUBLIC}/{form['version']}")["text"] == form["text"]
+    assert world.fields(f"{policies.PUBLIC}/{form['version']}")["text"] == form["text"]
 
 
 def withdraw_policy(world: World) -> None:
     form = policy_of(world, days_ahead=1)
-    world.beforehand(publishing.publish_policy, parse(publishing.PublishPolicy, form))
+    world.beforehand(governance_policies.publish_policy, parse(governance_policies.PublishPolicy, form))
     world.decide("withdraw_policy", {"version": form["version"], "reason": "It says what we did not mean."})
-    assert world.fields(f"{policy.PUBLIC}/{form['version']}")["state"] == "withdrawn"
+    assert world.fields(f"{policies.PUBLIC}/{form['version']}")["state"] == "withdrawn"
 
 
 def policy_of(world: World, days_ahead: int) -> dict[str, Any]:
@@ -129,8 +126,8 @@ def policy_of(world: World, days_ahead: int) -> dict[str, Any]:
 
 
 def policy_page(world: World) -> None:
-    text = world.ask("policy_page", "GET", f"/{policy.FIRST}?format=txt").content
-    assert hashlib.sha256(text).hexdigest() == world.fields(f"{policy.PUBLIC}/{policy.FIRST}")["sha256"]
+    text = world.ask("policy_page", "GET", f"/{policies.FIRST}?format=txt").content
+    assert hashlib.sha256(text).hexdigest() == world.fields(f"{policies.PUBLIC}/{policies.FIRST}")["sha256"]
 
 
 def plan_transfer(world: World) -> None:
@@ -139,8 +136,8 @@ def plan_transfer(world: World) -> None:
 
 
 def cancel_transfer(world: World) -> None:
-    form = parse(transferring.PlanTransfer, transfer_of(world))
-    transfer = world.beforehand(transferring.plan_transfer, form)["transfer"]
+    form = parse(transfer_requests.PlanTransfer, transfer_of(world))
+    transfer = world.beforehand(transfer_requests.plan_transfer, form)["transfer"]
     world.decide("cancel_transfer", {"transfer": transfer})
     assert world.fields(f"transfers/{transfer}")["cancelledAt"]
 

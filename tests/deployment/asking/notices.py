@@ -7,14 +7,12 @@ import secrets
 from typing import TYPE_CHECKING
 
 from astra import tlog
-from astra.notices import campaigns
-from astra.notices import deliveries as cohorts
-from astra.notices import inbox as notices
+from astra.notices import campaigns, deliveries, inbox
 from astra.notices.campaigns import Campaign, Channel, State
 from astra.notices.inbox import Kind
 from astra.runtime.callables import parse
 from local.webhooks import signed
-from notices import campaign_requests as campaigning
+from notices import campaign_requests
 from tests.colleagues import logged
 from tests.functions.breach.crowd import FACTS
 
@@ -29,7 +27,7 @@ def notify(world: World) -> None:
             world.dispatch("notify", {"job": f"{name}/{shard.id}"})
         if campaigns.completed_at(world.db, name):
             break
-    assert notices.reference(world.db, ada.uid, name).get().exists
+    assert inbox.reference(world.db, ada.uid, name).get().exists
 
 
 def deliver(world: World) -> None:
@@ -40,7 +38,7 @@ def deliver(world: World) -> None:
 
 def see_notice(world: World) -> None:
     ada = world.join()
-    notice = notices.reference(world.db, ada.uid, "a-notice")
+    notice = inbox.reference(world.db, ada.uid, "a-notice")
     notice.set(
         {"kind": "policy-change", "title": "t", "body": "b", "createdAt": world.platform.clock(), "seenAt": None}
     )
@@ -50,13 +48,13 @@ def see_notice(world: World) -> None:
 
 def bounced(world: World) -> None:
     ada, name, now = world.join(), campaign(world, Channel.EMAIL), world.platform.clock()
-    letter = cohorts.row(world.platform, ada.uid, name, {}, now, due=None, campaign=name)
-    cohorts.row_of(world.db, ada.uid, name).set(letter | {"state": "accepted"})
+    letter = deliveries.row(world.platform, ada.uid, name, {}, now, due=None, campaign=name)
+    deliveries.row_of(world.db, ada.uid, name).set(letter | {"state": "accepted"})
     body = json.dumps({"messageId": f"<{letter['key']}@astra-engineering.co>", "status": "5.1.1"}).encode()
     headers = signed(body, world.stack.environment()["ASTRA_BOUNCE_SECRET"], "msg_1")
     assert world.ask("bounced", "POST", content=body, headers=headers).status_code == 204
-    assert (cohorts.row_of(world.db, ada.uid, name).get().to_dict() or {})["state"] == "bounced"
-    assert notices.reference(world.db, ada.uid, name).get().exists, "in the application after all"
+    assert (deliveries.row_of(world.db, ada.uid, name).get().to_dict() or {})["state"] == "bounced"
+    assert inbox.reference(world.db, ada.uid, name).get().exists, "in the application after all"
 
 
 def send_campaign(world: World) -> None:
@@ -75,7 +73,7 @@ def stop_campaign(world: World) -> None:
 def resume_campaign(world: World) -> None:
     name = proposed(world)
     start(world, name)
-    world.beforehand(campaigning.stop_campaign, campaigning.StopCampaign(name=name))
+    world.beforehand(campaign_requests.stop_campaign, campaign_requests.StopCampaign(name=name))
     world.decide("resume_campaign", {"name": name})
     assert state(world, name) is State.CANARY
 
@@ -115,8 +113,8 @@ def proposed(world: World) -> str:
 
 
 def start(world: World, name: str) -> None:
-    form = parse(campaigning.SendCampaign, {"name": name, "state": "proposed"})
-    world.beforehand(campaigning.send_campaign, form)
+    form = parse(campaign_requests.SendCampaign, {"name": name, "state": "proposed"})
+    world.beforehand(campaign_requests.send_campaign, form)
 
 
 def state(world: World, name: str) -> State:

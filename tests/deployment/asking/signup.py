@@ -6,8 +6,8 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from astra import policies as policy
-from signup import unlock as unlocking
+from astra import policies
+from signup import unlock as signup_unlock
 from tests.deployment.world import ADDRESS
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def update_profile(world: World) -> None:
 def accept_policy(world: World) -> None:
     ada = world.join()
     ada.profile.update({"policyVersion": "2000-01-01"})
-    world.call("accept_policy", {"policyVersion": policy.FIRST}, ada)
-    assert world.fields(f"users/{ada.uid}")["policyVersion"] == policy.FIRST
+    world.call("accept_policy", {"policyVersion": policies.FIRST}, ada)
+    assert world.fields(f"users/{ada.uid}")["policyVersion"] == policies.FIRST
 
 
 def set_ip_lock(world: World) -> None:
@@ -82,7 +82,7 @@ def unlock(world: World) -> None:
     ada = world.join()
     email = world.email_of(ada)
     address = world.platform.pseudonyms.of_email(email)
-    unlocking.deliver(world.platform, address, ada.uid)
+    signup_unlock.deliver(world.platform, address, ada.uid)
     world.call("unlock", {"email": email, "code": code_of(world, email)})
     assert world.fields(f"codes/{address}") == {}
 

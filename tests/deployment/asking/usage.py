@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from astra.runtime.callables import Call, Caller, parse
 from astra.runtime.rate_limits import Limit
-from usage import record as recording
+from usage import record
 from usage.events import LogEvent
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def flush(world: World) -> None:
         parse(LogEvent, {"event": "app_opened"}), Caller(ada.uid, world.platform.clock(), ""), None, _USER_AGENT
     )
     # The first of a minute is committed, the next is gathered, unless the minute ended in between.
-    while recording.gather(world.platform, Limit(100), call) is None:
-        recording.log_event(world.platform, call)
+    while record.gather(world.platform, Limit(100), call) is None:
+        record.log_event(world.platform, call)
         events += 1
     world.fire("flush")
     assert len(ada.profile.collection("events").get()) == events + 1

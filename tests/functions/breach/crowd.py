@@ -14,7 +14,7 @@ from astra.notices.campaigns import Campaign, Channel, State
 from astra.notices.deliveries import LANE, SHARDS
 from astra.notices.inbox import Kind
 from astra.runtime.platform import Platform
-from notices import dispatch as fanout
+from notices import dispatch
 
 BUDGET: Final = timedelta(minutes=1)
 STAFF: Final = ("a" * 64, "b" * 64)
@@ -77,17 +77,17 @@ class Crowd:
 
     def work(self, *, letters: bool = True) -> None:
         """What tasks do, one after another, until nothing is due; what waits for its time goes on waiting."""
-        while fanout.deliver(self.platform, self.hints):  # type: ignore[arg-type]
+        while dispatch.deliver(self.platform, self.hints):  # type: ignore[arg-type]
             due = [job for job in dict.fromkeys(self.hints.jobs) if letters or f"/{LANE}" not in job]
             self.hints.jobs = []
             if not due:
                 return
             for job in due:
-                fanout.notify(self.platform, self.hints, job, BUDGET)  # type: ignore[arg-type]
+                dispatch.notify(self.platform, self.hints, job, BUDGET)  # type: ignore[arg-type]
 
     def task(self, job: str) -> None:
         """What one task does."""
-        fanout.notify(self.platform, self.hints, f"{self.name}/{job}", BUDGET)  # type: ignore[arg-type]
+        dispatch.notify(self.platform, self.hints, f"{self.name}/{job}", BUDGET)  # type: ignore[arg-type]
 
     def send(self) -> None:
         """`work`, and again when those have come back who found no letter the first time."""

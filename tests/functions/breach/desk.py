@@ -14,15 +14,11 @@ from astra.notices import campaigns
 from astra.runtime.callables import parse
 from astra.runtime.platform import Platform
 from astra.staff import Role
-from breach import deadlines as clocks
-from breach import incidents
-from breach import texts as breach_words
-from breach.assessment import affected as gathering
-from breach.response import approve_notice as breach_notice
-from breach.response import confirm as declaring
-from breach.response import contain as containing
-from breach.response import decisions as deciding
-from breach.response import regulators as filing
+from breach import deadlines, incidents, texts
+from breach.assessment import affected
+from breach.response import approve_notice, decisions, regulators
+from breach.response import confirm as response_confirm
+from breach.response import contain as response_contain
 from local.stack import Stack
 from tests.colleagues import Person, Team
 from tests.functions.breach.crowd import BUDGET, Crowd, Hints
@@ -62,7 +58,7 @@ class Desk:
     def report(self, severity: int = 1) -> str:
         """A case, opened by hand. Answers its name."""
         form = {"what": "A laptop is gone", "severity": severity, "noticedAt": self.clock().isoformat()}
-        answer = deciding.report_incident(self.platform, self.ada.call(parse(deciding.ReportIncident, form)))
+        answer = decisions.report_incident(self.platform, self.ada.call(parse(decisions.ReportIncident, form)))
         return str(answer["incidentId"])
 
     def confirm(self, name: str, who: Person | None = None, **changes: Any) -> dict[str, Any]:
@@ -75,8 +71,8 @@ class Desk:
             "occurredUntil": now.isoformat(),
             **changes,
         }
-        parsed = parse(declaring.ConfirmIncident, form)
-        return declaring.confirm_incident(self.platform, (who or self.ada).call(parsed))
+        parsed = parse(response_confirm.ConfirmIncident, form)
+        return response_confirm.confirm_incident(self.platform, (who or self.ada).call(parsed))
 
     def confirm_again(self, name: str, who: Person | None = None, **wider: Any) -> None:
         """Have it counted again, with more."""
@@ -85,21 +81,21 @@ class Desk:
         self.confirm(name, who, **(times | wider))
 
     def describe(self, name: str, **said: str) -> None:
-        form = parse(deciding.DescribeIncident, {"incidentId": name, **(said or SAID)})
-        deciding.describe_incident(self.platform, self.ada.call(form))
+        form = parse(decisions.DescribeIncident, {"incidentId": name, **(said or SAID)})
+        decisions.describe_incident(self.platform, self.ada.call(form))
 
     def contain(self, name: str, measure: str, who: Person | None = None, **more: Any) -> dict[str, Any]:
-        form = parse(containing.ContainIncident, {"incidentId": name, "measure": measure, **more})
-        return containing.contain_incident(self.platform, (who or self.ada).call(form))
+        form = parse(response_contain.ContainIncident, {"incidentId": name, "measure": measure, **more})
+        return response_contain.contain_incident(self.platform, (who or self.ada).call(form))
 
     def close(self, name: str, *, false_alarm: bool) -> None:
         form = {"incidentId": name, "falseAlarm": false_alarm, "reference": "SEC-2026-1"}
-        deciding.close_incident(self.platform, self.ada.call(parse(deciding.CloseIncident, form)))
+        decisions.close_incident(self.platform, self.ada.call(parse(decisions.CloseIncident, form)))
 
     def approve(self, name: str, who: Person, sha256: str = "") -> dict[str, Any]:
-        shown = sha256 or breach_words.notice(name, self.incident(name)).sha256
-        form = parse(breach_notice.ApproveNotice, {"incidentId": name, "sha256": shown})
-        return breach_notice.approve_notice(self.platform, who.call(form))
+        shown = sha256 or texts.notice(name, self.incident(name)).sha256
+        form = parse(approve_notice.ApproveNotice, {"incidentId": name, "sha256": shown})
+        return approve_notice.approve_notice(self.platform, who.call(form))
 
     def tell(self, name: str, clock: str, phase: str = "final", reason: str = "", **changes: Any) -> dict[str, Any]:
         """What is due is said; without a `reason` where one is needed, the request goes without a hash, too."""
@@ -107,10 +103,10 @@ class Desk:
         form |= {"sha256": "0" * 64, "sentAt": self.clock().isoformat()}
         form |= ({"delayReason": reason} if reason else {}) | changes
         at = datetime.fromisoformat(form["sentAt"])
-        with suppress(breach_words.Late):
-            text = breach_words.filing(name, self.incident(name), clocks.BY_NAME[clock], phase, reason, at)
+        with suppress(texts.Late):
+            text = texts.filing(name, self.incident(name), deadlines.BY_NAME[clock], phase, reason, at)
             form = {**form, "sha256": text.sha256, **changes}
-        return filing.tell_regulator(self.platform, self.ada.call(parse(filing.TellRegulator, form)))
+        return regulators.tell_regulator(self.platform, self.ada.call(parse(regulators.TellRegulator, form)))
 
     def incident(self, name: str) -> dict[str, Any]:
         return incidents.reference(self.db, name).get().to_dict() or {}
@@ -125,7 +121,7 @@ class Desk:
 
     def gather(self, name: str) -> None:
         """What tasks do."""
-        gathering.work(self.platform, self.hints, name, BUDGET)  # type: ignore[arg-type]
+        affected.work(self.platform, self.hints, name, BUDGET)  # type: ignore[arg-type]
 
     def rows(self, name: str) -> dict[str, dict[str, Any]]:
         """What was noted of each person."""
@@ -141,11 +137,11 @@ class Desk:
 
     def fan_out(self, name: str, crowd: Crowd) -> None:
         """What tasks do, until everybody was told; letters wait for their turn."""
-        while campaigns.completed_at(self.db, breach_words.campaign_of(name)) is None:
+        while campaigns.completed_at(self.db, texts.campaign_of(name)) is None:
             crowd.work()
             self.clock.step(minutes=1)
 
     def told(self, name: str) -> list[str]:
         """Who has been told of a breach, in order; each once for each notice."""
         found = self.db.collection_group("notices").get()
-        return sorted(one.reference.path.split("/")[1] for one in found if one.id == breach_words.campaign_of(name))
+        return sorted(one.reference.path.split("/")[1] for one in found if one.id == texts.campaign_of(name))

@@ -15,18 +15,16 @@ from flask import Flask, Request
 from google.cloud import firestore
 
 from astra import erasure, tlog
-from astra.accounts import honeytokens as honey
-from astra.erasure import legal_holds as holds
-from astra.notices import campaigns
-from astra.notices import messages as letters
+from astra.accounts import honeytokens
+from astra.erasure import legal_holds
+from astra.notices import campaigns, messages
 from astra.notices.campaigns import State
-from breach import texts as breach_words
+from breach import texts
 from breach.detection.watch import watch
-from breach.response import deadline_alarms as alarms
-from breach.response import notice_page as page
+from breach.response import deadline_alarms, notice_page
 from local import audit_log
 from local.stack import Stack
-from notices import dispatch as fanout
+from notices import dispatch
 from tests.colleagues import logged
 from tests.functions.breach.crowd import BUDGET, Crowd
 from tests.functions.breach.desk import SAID, THIEF, Desk, refused
@@ -77,9 +75,9 @@ def test_each_is_told_exactly_what_was_theirs_in_the_application_and_by_letter(
         for said in (text, html):
             assert "What Information Was Involved" in said
             assert not re.search(r"https?://|href=|<form|<input", said)
-    campaign = campaigns.reference(desk.db, breach_words.campaign_of(counted)).get().to_dict() or {}
+    campaign = campaigns.reference(desk.db, texts.campaign_of(counted)).get().to_dict() or {}
     assert (campaign["state"], campaign["count"]) == (State.COMPLETE, 3)
-    alarms.sound(desk.platform)
+    deadline_alarms.sound(desk.platform)
     assert desk.incident(counted)["peopleToldAt"] == campaign["completedAt"]
 
 
@@ -100,7 +98,7 @@ def test_two_people_approve_the_very_text_and_nobody_is_told_before(desk: Desk, 
         desk.approve(counted, desk.carol)
     assert desk.approve(counted, desk.ada)["state"] == "proposed"
     assert desk.approve(counted, desk.ada)["state"] == "proposed", "again, by the same one"
-    before = breach_words.notice(counted, desk.incident(counted)).sha256
+    before = texts.notice(counted, desk.incident(counted)).sha256
     desk.describe(counted, whatHappened="Something else happened.")
     with refused("something else"):
         desk.approve(counted, desk.bob, sha256=before)
@@ -123,12 +121,12 @@ def test_two_people_approve_the_very_text_and_nobody_is_told_before(desk: Desk, 
 def test_two_people_approve_to_whom_it_goes(desk: Desk, crowd: Crowd, counted: str) -> None:
     """Who has it counted again after the other's approval tells the more on their own word otherwise."""
     assert desk.approve(counted, desk.ada)["state"] == "proposed"
-    before = breach_words.notice(counted, desk.incident(counted)).sha256
+    before = texts.notice(counted, desk.incident(counted)).sha256
     others = crowd.come(2, createdAt=desk.clock() - timedelta(days=1))
     desk.clock.step(minutes=1)
     desk.confirm_again(counted, desk.bob, everybodys=["profile"])
     desk.gather(counted)
-    assert breach_words.notice(counted, desk.incident(counted)).sha256 == before, "the text is the same"
+    assert texts.notice(counted, desk.incident(counted)).sha256 == before, "the text is the same"
     assert desk.approve(counted, desk.bob)["state"] == "proposed"
     desk.gather(counted)
     crowd.work()
@@ -160,7 +158,7 @@ def test_what_nobody_has_said_yet_is_named(desk: Desk, crowd: Crowd) -> None:
 def shown(desk: Desk, name: str, method: str = "GET") -> Any:
     with Flask("x").test_request_context(query_string={"id": name}, method=method) as context:
         request: Request = context.request
-        return page.notice_page(desk.platform, request)
+        return notice_page.notice_page(desk.platform, request)
 
 
 def test_the_public_page_is_there_once_it_is_approved(desk: Desk, counted: str) -> None:
@@ -186,18 +184,18 @@ def test_what_two_people_approved_is_what_is_told_whatever_is_deployed_since(
     approved = desk.incident(counted)["notice"]
     before = shown(desk, counted).get_data(as_text=True)
     with monkeypatch.context() as deployed:
-        deployed.setitem(breach_words._CATEGORY, "profile", "something else")
+        deployed.setitem(texts._CATEGORY, "profile", "something else")
         assert shown(desk, counted).get_data(as_text=True) == before == approved["html"]
         desk.gather(counted)
         assert desk.incident(counted)["cohort"] == "enlisting", "nobody is put on the list with other words"
     desk.gather(counted)
     with monkeypatch.context() as deployed:
         another = jinja2.Template("Another title\nand another text")
-        deployed.setattr(letters, "_template", lambda _name: another)
+        deployed.setattr(messages, "_template", lambda _name: another)
         assert shown(desk, counted).get_data(as_text=True) == before
-        assert fanout.deliver(desk.platform, crowd.hints) > 0  # type: ignore[arg-type]
+        assert dispatch.deliver(desk.platform, crowd.hints) > 0  # type: ignore[arg-type]
         for job in crowd.hints.jobs:
-            fanout.notify(desk.platform, crowd.hints, job, BUDGET)  # type: ignore[arg-type]
+            dispatch.notify(desk.platform, crowd.hints, job, BUDGET)  # type: ignore[arg-type]
         assert desk.told(counted) == []
     desk.fan_out(counted, crowd)
     assert desk.told(counted) == crowd.uids
@@ -250,7 +248,7 @@ def test_from_the_signal_to_the_last_notice_though_workers_die(desk: Desk, crowd
     places = ("DE", "US-NY", None)
     for number in range(0, PEOPLE, 400):
         crowd.come(min(400, PEOPLE - number), jurisdiction=places[number // 400 % 3])
-    bait, at = honey.new_uid(desk.platform.pseudonyms), desk.clock() - timedelta(hours=1)
+    bait, at = honeytokens.new_uid(desk.platform.pseudonyms), desk.clock() - timedelta(hours=1)
     touch = audit_log.read(at, THIEF, f"users/{bait}")
     desk.happened(touch)
     for number in range(0, PEOPLE, 50):
@@ -297,7 +295,7 @@ def test_one_that_spans_erasures_holds_and_a_change_of_policy(desk: Desk, crowd:
     crowd.leave(before)
     subject = desk.platform.pseudonyms.of_uid(held)
     terms: dict[str, Any] = {"entries": ["profile"], "basis": "18 U.S.C. 2703(f)", "approvers": ["a", "b"]}
-    holds.place(desk.db, subject, **terms, expires_at=desk.clock() + timedelta(days=3), now=desk.clock())
+    legal_holds.place(desk.db, subject, **terms, expires_at=desk.clock() + timedelta(days=3), now=desk.clock())
     name = desk.report()
     desk.confirm(name, serviceAccounts=[SERVICE.replace("demo-astra", str(desk.platform.app.project_id))])
     crowd.announce(canary=False)  # a new policy, to everybody, meanwhile
@@ -314,9 +312,9 @@ def test_one_that_spans_erasures_holds_and_a_change_of_policy(desk: Desk, crowd:
     told = {uid: {notice["kind"] for notice in crowd.notices(uid)} for uid in crowd.uids}
     assert told[held] == told[plain] == {"breach", "policy-change"}
     assert "breach" not in told[before] | told[gathering_] | told[approved]
-    campaign = campaigns.reference(desk.db, breach_words.campaign_of(name)).get().to_dict() or {}
+    campaign = campaigns.reference(desk.db, texts.campaign_of(name)).get().to_dict() or {}
     assert campaign["state"] == State.COMPLETE
-    alarms.sound(desk.platform)
+    deadline_alarms.sound(desk.platform)
     desk.tell(name, "ny-authorities")
     desk.close(name, false_alarm=False)
     assert desk.incident(name)["state"] == "closed"

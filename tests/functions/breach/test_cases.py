@@ -9,16 +9,15 @@ import pytest
 from firebase_admin import auth
 
 from astra import tlog
-from astra.accounts import honeytokens as honey
+from astra.accounts import honeytokens
 from astra.runtime.callables import parse
 from astra.runtime.clock import iso
-from breach import deadlines as clocks
+from breach import deadlines
 from breach.deadlines import BY_NAME, Who
-from breach.detection import correlate as cases
+from breach.detection import correlate
 from breach.detection.audit_log import Detector
 from breach.detection.watch import watch
-from breach.response import deadline_alarms as alarms
-from breach.response import decisions as deciding
+from breach.response import deadline_alarms, decisions
 from local import audit_log
 from local.stack import Stack
 from tests.colleagues import logged
@@ -32,7 +31,7 @@ class Scene:
 
     def __init__(self, desk: Desk, stack: Stack) -> None:
         self.desk, self.stack = desk, stack
-        self.bait = honey.new_uid(desk.platform.pseudonyms)
+        self.bait = honeytokens.new_uid(desk.platform.pseudonyms)
         desk.clock.now = (desk.clock.now + timedelta(days=1)).replace(hour=9, minute=0, second=0, microsecond=0)
         self._sent = len(stack.mail.messages)
 
@@ -49,7 +48,7 @@ class Scene:
 
     def named(self, number: int) -> str:
         about = self.desk.platform.pseudonyms.of_principal(THIEF)
-        return cases.name_of(self.desk.platform, Detector.HONEY, about, self.desk.clock(), number)
+        return correlate.name_of(self.desk.platform, Detector.HONEY, about, self.desk.clock(), number)
 
     def letters(self) -> list[tuple[str, str, str]]:
         """To whom, about what, and by which Message-ID, since this was asked for last."""
@@ -79,8 +78,8 @@ def tell_and_close(desk: Desk, crowd: Crowd, name: str) -> None:
     desk.gather(name)
     desk.describe(name)
     desk.send(name, crowd)
-    alarms.sound(desk.platform)
-    for one in clocks.running(desk.incident(name)):
+    deadline_alarms.sound(desk.platform)
+    for one in deadlines.running(desk.incident(name)):
         if one.met is None and one.clock.who is Who.REGULATOR:
             desk.tell(name, one.clock.name)
     desk.close(name, false_alarm=False)
@@ -186,7 +185,7 @@ def test_a_false_alarm_that_is_seen_again_is_reopened_and_calls_again(scene: Sce
 def test_beyond_the_days_last_case_staff_are_called_all_the_same(
     scene: Scene, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cases, "_MOST_A_DAY", 2)
+    monkeypatch.setattr(correlate, "_MOST_A_DAY", 2)
     for number in (0, 1):
         assert scene.touch()[0] == scene.named(number)
         scene.over(scene.named(number))
@@ -206,14 +205,14 @@ def confirmed(desk: Desk, scene: Scene) -> Iterator[str]:
     name = desk.report()
     desk.confirm(name)
     desk.db.document(f"incidents/{name}").update({"affected": {"DE": 1}})
-    cases.alert(desk.platform, name)
+    correlate.alert(desk.platform, name)
     scene.letters()
     yield name
 
 
 def tick(desk: Desk) -> None:
-    alarms.sound(desk.platform)
-    cases.alert_again(desk.platform)
+    deadline_alarms.sound(desk.platform)
+    correlate.alert_again(desk.platform)
 
 
 def test_the_letter_of_a_clock_says_which_how_far_and_until_when(scene: Scene, desk: Desk, confirmed: str) -> None:
@@ -251,7 +250,7 @@ def test_after_a_crash_exactly_that_letter_goes_out(
 
     desk.clock.step(hours=20)
     with monkeypatch.context() as patched:
-        patched.setattr(cases.mail, "send", fail)
+        patched.setattr(correlate.mail, "send", fail)
         tick(desk)
         desk.clock.step(hours=3)
         tick(desk)
@@ -288,7 +287,7 @@ def test_one_mailbox_that_refuses_keeps_back_nobody_elses_letter(
     assert office.recipients() == [f"{other.uid}@example.com"]
     assert desk.incident(name)["alertDue"] is is_still_due
     auth.update_user(first.uid, email=f"{first.uid}@example.com", app=desk.platform.app)
-    cases.alert_again(desk.platform)
+    correlate.alert_again(desk.platform)
     assert (f"{first.uid}@example.com" in office.recipients()) is is_still_due
     assert desk.incident(name)["alertDue"] is False
     assert len(office.keys()) == 1 + is_still_due
@@ -296,7 +295,7 @@ def test_one_mailbox_that_refuses_keeps_back_nobody_elses_letter(
 
 def delay(desk: Desk, name: str, until: datetime | None) -> None:
     form = {"incidentId": name, "basis": "a letter of the State Police", "until": until and until.isoformat()}
-    deciding.delay_notice(desk.platform, desk.ada.call(parse(deciding.DelayNotice, form)))
+    decisions.delay_notice(desk.platform, desk.ada.call(parse(decisions.DelayNotice, form)))
 
 
 def called(desk: Desk, clock: str) -> list[tuple[int, str]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from breach import deadlines as clocks
+from breach import deadlines
 from breach.deadlines import BY_NAME, CLOCKS, Running, Start, Who, running
 
 AWARE = datetime(2028, 2, 28, 23, 30, tzinfo=UTC)  # a Monday, before a leap day
@@ -152,4 +152,4 @@ def test_the_next_one_due_comes_first_and_what_is_done_last() -> None:
     assert found[-1].clock.name == "own-draft"
     due = [clock.due for clock in found[:-1]]
     assert due == sorted(due)
-    assert clocks.ALARMS == (50, 80, 95, 100)
+    assert deadlines.ALARMS == (50, 80, 95, 100)

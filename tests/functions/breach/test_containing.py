@@ -8,9 +8,9 @@ from firebase_admin import auth
 
 from astra import erasure, tlog
 from astra.runtime.clock import iso
-from astra.staff import freezes as controls
+from astra.staff import freezes
 from astra.staff.freezes import Control, Frozen
-from breach.response import contain as containing
+from breach.response import contain
 from tests.colleagues import Team, logged
 from tests.functions.breach.desk import Desk, refused
 
@@ -73,7 +73,7 @@ def test_what_two_incidents_hold_ends_with_the_last(desk: Desk, team: Team) -> N
     for measure, more in measures:
         desk.contain(one, measure, undo=True, **more)
     with pytest.raises(Frozen):
-        controls.refuse_frozen(desk.db, Control.EXPORTS)
+        freezes.refuse_frozen(desk.db, Control.EXPORTS)
     assert desk.stack.google.disabled[KEY] is True
     assert (state(desk, victim.uid), account(desk, victim.uid).disabled) == ("frozen", True)
     desk.close(one, false_alarm=True)
@@ -81,7 +81,7 @@ def test_what_two_incidents_hold_ends_with_the_last(desk: Desk, team: Team) -> N
         desk.close(other, false_alarm=True)
     for measure, more in measures:
         desk.contain(other, measure, undo=True, **more)
-    controls.refuse_frozen(desk.db, Control.EXPORTS)
+    freezes.refuse_frozen(desk.db, Control.EXPORTS)
     assert desk.stack.google.disabled[KEY] is False
     assert (state(desk, victim.uid), account(desk, victim.uid).disabled) == ("active", False)
     desk.close(other, false_alarm=True)
@@ -91,7 +91,7 @@ def test_what_two_incidents_hold_ends_with_the_last(desk: Desk, team: Team) -> N
 @pytest.mark.parametrize("undone_first", ["suspension", "removal"])
 def test_a_childs_removal_and_a_suspension_each_hold(desk: Desk, team: Team, first: str, undone_first: str) -> None:
     from astra.runtime.callables import parse  # noqa: PLC0415
-    from governance import child_removal as children  # noqa: PLC0415
+    from governance import child_removal  # noqa: PLC0415
 
     name, child = desk.report(), team.customer()
 
@@ -100,9 +100,9 @@ def test_a_childs_removal_and_a_suspension_each_hold(desk: Desk, team: Team, fir
             desk.contain(name, "disable-user", uid=child.uid, undo=undo)
             return
         step = "undo" if undo else "freeze"
-        form = parse(children.RemoveChild, {"uid": child.uid, "step": step, "reference": "CH-1"})
+        form = parse(child_removal.RemoveChild, {"uid": child.uid, "step": step, "reference": "CH-1"})
         for person in (desk.ada, desk.carol):
-            children.remove_child(desk.platform, person.call(form))
+            child_removal.remove_child(desk.platform, person.call(form))
 
     kinds = ["suspension", "removal"]
     for what in sorted(kinds, key=lambda kind: kind != first):
@@ -137,10 +137,10 @@ def test_a_crash_before_auth_was_told_is_mended(desk: Desk, team: Team, monkeypa
         patched.setattr(auth, "update_user", crash)
         assert desk.contain(name, "disable-user", uid=victim.uid)["state"] == "done"
     assert not account(desk, victim.uid).disabled
-    containing.settle_again(desk.platform)
+    contain.settle_again(desk.platform)
     assert account(desk, victim.uid).disabled
     monkeypatch.setattr(auth, "update_user", crash)
-    containing.settle_again(desk.platform)
+    contain.settle_again(desk.platform)
 
 
 def test_a_key_is_turned_off_and_on(desk: Desk) -> None:
@@ -154,32 +154,32 @@ def test_a_key_is_turned_off_and_on(desk: Desk) -> None:
     google.faults.append(Fault("/v1/", status=503))
     desk.contain(name, "disable-key", key=KEY)
     assert google.disabled[KEY] is False
-    containing.settle_again(desk.platform)
+    contain.settle_again(desk.platform)
     assert google.disabled[KEY] is True
 
 
 def test_exports_freeze_and_thaw(desk: Desk) -> None:
     name = desk.report()
-    controls.refuse_frozen(desk.db, Control.EXPORTS)
+    freezes.refuse_frozen(desk.db, Control.EXPORTS)
     desk.contain(name, "freeze-exports")
     with pytest.raises(Frozen):
-        controls.refuse_frozen(desk.db, Control.EXPORTS)
+        freezes.refuse_frozen(desk.db, Control.EXPORTS)
     desk.contain(name, "freeze-exports", undo=True)
-    controls.refuse_frozen(desk.db, Control.EXPORTS)
+    freezes.refuse_frozen(desk.db, Control.EXPORTS)
 
 
 def test_while_staff_is_frozen_only_what_contains_goes_on(desk: Desk, team: Team) -> None:
     from astra.runtime.callables import parse  # noqa: PLC0415
-    from governance import child_removal as children  # noqa: PLC0415
+    from governance import child_removal  # noqa: PLC0415
 
     name, child = desk.report(), team.customer()
     desk.contain(name, "freeze-staff")
-    form = parse(children.RemoveChild, {"uid": child.uid, "step": "freeze", "reference": "CH-1"})
+    form = parse(child_removal.RemoveChild, {"uid": child.uid, "step": "freeze", "reference": "CH-1"})
     with refused("breach is being contained"):
-        children.remove_child(desk.platform, desk.carol.call(form))
+        child_removal.remove_child(desk.platform, desk.carol.call(form))
     desk.contain(name, "disable-user", uid=child.uid)
     desk.contain(name, "freeze-staff", undo=True)
-    children.remove_child(desk.platform, desk.carol.call(form))
+    child_removal.remove_child(desk.platform, desk.carol.call(form))
 
 
 def test_nobody_else_contains_and_each_step_is_logged(desk: Desk, team: Team) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.events.cloud.audit_v1 import LogEntryData
 
-from astra.accounts import honeytokens as honey
+from astra.accounts import honeytokens
 from astra.datamap.model import Store
 from astra.runtime.pseudonyms import Pseudonyms
 from breach.detection.audit_log import Detector, Mark, Severity, Signal, Unreadable, decode, hour_of
@@ -24,7 +24,7 @@ AT = datetime(2026, 3, 4, 3, 0, 7, tzinfo=UTC)
 NOW = hour_of(AT)
 THIEF = "thief@example.com"
 FUNCTION = "uploads-functions@demo-astra.iam.gserviceaccount.com"
-HONEY = honey.new_uid(NAMES)
+HONEY = honeytokens.new_uid(NAMES)
 
 
 def seen(entry: dict[str, Any], watch: Watch = WATCH) -> list[tuple[Detector, Severity]]:
@@ -136,8 +136,8 @@ def test_who_uses_the_application_is_the_person_and_not_the_agent() -> None:
 
 
 def test_another_project_has_other_honey() -> None:
-    assert not honey.is_honey(Pseudonyms(bytes(32)), HONEY)
-    assert honey.is_honey(NAMES, HONEY)
+    assert not honeytokens.is_honey(Pseudonyms(bytes(32)), HONEY)
+    assert honeytokens.is_honey(NAMES, HONEY)
     assert HONEY.isalnum()
     assert len(HONEY) == 28
 

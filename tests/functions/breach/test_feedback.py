@@ -14,7 +14,7 @@ from werkzeug.wrappers import Request
 from astra.notices.campaigns import Channel
 from astra.runtime import webhooks
 from astra.runtime.callables import Call, Caller
-from notices import reports as feedback
+from notices import reports
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.post_office import PostOffice
 
@@ -37,7 +37,7 @@ class Server:
         headers = {"Webhook-Id": "msg_1", "Webhook-Timestamp": at, "Webhook-Signature": f"v1a,x v1,{signature}"}
         made = EnvironBuilder(method=method, data=content, headers=headers).get_environ()
         request: Any = Request(made)
-        return feedback.bounced(self.platform, request).status_code
+        return reports.bounced(self.platform, request).status_code
 
 
 @pytest.fixture
@@ -121,8 +121,8 @@ def test_what_is_no_secret_is_none(secret: str) -> None:
         webhooks.key_of(secret)
 
 
-def call(crowd: Crowd, uid: str, name: str) -> Call[feedback.SeeNotice]:
-    return Call(feedback.SeeNotice(id=name), Caller(uid, crowd.platform.clock(), "token"))
+def call(crowd: Crowd, uid: str, name: str) -> Call[reports.SeeNotice]:
+    return Call(reports.SeeNotice(id=name), Caller(uid, crowd.platform.clock(), "token"))
 
 
 def test_what_was_seen_first_stays_seen_then(crowd: Crowd, office: PostOffice, clock: Any) -> None:
@@ -131,7 +131,7 @@ def test_what_was_seen_first_stays_seen_then(crowd: Crowd, office: PostOffice, c
     crowd.finish()
     first = clock()
     for _ in range(2):
-        assert feedback.see_notice(crowd.platform, call(crowd, uid, crowd.name)) == {}
+        assert reports.see_notice(crowd.platform, call(crowd, uid, crowd.name)) == {}
         clock.step(hours=1)
     assert crowd.notices(uid)[0]["seenAt"] == crowd.rows()[uid]["seenAt"] == first
     assert not any("seenAt" in one for other in crowd.uids if other != uid for one in crowd.notices(other))
@@ -144,7 +144,7 @@ def test_nobody_sees_what_is_not_theirs_nor_while_they_are_erased(crowd: Crowd) 
     assert crowd.told() == [told]
     for uid, said in ((untold, "no notice"), (told, "being deleted")):
         with pytest.raises(HttpsError) as refusal:
-            feedback.see_notice(crowd.platform, call(crowd, uid, crowd.name))
+            reports.see_notice(crowd.platform, call(crowd, uid, crowd.name))
         assert said in refusal.value.message
         crowd.leave(told)
     assert "seenAt" not in crowd.notices(told)[0]

@@ -9,14 +9,13 @@ import pytest
 from google.cloud import firestore
 
 from astra import tlog
-from astra.erasure import legal_holds as holds
+from astra.erasure import legal_holds
 from astra.runtime.callables import parse
 from astra.runtime.platform import Platform
-from breach import deadlines as clocks
-from breach import texts as breach_words
+from breach import deadlines, texts
 from breach.assessment import evidence
 from breach.detection.audit_log import Detector, decode
-from breach.response import confirm as declaring
+from breach.response import confirm
 from cli import incident_report
 from cli.incident_report import next_action
 from local import audit_log
@@ -229,7 +228,7 @@ def test_nobody_is_affected_only_where_the_evidence_would_show_somebody(
     desk.gather(name)
     desk.describe(name)
     incident = desk.incident(name)
-    said = breach_words.filing(name, incident, breach_words.BY_NAME["gdpr-authority"], "initial").text
+    said = texts.filing(name, incident, texts.BY_NAME["gdpr-authority"], "initial").text
     assert (incident["affected"], incident["cohort"]) == (None if words else {}, "frozen")
     if words:
         assert words in said
@@ -242,21 +241,21 @@ def test_nobody_is_affected_only_where_the_evidence_would_show_somebody(
 
 
 def test_what_can_not_be_proved_is_said_of_detectors_that_there_are() -> None:
-    assert set(breach_words._NO_PROOF) < set(Detector)
+    assert set(texts._NO_PROOF) < set(Detector)
 
 
 def test_listings_make_it_uncertain_and_honey_is_nobody(desk: Desk, crowd: Crowd, at: datetime) -> None:
-    from astra.accounts import honeytokens as honey  # noqa: PLC0415
+    from astra.accounts import honeytokens  # noqa: PLC0415
 
     crowd.come(1)
-    bait = honey.new_uid(desk.platform.pseudonyms)
+    bait = honeytokens.new_uid(desk.platform.pseudonyms)
     desk.happened(audit_log.listed(at, SERVICE, "users"), reading(at, bait), reading(at, crowd.uids[0]))
     name = confirmed(desk)
     desk.gather(name)
     assert desk.incident(name)["numbers"]["unnamed"] == 1
     assert desk.incident(name)["numbers"]["people"] == 1
     desk.describe(name)
-    text = breach_words.filing(name, desk.incident(name), breach_words.BY_NAME["own-people"], "final").text
+    text = texts.filing(name, desk.incident(name), texts.BY_NAME["own-people"], "final").text
     assert "1 reads of the audit log name nobody" in text
 
 
@@ -281,14 +280,14 @@ def test_evidence_that_names_nobody_is_no_evidence_of_nobody(desk: Desk, crowd: 
     desk.gather(name)
     incident = desk.incident(name)
     assert (incident["affected"], incident["cohort"]) == (None, "frozen")
-    assert "gdpr-authority" in {one.clock.name for one in clocks.running(incident)}
+    assert "gdpr-authority" in {one.clock.name for one in deadlines.running(incident)}
     desk.describe(name)
     with refused("who is affected"):
         desk.close(name, false_alarm=False)
     with refused("not known who is affected"):
         desk.approve(name, desk.ada)
     if why == "no hands":
-        text = breach_words.filing(name, incident | {"said": SAID}, breach_words.BY_NAME["own-people"], "initial").text
+        text = texts.filing(name, incident | {"said": SAID}, texts.BY_NAME["own-people"], "initial").text
         assert "not known whose hands" in text
     with refused("no later"):
         desk.confirm(name, occurredFrom=(desk.clock() - timedelta(hours=1)).isoformat())
@@ -312,9 +311,9 @@ def test_evidence_that_names_nobody_is_no_evidence_of_nobody(desk: Desk, crowd: 
 def test_counted_again_it_is_more_and_nothing_counts_twice(
     desk: Desk, crowd: Crowd, at: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from breach.assessment import affected as gathering  # noqa: PLC0415
+    from breach.assessment import affected  # noqa: PLC0415
 
-    monkeypatch.setattr(gathering, "_PEOPLE", 2)
+    monkeypatch.setattr(affected, "_PEOPLE", 2)
     first, second, *others = crowd.come(5)
     other = "retention-functions@demo-astra.iam.gserviceaccount.com"
     desk.happened(reading(at, first), reading(at, first), reading(at, second, who=other))
@@ -353,12 +352,12 @@ def test_while_it_is_counted_again_nobody_knows_who_is_affected(desk: Desk, crow
     name = confirmed(desk)
     desk.gather(name)
     assert desk.incident(name)["affected"] == {}
-    assert clocks.running(desk.incident(name)) == []
+    assert deadlines.running(desk.incident(name)) == []
     desk.describe(name)
     desk.confirm_again(name, serviceAccounts=[other.replace("demo-astra", str(desk.platform.app.project_id))])
     again = desk.incident(name)
     assert (again["affected"], again["exposed"], again["numbers"]) == (None, [], {})
-    assert "gdpr-authority" in {one.clock.name for one in clocks.running(again)}
+    assert "gdpr-authority" in {one.clock.name for one in deadlines.running(again)}
     assert "close_incident" not in incident_report.next_action(name, again, desk.job(name))
     with refused("who is affected"):
         desk.close(name, false_alarm=False)
@@ -418,7 +417,7 @@ def test_the_erased_are_counted_and_the_held_are_told(desk: Desk, crowd: Crowd, 
     before, meanwhile, held, plain = crowd.come(4)
     desk.happened(*(reading(at, uid) for uid in (before, meanwhile, held, plain)))
     crowd.leave(before)
-    holds.place(
+    legal_holds.place(
         desk.db,
         desk.platform.pseudonyms.of_uid(held),
         entries=["profile"],
@@ -450,18 +449,18 @@ def test_the_erased_are_counted_and_the_held_are_told(desk: Desk, crowd: Crowd, 
 
 def one_page(desk: Desk, name: str) -> None:
     """A worker that has the time for one page."""
-    from breach.assessment import affected as gathering  # noqa: PLC0415
+    from breach.assessment import affected  # noqa: PLC0415
 
-    gathering.work(desk.platform, desk.hints, name, timedelta(0))  # type: ignore[arg-type]
+    affected.work(desk.platform, desk.hints, name, timedelta(0))  # type: ignore[arg-type]
 
 
 def test_many_pages_and_many_people_in_one_entry(
     desk: Desk, crowd: Crowd, at: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from breach.assessment import affected as gathering  # noqa: PLC0415
+    from breach.assessment import affected  # noqa: PLC0415
 
     monkeypatch.setattr(evidence, "_PAGE", 2)
-    monkeypatch.setattr(gathering, "_PEOPLE", 3)
+    monkeypatch.setattr(affected, "_PEOPLE", 3)
     people = crowd.come(10)
     desk.happened(audit_log.read(at, SERVICE, *(f"users/{uid}" for uid in people)))
     desk.happened(*(reading(at + timedelta(minutes=1), uid) for uid in people))
@@ -511,8 +510,8 @@ def test_two_people_may_rule_out_that_anybody_is_affected_where_the_log_can_not(
 
     def rule_out(who: Person) -> dict[str, Any]:
         reason = "The key was made and revoked within the minute, unused."
-        form = parse(declaring.RuleOutPeople, {"incidentId": name, "reason": reason})
-        return declaring.rule_out_people(desk.platform, who.call(form))
+        form = parse(confirm.RuleOutPeople, {"incidentId": name, "reason": reason})
+        return confirm.rule_out_people(desk.platform, who.call(form))
 
     with refused("Confirm the incident first"):
         rule_out(desk.ada)
@@ -533,8 +532,8 @@ def test_two_people_may_rule_out_that_anybody_is_affected_where_the_log_can_not(
     assert rule_out(desk.ada)["state"] == "done"
     incident = desk.incident(name)
     assert incident["affected"] == {}
-    assert "two people are sure that nobody is affected: The key was made" in breach_words.uncertainty(incident)
-    assert "not known whose hands" in breach_words.uncertainty(incident)
+    assert "two people are sure that nobody is affected: The key was made" in texts.uncertainty(incident)
+    assert "not known whose hands" in texts.uncertainty(incident)
     assert "Two people ruled out" in {moment.text[:20] for moment in incident_report.moments(incident)}
     entries = logged(desk.platform, tlog.Action.PEOPLE_RULED_OUT)
     assert [entry["record"]["state"] for entry in entries].count("done") == 1
@@ -559,9 +558,9 @@ def test_what_was_ruled_out_can_be_closed(desk: Desk) -> None:
     while "tell_regulator" in (told := next_action(name, desk.incident(name))):
         desk.tell(name, told.split()[1].rstrip(":"), "initial")
     assert "rule_out_people" in told
-    form = parse(declaring.RuleOutPeople, {"incidentId": name, "reason": "Nobody used it."})
+    form = parse(confirm.RuleOutPeople, {"incidentId": name, "reason": "Nobody used it."})
     for who in (desk.ada, desk.bob):
-        declaring.rule_out_people(desk.platform, who.call(form))
+        confirm.rule_out_people(desk.platform, who.call(form))
     assert next_action(name, desk.incident(name)) == "close_incident"
     desk.close(name, false_alarm=False)
     assert desk.incident(name)["state"] == "closed"

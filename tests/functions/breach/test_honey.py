@@ -9,11 +9,11 @@ import grpc
 import pytest
 from firebase_admin import auth
 
-from astra.accounts import honeytokens as honey
+from astra.accounts import honeytokens
 from astra.runtime.platform import Platform
 from astra.vault import vault_of
 from astra.vault.cobblestone import Unopenable
-from cli import honeytokens as planting
+from cli import honeytokens as honeytokens_command
 from erasure import orphans
 from governance import transfers
 from local.life import PHOTOGRAPH
@@ -47,11 +47,11 @@ def listening() -> Iterator[list[str]]:
 
 @pytest.fixture
 def bait(platform: Platform[Any]) -> str:
-    return planting.plant(platform, "Mary Shelley", "mary.shelley@example.com", PHOTOGRAPH.read_bytes())
+    return honeytokens_command.plant(platform, "Mary Shelley", "mary.shelley@example.com", PHOTOGRAPH.read_bytes())
 
 
 def test_a_planted_account_is_like_anybodys(platform: Platform[Any], bait: str) -> None:
-    assert honey.is_honey(platform.pseudonyms, bait)
+    assert honeytokens.is_honey(platform.pseudonyms, bait)
     profile = platform.db.document(f"users/{bait}").get().to_dict() or {}
     assert set(profile) == {
         "name",

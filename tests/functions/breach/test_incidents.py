@@ -8,10 +8,9 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
 from astra import tlog
 from astra.runtime.callables import parse
-from breach import texts as breach_words
+from breach import texts as breach_texts
 from breach.deadlines import BY_NAME
-from breach.response import deadline_alarms as alarms
-from breach.response import decisions as deciding
+from breach.response import deadline_alarms, decisions
 from cli import incident_report
 from tests.colleagues import logged
 from tests.functions.breach.desk import SAID, Desk, refused
@@ -80,7 +79,7 @@ def test_an_authority_is_told_though_it_is_not_known_where_people_are(desk: Desk
 def test_nothing_runs_before_somebody_confirms(desk: Desk) -> None:
     desk.report()
     desk.clock.step(days=400)
-    alarms.sound(desk.platform)
+    deadline_alarms.sound(desk.platform)
     assert logged(desk.platform, tlog.Action.CLOCK_ALARMED) == []
 
 
@@ -101,11 +100,11 @@ def test_each_alarm_calls_once_however_often_it_is_looked_for(desk: Desk) -> Non
     ):
         desk.clock.now = desk.incident(name)["awareAt"] + timedelta(hours=hours)
         for _ in range(2):
-            alarms.sound(desk.platform)
+            deadline_alarms.sound(desk.platform)
         assert called(desk) == expected, hours
     assert desk.incident(name)["alertDue"] is True
     desk.clock.now = desk.incident(name)["awareAt"] + timedelta(hours=73)
-    alarms.sound(desk.platform)
+    deadline_alarms.sound(desk.platform)
     assert {(clock, percent) for clock, percent in called(desk) if percent == 100} == {
         ("own-draft", 100),
         ("own-people", 100),
@@ -125,10 +124,10 @@ def test_a_letter_that_may_wait_moves_its_alarms(desk: Desk) -> None:
         "basis": "N.Y. Gen. Bus. Law 899-aa(4), letter of the State Police",
         "until": until.isoformat(),
     }
-    deciding.delay_notice(desk.platform, desk.ada.call(parse(deciding.DelayNotice, form)))
+    decisions.delay_notice(desk.platform, desk.ada.call(parse(decisions.DelayNotice, form)))
     assert desk.incident(name)["delay"]["until"] == until
     desk.clock.step(hours=73)
-    alarms.sound(desk.platform)
+    deadline_alarms.sound(desk.platform)
     overdue = {clock for clock, percent in called(desk) if percent == 100}
     assert "gdpr-authority" in overdue
     assert "own-people" not in overdue
@@ -136,18 +135,18 @@ def test_a_letter_that_may_wait_moves_its_alarms(desk: Desk) -> None:
         desk.gather(name)
         desk.db.document(f"incidents/{name}").update({"cohort": "frozen", "affected": {"DE": 1}})
         desk.approve(name, desk.ada, sha256="0" * 64)
-    lifted = parse(deciding.DelayNotice, {**form, "until": None})
-    deciding.delay_notice(desk.platform, desk.ada.call(lifted))
+    lifted = parse(decisions.DelayNotice, {**form, "until": None})
+    decisions.delay_notice(desk.platform, desk.ada.call(lifted))
     assert desk.incident(name)["delay"] is None
     too_long = {**form, "until": (desk.clock() + timedelta(days=91)).isoformat()}
     with refused("90 days"):
-        deciding.delay_notice(desk.platform, desk.ada.call(parse(deciding.DelayNotice, too_long)))
+        decisions.delay_notice(desk.platform, desk.ada.call(parse(decisions.DelayNotice, too_long)))
 
 
 @pytest.mark.parametrize("text", ["See https://evil.example", "go to WWW.evil.example", "a\x00b", "", "x" * 3001])
 def test_what_is_said_has_no_links(desk: Desk, text: str) -> None:
     with pytest.raises(HttpsError) as refused:
-        parse(deciding.DescribeIncident, {"incidentId": "f" * 20, "youCanDo": text})
+        parse(decisions.DescribeIncident, {"incidentId": "f" * 20, "youCanDo": text})
     assert refused.value.code is FunctionsErrorCode.INVALID_ARGUMENT
 
 
@@ -180,7 +179,7 @@ def test_that_reads_of_long_ago_may_be_missing_is_said(desk: Desk, days: int, ma
         "exposed": ["profile"],
         "affected": {"DE": 1},
     }
-    text = breach_words.filing(name, incident, BY_NAME["gdpr-authority"], "final").text
+    text = breach_texts.filing(name, incident, BY_NAME["gdpr-authority"], "final").text
     assert "2 reads of the audit log name nobody" in text
     assert ("may be in no audit log any more" in text) is may_be_gone
 
@@ -285,7 +284,7 @@ def test_what_was_in_time_is_late_if_we_knew_earlier(desk: Desk, in_new_york: st
 
 
 def test_without_a_moment_nobody_says_that_it_is_in_time(desk: Desk, in_new_york: str) -> None:
-    text = breach_words.filing(in_new_york, desk.incident(in_new_york), BY_NAME["ny-authorities"], "final").text
+    text = breach_texts.filing(in_new_york, desk.incident(in_new_york), BY_NAME["ny-authorities"], "final").text
     assert f"{REASONS}not known yet" in text
 
 

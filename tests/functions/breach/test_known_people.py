@@ -7,9 +7,9 @@ import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
 from astra import tlog
-from astra.accounts import honeytokens as honey
-from breach import texts as breach_words
-from breach.assessment import affected as gathering
+from astra.accounts import honeytokens
+from breach import texts
+from breach.assessment import affected
 from local import audit_log
 from tests.colleagues import logged
 from tests.functions.breach.crowd import Crowd
@@ -26,7 +26,7 @@ def at(desk: Desk) -> datetime:
 
 def one_page(desk: Desk, name: str) -> None:
     """A worker that has the time for one page."""
-    gathering.work(desk.platform, desk.hints, name, timedelta(0))  # type: ignore[arg-type]
+    affected.work(desk.platform, desk.hints, name, timedelta(0))  # type: ignore[arg-type]
 
 
 def test_whose_token_was_stolen_is_told_though_the_log_has_no_hands(desk: Desk, crowd: Crowd, at: datetime) -> None:
@@ -51,7 +51,7 @@ def test_whose_token_was_stolen_is_told_though_the_log_has_no_hands(desk: Desk, 
     }
     assert (row["opened"], row["sealed"]) == (["sealed-images"], [])
     desk.describe(name)
-    text = breach_words.filing(name, desk.incident(name), breach_words.BY_NAME["own-people"], "initial").text
+    text = texts.filing(name, desk.incident(name), texts.BY_NAME["own-people"], "initial").text
     assert "not known whose hands" in text
     assert victim not in str(incident) + str(desk.job(name)) + str(logged(desk.platform))
     confirmed = logged(desk.platform, tlog.Action.INCIDENT_CONFIRMED)
@@ -65,7 +65,7 @@ def test_whose_token_was_stolen_is_told_though_the_log_has_no_hands(desk: Desk, 
 
 def test_who_never_had_an_account_is_refused_by_number(desk: Desk, crowd: Crowd) -> None:
     [uid] = crowd.come(1)
-    bait = honey.new_uid(desk.platform.pseudonyms)
+    bait = honeytokens.new_uid(desk.platform.pseudonyms)
     desk.db.document(f"users/{bait}").set({"createdAt": desk.clock()})
     name = desk.report()
     with pytest.raises(HttpsError) as refusal:
@@ -95,7 +95,7 @@ def numbers(desk: Desk, name: str) -> tuple[Any, int, int]:
 def test_nobody_counts_twice_nor_is_forgotten(
     desk: Desk, crowd: Crowd, at: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering, "_PEOPLE", 2)
+    monkeypatch.setattr(affected, "_PEOPLE", 2)
     first, second, third, gone, new = crowd.come(5, jurisdiction="DE")
     crowd.leave(gone)
     desk.happened(*(audit_log.read(at, SERVICE, f"users/{uid}") for uid in (first, gone)))

@@ -7,15 +7,12 @@ from typing import Any
 import pytest
 
 from astra import jobs
-from astra.notices import campaigns
-from astra.notices import deliveries as cohorts
+from astra.notices import campaigns, deliveries
 from astra.notices.campaigns import Channel, State
 from astra.notices.inbox import Kind
 from astra.runtime.platform import Platform
 from astra.runtime.rate_limits import Limits, connect
-from notices import dispatch as fanout
-from notices import email as mailing
-from notices import in_app as telling
+from notices import dispatch, email, in_app
 from tests.functions.breach.crowd import Crowd
 from tests.functions.breach.post_office import PostOffice
 from tests.functions.erasure.boundaries import Boundaries, Mishap, crash
@@ -80,7 +77,7 @@ def test_a_full_mailbox_is_tried_again_later_each_time_and_becomes_a_notice(crow
     assert (crowd.rows()[well]["state"], crowd.state()) == ("accepted", State.RUNNING)
     crowd.finish()
     assert crowd.rows()[full]["state"] == "failed"
-    assert list(office.refused.values()) == [mailing._MOST_ATTEMPTS]
+    assert list(office.refused.values()) == [email._MOST_ATTEMPTS]
     assert crowd.platform.clock() - began >= timedelta(seconds=2**7 - 1)
     assert crowd.told() == [full]
     assert crowd.state() is State.COMPLETE
@@ -120,7 +117,7 @@ def test_a_server_that_closes_is_as_good_as_away(crowd: Crowd, office: PostOffic
 def test_a_server_that_takes_few_letters_over_one_connection_gets_them_over_many(
     crowd: Crowd, office: PostOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cohorts, "LANES", 1)
+    monkeypatch.setattr(deliveries, "LANES", 1)
     crowd.come(5)
     office.most = 2
     crowd.announce(Channel.EMAIL, canary=False)
@@ -134,8 +131,8 @@ def test_a_server_that_takes_few_letters_over_one_connection_gets_them_over_many
 def test_one_mailbox_at_which_the_connection_ends_is_in_nobodys_way(
     crowd: Crowd, office: PostOffice, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cohorts, "LANES", 1)
-    monkeypatch.setattr(mailing.mail, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(deliveries, "LANES", 1)
+    monkeypatch.setattr(email.mail, "_TIMEOUT", 0.2)
     office.delay = 0.6
     *tried, _, _ = mailboxes(crowd, name, name, "well", "well")
     crowd.announce(Channel.EMAIL, canary=False)
@@ -147,14 +144,14 @@ def test_one_mailbox_at_which_the_connection_ends_is_in_nobodys_way(
     rows = crowd.rows()
     assert [(rows[uid]["state"], rows[uid]["code"]) for uid in tried] == [("failed", 421)] * 2
     assert crowd.told() == sorted(tried)
-    assert set(office.refused.values()) == {mailing._MOST_ATTEMPTS}
+    assert set(office.refused.values()) == {email._MOST_ATTEMPTS}
     assert crowd.campaign()["counts"] == {"queued": 4, "gone": 0, "accepted": 2, "failed": 2}
 
 
 def test_a_server_that_thinks_long_about_a_letter_is_sent_it_once(
     crowd: Crowd, office: PostOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mailing.mail, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(email.mail, "_TIMEOUT", 0.2)
     office.delay = 0.6
     [slow] = mailboxes(crowd, "slow")
     crowd.announce(Channel.EMAIL, canary=False)
@@ -165,18 +162,18 @@ def test_a_server_that_thinks_long_about_a_letter_is_sent_it_once(
 def test_a_server_that_thinks_for_ever_is_sent_a_letter_so_many_times(
     crowd: Crowd, office: PostOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cohorts, "LANES", 1)
-    monkeypatch.setattr(mailing, "_PATIENCE", timedelta(seconds=0.2))
+    monkeypatch.setattr(deliveries, "LANES", 1)
+    monkeypatch.setattr(email, "_PATIENCE", timedelta(seconds=0.2))
     office.delay = 0.6
     slow, _ = mailboxes(crowd, "slow", "well")
     crowd.announce(Channel.EMAIL, canary=False)
     crowd.finish()
-    assert set(office.keys().values()) == {1, mailing._MOST_ATTEMPTS}
+    assert set(office.keys().values()) == {1, email._MOST_ATTEMPTS}
     assert (crowd.rows()[slow]["state"], crowd.told()) == ("failed", [slow])
 
 
 def test_a_letter_has_all_of_its_time_before_its_claim_and_its_lanes_lease_end() -> None:
-    assert mailing._SENDING + timedelta(minutes=1) <= mailing._CLAIM < jobs._LEASE
+    assert email._SENDING + timedelta(minutes=1) <= email._CLAIM < jobs._LEASE
 
 
 def test_a_letter_that_can_not_be_written_is_in_nobodys_way(crowd: Crowd, office: PostOffice, clock: Any) -> None:
@@ -188,16 +185,16 @@ def test_a_letter_that_can_not_be_written_is_in_nobodys_way(crowd: Crowd, office
         campaigns.tell(batch, crowd.platform, uid, "inactivity-1", Kind.INACTIVITY, facts, clock(), [Channel.EMAIL])
         batch.commit()
         clock.step(seconds=1)
-    row = cohorts.row_of(crowd.db, poison, "inactivity-1")
+    row = deliveries.row_of(crowd.db, poison, "inactivity-1")
     row.update({"facts": {}})
     crowd.work()
     assert office.recipients() == [f"{well}@example.com"]
     assert (crowd.rows()[poison]["state"], crowd.rows()[poison]["attempts"]) == ("queued", 1)
-    for _ in range(mailing._MOST_ATTEMPTS):
+    for _ in range(email._MOST_ATTEMPTS):
         clock.step(hours=5)
         crowd.work()
     assert (crowd.rows()[poison]["state"], crowd.told()) == ("failed", [])
-    lane = crowd.db.document("rounds", cohorts.LETTERS).get().to_dict() or {}
+    lane = crowd.db.document("rounds", deliveries.LETTERS).get().to_dict() or {}
     assert lane["state"] == "running"
 
 
@@ -260,13 +257,13 @@ def test_a_row_that_went_with_its_person_is_no_failure(
     """They are erased between the moment in which their letter is sent and that in which it is recorded."""
     [uid] = crowd.come(1)
     crowd.announce(Channel.EMAIL, canary=False)
-    deliver = mailing.mail.deliver
+    deliver = email.mail.deliver
 
     def and_they_go(smtp: Any, letter: Any) -> None:
         deliver(smtp, letter)
-        cohorts.row_of(crowd.db, uid, crowd.name).delete()
+        deliveries.row_of(crowd.db, uid, crowd.name).delete()
 
-    monkeypatch.setattr(mailing.mail, "deliver", and_they_go)
+    monkeypatch.setattr(email.mail, "deliver", and_they_go)
     crowd.finish()
     assert (crowd.rows(), crowd.state()) == ({}, State.COMPLETE)
 
@@ -274,18 +271,18 @@ def test_a_row_that_went_with_its_person_is_no_failure(
 def test_stopped_no_letter_goes_out_but_the_one_under_way(
     crowd: Crowd, office: PostOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cohorts, "LANES", 1)
+    monkeypatch.setattr(deliveries, "LANES", 1)
     crowd.come(6)
     crowd.announce(Channel.EMAIL, canary=False)
     campaign = campaigns.reference(crowd.db, crowd.name)
-    deliver = mailing.mail.deliver
+    deliver = email.mail.deliver
 
     def and_stop_at_the_second(smtp: Any, letter: Any) -> None:
         if len(office.messages) == 1:
             campaign.update({"state": "stopped", "stoppedIn": "running"})
         deliver(smtp, letter)
 
-    monkeypatch.setattr(mailing.mail, "deliver", and_stop_at_the_second)
+    monkeypatch.setattr(email.mail, "deliver", and_stop_at_the_second)
     crowd.finish()
     assert len(office.messages) == 2
     rows = [row for row in crowd.rows().values() if row["state"] == "queued"]
@@ -299,9 +296,9 @@ def test_two_workers_of_a_lane_send_each_letter_once(crowd: Crowd, office: PostO
     crowd.announce(Channel.EMAIL, canary=False)
     crowd.task("opening")
     for name in ("mail-0", "mail-1", "mail-2", "mail-3"):
-        first, second = (mailing.Mailing(crowd.platform, f"{crowd.name}/{name}", _of(crowd)) for _ in range(2))
-        claimed = mailing.transact(crowd.db, first._claim)
-        assert mailing.transact(crowd.db, second._claim) == []
+        first, second = (email.Mailing(crowd.platform, f"{crowd.name}/{name}", _of(crowd)) for _ in range(2))
+        claimed = email.transact(crowd.db, first._claim)
+        assert email.transact(crowd.db, second._claim) == []
         first._give_back(claimed)
     crowd.finish()
     assert set(office.keys().values()) == {1}
@@ -313,11 +310,11 @@ def test_a_claim_that_has_run_out_sends_nothing(crowd: Crowd, office: PostOffice
     crowd.announce(Channel.EMAIL, canary=False)
     crowd.task("opening")
     [lane] = {row["lane"] for row in crowd.rows().values()}
-    late = mailing.Mailing(crowd.platform, lane, _of(crowd))
-    [claimed] = mailing.transact(crowd.db, late._claim)
+    late = email.Mailing(crowd.platform, lane, _of(crowd))
+    [claimed] = email.transact(crowd.db, late._claim)
     clock.step(minutes=5)
     url = crowd.platform.settings.smtp_url.get_secret_value()
-    with mailing.mail.connected(url) as smtp, pytest.raises(mailing._Stopped):
+    with email.mail.connected(url) as smtp, pytest.raises(email._Stopped):
         late._send(smtp, claimed)
     assert office.messages == []
 
@@ -329,7 +326,7 @@ def _of(crowd: Crowd) -> Any:
 def test_a_crash_at_any_request_repeats_one_letter_at_most_under_the_same_name(
     crowd: Crowd, office: PostOffice, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cohorts, "LANES", 1)
+    monkeypatch.setattr(deliveries, "LANES", 1)
     boundaries = Boundaries(monkeypatch)
     crowd.come(3)
     moment, struck, repeated = 0, True, 0
@@ -408,7 +405,7 @@ def test_a_task_that_comes_twice_while_a_letter_is_put_off_leaves_no_other_task(
         campaigns.tell(batch, crowd.platform, who, "inactivity-1", Kind.INACTIVITY, facts, clock(), [Channel.EMAIL])
         batch.commit()
         for _ in range(4):
-            fanout.notify(crowd.platform, queue, "letters", timedelta(minutes=1))  # type: ignore[arg-type]
+            dispatch.notify(crowd.platform, queue, "letters", timedelta(minutes=1))  # type: ignore[arg-type]
             assert queue.hints == [("letters", crowd.rows()[full]["nextRunAt"])] * runs
     assert office.recipients() == [f"well.{well}@example.com"]
     assert crowd.db.document("rounds/letters").get().get("fence") == 2, "it was claimed when something was due"
@@ -417,13 +414,13 @@ def test_a_task_that_comes_twice_while_a_letter_is_put_off_leaves_no_other_task(
 def test_a_lane_does_not_wait_for_what_was_put_off_while_there_is_more_to_come(
     crowd: Crowd, office: PostOffice, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telling, "_OF_TWO", 1)
-    monkeypatch.setattr(cohorts, "LANES", 1)
+    monkeypatch.setattr(in_app, "_OF_TWO", 1)
+    monkeypatch.setattr(deliveries, "LANES", 1)
     full, well = mailboxes(crowd, "full", "well")
     crowd.announce(Channel.EMAIL, canary=False)
     for job in ("opening", "opening", "mail-0"):  # frozen; the first is told of; their letter is put off
-        fanout.notify(crowd.platform, crowd.hints, f"{crowd.name}/{job}", timedelta())  # type: ignore[arg-type]
-    row, later = cohorts.row_of(crowd.db, full, crowd.name), clock() + timedelta(hours=4)
+        dispatch.notify(crowd.platform, crowd.hints, f"{crowd.name}/{job}", timedelta())  # type: ignore[arg-type]
+    row, later = deliveries.row_of(crowd.db, full, crowd.name), clock() + timedelta(hours=4)
     row.update({"nextRunAt": later})
     crowd.task("mail-0")
     assert crowd.jobs()["mail-0"]["nextRunAt"] == clock() + crowd.platform.settings.retry_delay

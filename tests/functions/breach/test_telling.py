@@ -12,23 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astra.datamap.table import DATA_MAP
-from astra.notices import campaigns
-from astra.notices import inbox as notices
-from astra.notices import messages as letters
+from astra.notices import campaigns, inbox, messages
 from astra.notices.campaigns import Audience, Campaign, Channel, State
 from astra.notices.inbox import Kind
 from astra.runtime import cursors
 from astra.runtime.platform import Platform
-from breach import texts as breach_words
-from notices import cohort as members
-from notices import in_app as telling
+from breach import texts as breach_texts
+from notices import cohort
+from notices import in_app as notices_in_app
 from tests.functions.breach.crowd import FACTS, STAFF, Crowd
 from tests.functions.erasure.boundaries import Boundaries, Mishap, crash
 
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "_PAGE", 10)
+    monkeypatch.setattr(notices_in_app, "_PAGE", 10)
 
 
 def test_everybody_is_told_once_and_the_campaign_is_complete(crowd: Crowd) -> None:
@@ -105,7 +103,7 @@ def test_the_cohort_is_frozen_and_newcomers_are_told_on_their_way_in(crowd: Crow
     [newcomer] = crowd.come(1)
     batch = crowd.db.batch()
     for name, notice in campaigns.pending(crowd.db, clock()):
-        notices.write(batch, crowd.db, newcomer, name, notice, clock(), campaign=name)
+        inbox.write(batch, crowd.db, newcomer, name, notice, clock(), campaign=name)
     batch.commit()
     assert crowd.told() == sorted([crowd.uids[0] if crowd.uids[0] != newcomer else crowd.uids[1], newcomer])
     assert crowd.campaign()["count"] == 12
@@ -122,14 +120,14 @@ def test_who_leaves_while_it_is_under_way_is_told_nothing_more(crowd: Crowd, mon
     """The members were read before: the page finds the tombstone."""
     crowd.come(25)
     crowd.announce(canary=False)
-    read = members.Everybody._read
+    read = cohort.Everybody._read
 
     def and_then_one_leaves(self: Any, *args: Any) -> Any:
         found = read(self, *args)
         crowd.leave(crowd.uids[14])
         return found
 
-    monkeypatch.setattr(members.Everybody, "_read", and_then_one_leaves)
+    monkeypatch.setattr(cohort.Everybody, "_read", and_then_one_leaves)
     crowd.work()
     assert crowd.told() == crowd.uids[:14] + crowd.uids[15:]
     assert crowd.campaign()["counts"] == {"told": 24, "gone": 1}
@@ -144,7 +142,7 @@ def test_who_has_left_altogether_is_counted_as_gone(crowd: Crowd) -> None:
     campaigns.reference(crowd.db, crowd.name).update({"state": "running"})
     opening = crowd.jobs()["opening"]
     batch = crowd.db.batch()
-    telling.cohorts.open_ranges(
+    notices_in_app.cohorts.open_ranges(
         batch, campaigns.reference(crowd.db, crowd.name), 120, opening["cursor"], crowd.platform.clock()
     )
     batch.commit()
@@ -201,7 +199,7 @@ def test_a_crash_at_any_request_costs_nobody_a_notice_and_gives_nobody_two(
 def test_stopped_it_tells_nobody_from_that_moment(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
     crowd.come(40)
     crowd.announce(canary=False)
-    page = telling.Telling.page
+    page = notices_in_app.Telling.page
     seen: list[str] = []
 
     def and_stop_after_two(self: Any, job: dict[str, Any]) -> Any:
@@ -210,7 +208,7 @@ def test_stopped_it_tells_nobody_from_that_moment(crowd: Crowd, monkeypatch: pyt
             campaigns.reference(crowd.db, crowd.name).update({"state": "stopped", "stoppedIn": "running"})
         return page(self, job)
 
-    monkeypatch.setattr(telling.Telling, "page", and_stop_after_two)
+    monkeypatch.setattr(notices_in_app.Telling, "page", and_stop_after_two)
     crowd.work()
     crowd.platform.clock.step(hours=1)  # type: ignore[attr-defined]
     crowd.work()
@@ -241,18 +239,18 @@ def test_nothing_outside_their_own_documents_names_anybody(crowd: Crowd, platfor
 def test_a_page_is_light_enough_to_be_committed_whatever_is_told_and_how(
     monkeypatch: pytest.MonkeyPatch, audience: Audience, channels: list[Channel]
 ) -> None:
-    monkeypatch.setattr(telling, "_PAGE", 1_000)
+    monkeypatch.setattr(notices_in_app, "_PAGE", 1_000)
     texts = ("whatHappened", "weAreDoing", "youCanDo", "reach")
     at = dict.fromkeys(("since", "until", "discovered"), "2027-01-01T00:00:00Z")
     short, long = (
         {**at, "reference": "s1", **dict.fromkeys(texts, text)} for text in ("Nothing.", "\N{PANDA FACE}" * 3000)
     )
-    own = {"elements": breach_words.elements([entry.name for entry in DATA_MAP])}
+    own = {"elements": breach_texts.elements([entry.name for entry in DATA_MAP])}
     campaign = {"kind": Kind.BREACH.value, "audience": audience, "channels": channels, "facts": long}
-    each = len(letters.render(Kind.BREACH, long | own).notice.body.encode())
-    assert 10 <= telling._size(campaign) <= 8 * 1024 * 1024 // each
-    assert telling._size(campaign | {"facts": short}) >= 400
-    assert len(own["elements"].encode()) <= telling._OWN
+    each = len(messages.render(Kind.BREACH, long | own).notice.body.encode())
+    assert 10 <= notices_in_app._size(campaign) <= 8 * 1024 * 1024 // each
+    assert notices_in_app._size(campaign | {"facts": short}) >= 400
+    assert len(own["elements"].encode()) <= notices_in_app._OWN
 
 
 @given(st.lists(st.text("abAB01", min_size=1, max_size=8), min_size=1, max_size=30, unique=True), st.integers(1, 30))

@@ -10,13 +10,13 @@ import pytest
 import redis
 
 from astra import tlog
-from astra.accounts import honeytokens as honey
+from astra.accounts import honeytokens
 from astra.runtime.platform import Platform
 from astra.runtime.rate_limits import connect
 from astra.staff import Role
 from breach import incidents
-from breach.detection import correlate as cases
-from breach.detection import watch as watching
+from breach.detection import correlate
+from breach.detection import watch as detection_watch
 from breach.detection.audit_log import Detector
 from breach.detection.watch import listen, watch
 from cli.breach import DEPLOYING
@@ -53,7 +53,7 @@ def attack(at: datetime, bait: str) -> list[dict[str, Any]]:
 
 def test_a_recorded_attack_is_seen_within_one_batch(platform: Platform[Any], team: Team, stack: Stack) -> None:
     security, customer = team.hire(Role.SECURITY), team.customer()
-    bait = honey.new_uid(platform.pseudonyms)
+    bait = honeytokens.new_uid(platform.pseudonyms)
     before = len(stack.mail.messages)
     watch(platform, audit_log.wire(*attack(platform.clock(), bait)))
     cases_seen = found(platform)
@@ -72,7 +72,7 @@ def test_a_recorded_attack_is_seen_within_one_batch(platform: Platform[Any], tea
 
 def test_delivered_twice_and_in_any_order_it_is_one_case(platform: Platform[Any], team: Team) -> None:
     security = team.hire(Role.SECURITY)
-    entries = attack(platform.clock(), honey.new_uid(platform.pseudonyms))
+    entries = attack(platform.clock(), honeytokens.new_uid(platform.pseudonyms))
     watch(platform, audit_log.wire(*entries))
     once = found(platform)
     for _ in range(3):
@@ -84,7 +84,7 @@ def test_delivered_twice_and_in_any_order_it_is_one_case(platform: Platform[Any]
 
 
 def test_what_goes_on_over_midnight_goes_on_in_its_case(platform: Platform[Any]) -> None:
-    bait, day = honey.new_uid(platform.pseudonyms), timedelta(days=1)
+    bait, day = honeytokens.new_uid(platform.pseudonyms), timedelta(days=1)
     at = platform.clock()
     names = {
         watch(platform, audit_log.wire(audit_log.read(when, THIEF, f"users/{bait}")))[0] for when in (at, at + day)
@@ -206,7 +206,7 @@ def test_after_two_such_days_an_attack_is_still_seen(platform: Platform[Any], mo
 def test_without_redis_entries_come_again_and_honey_is_seen_all_the_same(
     platform: Platform[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    working, bait = platform.redis, honey.new_uid(platform.pseudonyms)
+    working, bait = platform.redis, honeytokens.new_uid(platform.pseudonyms)
     platform.__dict__["redis"] = connect("redis://127.0.0.1:1/0")
     message = audit_log.wire(audit_log.read(platform.clock(), THIEF, f"users/{bait}"))
     with pytest.raises(redis.RedisError):
@@ -242,7 +242,7 @@ def test_a_silent_audit_log_is_a_signal(platform: Platform[Any]) -> None:
 def test_what_cant_be_read_is_let_go_and_its_neighbours_are_not(
     platform: Platform[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bait = honey.new_uid(platform.pseudonyms)
+    bait = honeytokens.new_uid(platform.pseudonyms)
     [good] = audit_log.wire(audit_log.read(platform.clock(), THIEF, f"users/{bait}"))
     watch(platform, [b"canary@example.com", good])
     assert set(found(platform)) == {Detector.HONEY}
@@ -255,23 +255,23 @@ def test_letters_that_were_held_up_are_sent_once(
     platform: Platform[Any], team: Team, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     team.hire(Role.CTO)
-    bait, before = honey.new_uid(platform.pseudonyms), len(stack.mail.messages)
+    bait, before = honeytokens.new_uid(platform.pseudonyms), len(stack.mail.messages)
 
     def fail(*_: Any) -> None:
         raise OSError
 
     with monkeypatch.context() as patched:
-        patched.setattr(cases.mail, "send", fail)
+        patched.setattr(correlate.mail, "send", fail)
         watch(platform, audit_log.wire(audit_log.read(platform.clock(), THIEF, f"users/{bait}")))
     assert len(stack.mail.messages) == before
     for _ in range(2):
-        cases.alert_again(platform)
+        correlate.alert_again(platform)
     assert len(stack.mail.messages) == before + 1
 
 
 def test_the_deployed_function_hears_what_is_published(stack: Stack) -> None:
-    platform: Platform[Any] = Platform(watching.WatchSettings)
-    bait = honey.new_uid(platform.pseudonyms)
+    platform: Platform[Any] = Platform(detection_watch.WatchSettings)
+    bait = honeytokens.new_uid(platform.pseudonyms)
     import base64  # noqa: PLC0415
 
     [message] = audit_log.wire(audit_log.read(platform.clock(), f"{bait[:6]}@example.com", f"users/{bait}"))
@@ -279,7 +279,7 @@ def test_the_deployed_function_hears_what_is_published(stack: Stack) -> None:
     body = {"messages": [{"data": base64.b64encode(message).decode()}]}
     httpx.post(url, json=body, timeout=30).raise_for_status()
     about = platform.pseudonyms.of_principal(f"{bait[:6]}@example.com")
-    name = cases.name_of(platform, Detector.HONEY, about, platform.clock())
+    name = correlate.name_of(platform, Detector.HONEY, about, platform.clock())
     deadline = time.monotonic() + 60
     while not incidents.reference(platform.db, name).get().exists:
         assert time.monotonic() < deadline, "no case was opened"

@@ -7,7 +7,7 @@ from typing import Any
 from firebase_admin import auth
 
 from astra import erasure
-from astra.erasure import legal_holds as holds
+from astra.erasure import legal_holds
 from erasure import cascade
 from tests import people
 
@@ -46,7 +46,7 @@ class Somebody(people.Somebody):
             "approvers": ["priya", "sam"],
             "expires_at": now + timedelta(days=days),
         }
-        return holds.place(self.platform.db, self.subject, entries=entries, now=now, **{**terms, **other})
+        return legal_holds.place(self.platform.db, self.subject, entries=entries, now=now, **{**terms, **other})
 
     def erase(self) -> dict[str, Any]:
         """From the request to the certificate, with the waiting skipped. Answers the job."""

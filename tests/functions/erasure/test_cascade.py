@@ -13,12 +13,11 @@ from google.cloud.firestore_v1.transaction import _Transactional
 from google.cloud.storage import Blob
 from redis import Redis
 
-from astra import erasure
-from astra import policies as policy
+from astra import erasure, policies
 from astra.accounts import tombstones
 from astra.datamap.model import Entry, Subject
 from astra.datamap.table import DATA_MAP
-from astra.runtime import rate_limits as limits
+from astra.runtime import rate_limits
 from astra.runtime.platform import Platform
 from astra.vault import vault_of
 from erasure import verifier
@@ -79,7 +78,7 @@ def test_the_certificate_counts_what_was_confirmed_and_nothing_personal_stays(ad
         "vault-tombstone": 0,
         "unmapped-firestore": 2,
     }
-    assert certificate["policyVersion"] == policy.FIRST
+    assert certificate["policyVersion"] == policies.FIRST
     assert ada.uid not in repr(job)
     assert "uid" not in job
 
@@ -123,9 +122,9 @@ def test_what_appears_after_the_cascade_reopens_it(ada: Somebody) -> None:
 
 def test_the_first_step_ends_the_gathering_of_usage_events(ada: Somebody) -> None:
     erasure.begin(ada.platform, ada.uid, ada.platform.clock())
-    ada.platform.redis.set(limits.active_of(ada.uid), 1, ex=60)
+    ada.platform.redis.set(rate_limits.active_of(ada.uid), 1, ex=60)
     ada.work()
-    assert not ada.platform.redis.exists(limits.active_of(ada.uid))
+    assert not ada.platform.redis.exists(rate_limits.active_of(ada.uid))
 
 
 def test_what_comes_back_every_time_ends_stuck_and_visible(ada: Somebody, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +201,7 @@ def test_an_account_removed_in_the_console_is_erased_all_the_same(ada: Somebody)
 
 def test_a_dead_redis_delays_and_is_not_taken_for_an_empty_one(ada: Somebody) -> None:
     alive = ada.platform.redis
-    ada.platform.__dict__["redis"] = limits.connect("redis://127.0.0.1:9/0")
+    ada.platform.__dict__["redis"] = rate_limits.connect("redis://127.0.0.1:9/0")
     erasure.begin(ada.platform, ada.uid, ada.platform.clock())
     ada.work()
     assert (ada.fields()["step"], ada.fields()["attempts"]) == ("redis", 1)

@@ -9,8 +9,8 @@ import pytest
 from astra import erasure
 from astra.accounts import tombstones
 from astra.jobs import Worker
-from astra.notices import deliveries as cohorts
-from erasure import confirmation as confirming
+from astra.notices import deliveries
+from erasure import confirmation
 from tests.functions.erasure.somebody import Somebody
 
 
@@ -24,14 +24,14 @@ def asked(ada: Somebody) -> Somebody:
 
 
 def row(person: Somebody) -> Any:
-    return cohorts.row_of(person.platform.db, person.uid, erasure.LETTER)
+    return deliveries.row_of(person.platform.db, person.uid, erasure.LETTER)
 
 
 def work(person: Somebody) -> dict[str, Any]:
     """One run of the worker, as the handler has it."""
     platform = person.platform
     worker = Worker(platform.db, platform.clock, timedelta(seconds=30))
-    worker.run(person.job, confirming.after(platform, person.cascade().page), timedelta(minutes=1))
+    worker.run(person.job, confirmation.after(platform, person.cascade().page), timedelta(minutes=1))
     return person.fields()
 
 

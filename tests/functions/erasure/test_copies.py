@@ -26,7 +26,7 @@ from google.cloud.firestore_admin_v1.types import (
 )
 from werkzeug.routing import Map, Rule
 
-from erasure import residual_copies as copies
+from erasure import residual_copies
 from local.http_stand_in import HttpStandIn, answer
 
 PITR = Database.PointInTimeRecoveryEnablement
@@ -112,7 +112,7 @@ def asked(buckets: Buckets, client: FirestoreAdminClient) -> dict[str, float]:
     server = storage.Client(
         project="p", credentials=AnonymousCredentials(), client_options={"api_endpoint": buckets.url}
     )
-    found = copies.of_project(server.bucket("b"), client, "p", NOW)
+    found = residual_copies.of_project(server.bucket("b"), client, "p", NOW)
     return {copy.name: copy.lasts / timedelta(days=1) for copy in found}
 
 

@@ -5,9 +5,9 @@ import pytest
 from astra import erasure
 from astra.datamap.model import Disposition
 from astra.datamap.table import DATA_MAP
-from astra.erasure import legal_holds as holds
+from astra.erasure import legal_holds
 from astra.runtime.platform import Platform
-from erasure import residual_copies as copies
+from erasure import residual_copies
 from tests.functions.erasure.somebody import Somebody
 
 
@@ -55,8 +55,8 @@ def test_when_the_hold_ends_the_erasure_goes_on_by_itself(ada: Somebody, how: st
     erasure.begin(ada.platform, ada.uid, ada.platform.clock())
     run(ada)
     if how == "released":
-        holds.release(ada.platform.db, ada.subject, hold, ada.platform.clock())
-        holds.release(ada.platform.db, ada.subject, hold, ada.platform.clock())  # twice is once
+        legal_holds.release(ada.platform.db, ada.subject, hold, ada.platform.clock())
+        legal_holds.release(ada.platform.db, ada.subject, hold, ada.platform.clock())  # twice is once
     else:
         run(ada, 20)
         assert ada.fields()["step"] == "held"
@@ -84,7 +84,7 @@ def test_one_hold_ends_and_another_still_holds(ada: Somebody) -> None:
     first, _ = ada.hold("sealed-images"), ada.hold("image-records", "sealed-images")
     erasure.begin(ada.platform, ada.uid, ada.platform.clock())
     run(ada)
-    holds.release(ada.platform.db, ada.subject, first, ada.platform.clock())
+    legal_holds.release(ada.platform.db, ada.subject, first, ada.platform.clock())
     job = run(ada, 6)
     assert job["step"] == "held"
     assert line(job, "sealed-images")["retained"] == 1
@@ -120,28 +120,28 @@ NAMES = [entry.name for entry in DATA_MAP if entry.disposition is Disposition.DE
 def test_a_hold_that_is_too_wide_or_unfounded_is_refused(
     ada: Somebody, entries: list[str], changes: dict[str, Any], reason: str
 ) -> None:
-    with pytest.raises(holds.Refused, match=reason):
+    with pytest.raises(legal_holds.Refused, match=reason):
         ada.hold(*entries, **changes)
-    assert not holds.reference(ada.platform.db, ada.subject).get().exists
+    assert not legal_holds.reference(ada.platform.db, ada.subject).get().exists
 
 
 def test_everything_is_not_held_piece_by_piece_either(ada: Somebody) -> None:
     for number in range(0, len(NAMES), 2):
         try:
             ada.hold(*NAMES[number : number + 2])
-        except holds.Refused as refused:
+        except legal_holds.Refused as refused:
             assert "nearly so" in str(refused)
             break
     else:
         pytest.fail("everything is held")
-    held = holds.held(holds.reference(ada.platform.db, ada.subject).get(), ada.platform.clock())
+    held = legal_holds.held(legal_holds.reference(ada.platform.db, ada.subject).get(), ada.platform.clock())
     assert len(NAMES) / 3 < len(held) < len(NAMES) * 2 / 3
     ada.hold(*NAMES[:2])  # what is held anyway may be held for another reason
 
 
 def test_releasing_what_was_never_held_is_refused(platform: Platform[Any], ada: Somebody) -> None:
-    with pytest.raises(holds.Refused):
-        holds.release(platform.db, ada.subject, "0123456789abcdef", platform.clock())
+    with pytest.raises(legal_holds.Refused):
+        legal_holds.release(platform.db, ada.subject, "0123456789abcdef", platform.clock())
 
 
 def test_keys_are_held_as_long_as_the_longest_hold_that_needs_them(ada: Somebody) -> None:
@@ -155,15 +155,15 @@ def test_keys_are_held_as_long_as_the_longest_hold_that_needs_them(ada: Somebody
 def test_a_hold_that_ends_during_the_verification_is_not_waited_for(
     ada: Somebody, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hold, real, released = ada.hold("sealed-images", days=300), copies.lasting, [False]
+    hold, real, released = ada.hold("sealed-images", days=300), residual_copies.lasting, [False]
 
     def meanwhile(platform: Platform[Any]) -> Any:
         if not released[0]:
             released[0] = True
-            holds.release(platform.db, ada.subject, hold, platform.clock())
+            legal_holds.release(platform.db, ada.subject, hold, platform.clock())
         return real(platform)
 
-    monkeypatch.setattr(copies, "lasting", meanwhile)
+    monkeypatch.setattr(residual_copies, "lasting", meanwhile)
     erasure.begin(ada.platform, ada.uid, ada.platform.clock())
     assert run(ada, 9)["state"] == "verified"
     assert ada.places() == set()

@@ -42,18 +42,16 @@ from astra.accounts import tombstones
 from astra.datamap.lookup import claimant
 from astra.datamap.model import Store
 from astra.datamap.table import DATA_MAP, NOT_PERSONAL
-from astra.erasure import legal_holds as holds
-from astra.erasure import roll_call
+from astra.erasure import legal_holds, roll_call
 from astra.jobs import MOST_ATTEMPTS
-from astra.runtime import rate_limits as limits
+from astra.runtime import rate_limits
 from astra.runtime.callables import Call, Caller
 from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
 from astra.vault import vault_of
-from cli import erasure as erasure_desk
-from cli import policies as policy_desk
-from erasure import items
-from erasure import request_handlers as erasing
+from cli import erasure as erasure_command
+from cli import policies
+from erasure import items, request_handlers
 from local.http_stand_in import Fault
 from local.replicate import ReplicateStandIn
 from tests.conftest import SteppedClock, WholeSettings
@@ -208,7 +206,7 @@ class Machine(RuleBasedStateMachine):
             if place.startswith("predictions/"):
                 self.replicate.finish(place.removeprefix("predictions/"))
         self.replicate.expire(timedelta(days=2))
-        policy_desk.publish_first(self.platform.db)
+        policies.publish_first(self.platform.db)
         on = roll_call.switched(enabled=True, report=None, approvers=[], now=self.clock())
         roll_call.switch(self.platform.db).set(on)
 
@@ -416,7 +414,7 @@ class Machine(RuleBasedStateMachine):
     def the_reconciler_runs(self, at: int | None) -> None:
         mishap = Mishap(at, after=False, strike=crash) if at else None
         with self.world.boundaries.armed(mishap):
-            erasing.reconcile(self.platform, self.tasks, TO_THE_END)  # type: ignore[arg-type]
+            request_handlers.reconcile(self.platform, self.tasks, TO_THE_END)  # type: ignore[arg-type]
 
     @rule(store=st.sampled_from([Store.REDIS, Store.REPLICATE]))
     def a_store_comes_and_goes(self, store: Store) -> None:
@@ -424,7 +422,7 @@ class Machine(RuleBasedStateMachine):
             self.replicate_comes_and_goes()
             return
         dead = self.platform.redis is not self.redis
-        self.platform.__dict__["redis"] = self.redis if dead else limits.connect("redis://127.0.0.1:9/0")
+        self.platform.__dict__["redis"] = self.redis if dead else rate_limits.connect("redis://127.0.0.1:9/0")
 
     def replicate_comes_and_goes(self) -> None:
         down = [fault for fault in self.replicate.faults if fault is not self.poison]
@@ -451,7 +449,7 @@ class Machine(RuleBasedStateMachine):
             return
         until = self.clock() + timedelta(days=days)
         case = {"basis": "GDPR art. 17(3)(e), case 7", "approvers": ["r.hopper", "k.johnson"]}
-        hold_id = holds.place(
+        hold_id = legal_holds.place(
             self.platform.db,
             person.subject,
             entries=entries,
@@ -477,7 +475,7 @@ class Machine(RuleBasedStateMachine):
     @rule(person=whom("people"))
     def holds_are_released(self, person: Person) -> None:
         while person.holds:
-            holds.release(self.platform.db, person.subject, person.holds.pop().id, self.clock())  # type: ignore[arg-type]
+            legal_holds.release(self.platform.db, person.subject, person.holds.pop().id, self.clock())  # type: ignore[arg-type]
 
     @some("leaving")
     @rule(person=whom("leaving"), lost=st.sampled_from([(), ("tombstones",), ("tombstones", "erasures")]))
@@ -603,7 +601,7 @@ class Machine(RuleBasedStateMachine):
         self.replicate.faults.clear()
         for person in self.leaving:
             if self.state(person) == "stuck":
-                erasure_desk.retry(self.platform, erasure.reference(self.platform.db, person.subject))  # type: ignore[arg-type]
+                erasure_command.retry(self.platform, erasure.reference(self.platform.db, person.subject))  # type: ignore[arg-type]
         self.holds_are_released(self.people[0])  # the others' end by themselves
         self.pass_by(timedelta(days=11))
         self.go_on(timedelta(hours=7), 25)
@@ -621,7 +619,7 @@ class Machine(RuleBasedStateMachine):
         for _ in range(rounds):
             self.pass_by(pace)
             self.tasks.jobs.clear()
-            erasing.reconcile(self.platform, self.tasks, TO_THE_END)  # type: ignore[arg-type]
+            request_handlers.reconcile(self.platform, self.tasks, TO_THE_END)  # type: ignore[arg-type]
             self.look()
             for person in self.leaving:
                 if person.subject in self.tasks.jobs:
@@ -683,7 +681,7 @@ class Machine(RuleBasedStateMachine):
         keys.commit()
         for name in ("incoming/{}/ring-0003", "images/{}/ring-0001", "images/{}/ring-00011", "thumbs/{}/ring-0001"):
             self.upload(person, name.format(uid))
-        limits.Limits(self.redis, self.platform.pseudonyms).count(uid, "open_image", ALWAYS, timedelta(hours=9))
+        rate_limits.Limits(self.redis, self.platform.pseudonyms).count(uid, "open_image", ALWAYS, timedelta(hours=9))
         person.items = [("image", "ring-0001"), ("prompt", "asks-0001"), ("event", "open-0001")]
 
     def upload(self, person: Person, name: str) -> None:
@@ -718,7 +716,7 @@ class Machine(RuleBasedStateMachine):
             case "key":
                 self.platform.vault_db.document(f"keys/{uid}/objects/{name}").set({"whose": uid})
             case "count":
-                limits.Limits(self.redis, self.platform.pseudonyms).count(uid, name, ALWAYS, timedelta(hours=9))
+                rate_limits.Limits(self.redis, self.platform.pseudonyms).count(uid, name, ALWAYS, timedelta(hours=9))
         if self.state(person) == "verified" and kind in UNGUARDED:
             person.dirty = True
         person.undisturbed = None
@@ -729,7 +727,7 @@ class Machine(RuleBasedStateMachine):
         transaction.set(record, {"whose": person.uid})
 
     def erase(self, person: Person, budget: timedelta) -> None:
-        erasing.erase(self.platform, self.tasks, person.subject, budget)  # type: ignore[arg-type]
+        request_handlers.erase(self.platform, self.tasks, person.subject, budget)  # type: ignore[arg-type]
 
     def work(self, person: Person, budget: timedelta, mishap: Mishap | None = None) -> None:
         """One delivery of a person's task."""

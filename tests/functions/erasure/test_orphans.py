@@ -19,9 +19,8 @@ from astra.runtime import log
 from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonym
 from astra.vault import vault_of
-from cli import erasure as erasure_desk
-from erasure import cascade, orphans, rosters
-from erasure import freeze as freezing
+from cli import erasure as erasure_command
+from erasure import cascade, freeze, orphans, rosters
 from local.scan import documents
 from tests.colleagues import logged
 from tests.functions.erasure.somebody import Somebody
@@ -168,7 +167,7 @@ def test_accounts_that_one_view_denies_and_the_other_names_stop_the_round(
         for _ in range(3):
             job = call_the_roll(platform, hours=24 * 8)
             assert (job["state"], job["stopped"]) == ("stuck", "contradiction")
-            erasure_desk.retry(platform, roll_call.job(platform.db))
+            erasure_command.retry(platform, roll_call.job(platform.db))
     assert '"event": "roll-call.stopped"' in capsys.readouterr().out
     assert begun(platform) == set()
     assert are_untouched()
@@ -346,7 +345,7 @@ def test_too_many_at_once_are_reported_instead_of_erased(
     assert (job["state"], job["stopped"], job["seen"]) == ("stuck", "too-many", {})
     assert are_untouched()
     change(platform, **go)
-    erasure_desk.retry(platform, roll_call.job(platform.db))
+    erasure_command.retry(platform, roll_call.job(platform.db))
     call_until_erased(platform)
     assert begun(platform) == {somebody.subject for somebody in gone}
 
@@ -357,7 +356,7 @@ def test_no_number_of_orphans_is_exempt_from_the_limits(platform: Platform[Any])
     auth.delete_user(people[0].uid, app=platform.app)
     assert call_the_roll(platform)["stopped"] == "too-many"
     change(platform, orphans_share=0.12)
-    erasure_desk.retry(platform, roll_call.job(platform.db))
+    erasure_command.retry(platform, roll_call.job(platform.db))
     assert len(call_the_roll(platform)["suspects"]) == 1
 
 
@@ -368,7 +367,7 @@ def test_an_account_that_is_back_when_the_round_acts_stops_it(platform: Platform
     with between_looking_and_acting(lambda: auth.create_user(uid=ada.uid, email=ada.email, app=platform.app)):
         assert call_the_roll(platform, hours=24 * 8)["stopped"] == "contradiction"
     assert begun(platform) == set()
-    erasure_desk.retry(platform, roll_call.job(platform.db))
+    erasure_command.retry(platform, roll_call.job(platform.db))
     call_the_roll(platform)
     assert state(ada) == "active", "and what was frozen is given back"
 
@@ -395,7 +394,7 @@ def test_an_account_that_is_back_keeps_the_round_from_touching_anybody(
     assert (state(first), state(second)) == before
     # Both accounts are there again: whatever was frozen, or was about to be, is given back.
     auth.create_user(uid=first.uid, email=first.email, app=platform.app)
-    erasure_desk.retry(platform, roll_call.job(platform.db))
+    erasure_command.retry(platform, roll_call.job(platform.db))
     assert call_the_roll(platform)["suspects"] == {}
     assert (state(first), state(second)) == ("active", "active")
 
@@ -410,7 +409,7 @@ def test_after_a_contradiction_every_orphans_time_begins_anew(
     with monkeypatch.context() as outage:
         hide(outage, [other.uid], "get_users")
         assert call_the_roll(platform, hours=24 * 8)["stopped"] == "contradiction"
-    erasure_desk.retry(platform, roll_call.job(platform.db))
+    erasure_command.retry(platform, roll_call.job(platform.db))
     for hours in (1, 25, 24 * 6):
         call_the_roll(platform, hours=hours)
         assert begun(platform) == set()
@@ -423,14 +422,14 @@ def test_a_worker_that_dies_while_it_freezes_leaves_nobody_frozen_for_good(
 ) -> None:
     auth.delete_user(ada.uid, app=platform.app)
     call_the_roll(platform)
-    real = freezing.freeze
+    real = freeze.freeze
 
     def dies(*arguments: Any) -> None:
         real(*arguments)
         raise ServiceUnavailable("just before the checkpoint")
 
     with monkeypatch.context() as patched:
-        patched.setattr(freezing, "freeze", dies)
+        patched.setattr(freeze, "freeze", dies)
         call_the_roll(platform)
     assert state(ada) == "frozen"
     switch(platform, enabled=False)

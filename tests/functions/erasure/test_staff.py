@@ -12,11 +12,11 @@ from werkzeug.wrappers import Request, Response
 
 from astra import erasure
 from astra.erasure import roll_call
-from astra.runtime import rate_limits as limits
+from astra.runtime import rate_limits
 from astra.runtime.platform import Platform
-from cli import erasure as erasure_desk
+from cli import erasure as erasure_command
 from cli import operator
-from cli import roll_call as roll_call_desk
+from cli import roll_call as roll_call_command
 from erasure import orphans
 from local.http_stand_in import HttpStandIn, answer
 from tests.desk import sit_down
@@ -30,7 +30,7 @@ def run(platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
     def command(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr("sys.argv", ["erasure", *arguments])
-        code = erasure_desk.main()
+        code = erasure_command.main()
         printed = capsys.readouterr()
         return code, printed.out + printed.err
 
@@ -68,7 +68,7 @@ def test_a_certificate_is_shown_as_a_table(ada: Somebody, run: Any) -> None:
 def test_a_stuck_erasure_is_taken_up_again(ada: Somebody, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     erasure.begin(ada.platform, ada.uid, ada.platform.clock())
     alive = ada.platform.redis
-    ada.platform.__dict__["redis"] = limits.connect("redis://127.0.0.1:9/0")
+    ada.platform.__dict__["redis"] = rate_limits.connect("redis://127.0.0.1:9/0")
     for _ in range(20):
         ada.work()
         ada.platform.clock.step(hours=2)  # type: ignore[attr-defined]
@@ -204,9 +204,9 @@ def test_whether_clients_can_delete_accounts_past_us_is_said(
 ) -> None:
     project = platform.app.project_id
     with IdentityToolkit(project, config) as api, requests.Session() as session:
-        assert "in the emulators" in roll_call_desk.deletion_line(project, session, api.url)
+        assert "in the emulators" in roll_call_command.deletion_line(project, session, api.url)
         monkeypatch.delenv("FUNCTIONS_EMULATOR")
         session.headers["Authorization"] = f"Bearer {api.token}"
-        assert said in roll_call_desk.deletion_line(project, session, api.url)
+        assert said in roll_call_command.deletion_line(project, session, api.url)
         session.headers["Authorization"] = "Bearer somebody-else's"
-        assert "NOT KNOWN" in roll_call_desk.deletion_line(project, session, api.url)
+        assert "NOT KNOWN" in roll_call_command.deletion_line(project, session, api.url)

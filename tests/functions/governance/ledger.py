@@ -9,13 +9,12 @@ from google.cloud import firestore
 from astra import tlog
 from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonym
-from astra.tlog import merkle
-from astra.tlog import receipts as proofs
+from astra.tlog import merkle, receipts
 from astra.tlog.signed_note import Checkpoint, Signer, checkpoint_of
 from astra.tlog.tiles import ENTRIES, PREFIX, Tiles, bundle, path
-from cli import tlog_verify as auditing
+from cli import tlog_verify
 from cli.tlog_verify import Report
-from tlog import sequencer as sequencing
+from tlog import sequencer
 from tlog.witness import Witness, verifiers
 
 _BUDGET: Final = timedelta(minutes=1)
@@ -44,7 +43,7 @@ class Ledger:
     def sequence(self) -> None:
         """What the schedule does, when it is due."""
         self.platform.clock.step(minutes=2)  # type: ignore[attr-defined]
-        sequencing.sequence(self.platform, _BUDGET)
+        sequencer.sequence(self.platform, _BUDGET)
 
     def grow(self, *batches: int) -> None:
         """Append and publish, a checkpoint for each batch."""
@@ -54,7 +53,7 @@ class Ledger:
 
     def job(self) -> dict[str, Any]:
         """The sequencer's."""
-        return sequencing.reference(self.db).get().to_dict() or {}
+        return sequencer.reference(self.db).get().to_dict() or {}
 
     def fields(self, entry_id: str) -> dict[str, Any]:
         """An entry's document."""
@@ -72,11 +71,11 @@ class Ledger:
 
     def verify(self) -> Report:
         """What the audit finds."""
-        return auditing.verify(self.platform)
+        return tlog_verify.verify(self.platform)
 
     def proof(self, entry_id: str) -> str | None:
         """An entry's receipt."""
-        return proofs.of_entry(self.db, self.bucket, entry_id)
+        return receipts.of_entry(self.db, self.bucket, entry_id)
 
     def keys(self) -> list[str]:
         """What receipts are checked with."""

@@ -7,23 +7,21 @@ import pytest
 from firebase_functions.https_fn import HttpsError
 
 from astra import tlog
-from astra.notices import campaigns
-from astra.notices import inbox as notices
+from astra.notices import campaigns, inbox
 from astra.notices.campaigns import Channel, State
 from astra.notices.inbox import Kind
 from astra.runtime.callables import parse
 from astra.runtime.platform import Platform
 from astra.staff import Role
-from notices import campaign_requests as campaigning
-from notices import dispatch as fanout
+from notices import campaign_requests, dispatch
 from tests.colleagues import Person, Team, logged
 from tests.functions.breach.crowd import FACTS, Crowd
 
 HANDLERS = {
-    "send": (campaigning.send_campaign, campaigning.SendCampaign),
-    "stop": (campaigning.stop_campaign, campaigning.StopCampaign),
-    "resume": (campaigning.resume_campaign, campaigning.ResumeCampaign),
-    "preview": (campaigning.preview_campaign, campaigning.PreviewCampaign),
+    "send": (campaign_requests.send_campaign, campaign_requests.SendCampaign),
+    "stop": (campaign_requests.stop_campaign, campaign_requests.StopCampaign),
+    "resume": (campaign_requests.resume_campaign, campaign_requests.ResumeCampaign),
+    "preview": (campaign_requests.preview_campaign, campaign_requests.PreviewCampaign),
 }
 
 
@@ -109,7 +107,7 @@ def sign_up(crowd: Crowd) -> str:
     """One more, who is told on the way in what `pending` says."""
     now, [uid], batch = crowd.platform.clock(), crowd.come(1), crowd.db.batch()
     for name, notice in campaigns.pending(crowd.db, now):
-        notices.write(batch, crowd.db, uid, name, notice, now, campaign=name)
+        inbox.write(batch, crowd.db, uid, name, notice, now, campaign=name)
     batch.commit()
     return uid
 
@@ -140,7 +138,7 @@ def test_who_signs_up_while_it_is_stopped_is_told_of_nothing_until_it_goes_on(
     crowd: Crowd, pair: tuple[Person, Person], when: State
 ) -> None:
     crowd.announce(canary=when is not State.RUNNING, newcomers_until=campaigns.UNSETTLED)
-    fanout.notify(crowd.platform, crowd.hints, f"{crowd.name}/opening", timedelta())  # type: ignore[arg-type]
+    dispatch.notify(crowd.platform, crowd.hints, f"{crowd.name}/opening", timedelta())  # type: ignore[arg-type]
     if when is State.WAITING:
         crowd.work()
     assert crowd.state() is when
@@ -160,7 +158,7 @@ def test_who_signs_up_while_it_is_stopped_is_told_of_nothing_until_it_goes_on(
 
 def test_stopped_again_it_still_gives_each_one_notice_and_one_letter(crowd: Crowd, pair: tuple[Person, Person]) -> None:
     crowd.announce(Channel.IN_APP, Channel.EMAIL, canary=False, newcomers_until=campaigns.UNSETTLED)
-    fanout.notify(crowd.platform, crowd.hints, f"{crowd.name}/opening", timedelta())  # type: ignore[arg-type]
+    dispatch.notify(crowd.platform, crowd.hints, f"{crowd.name}/opening", timedelta())  # type: ignore[arg-type]
     meanwhile = pause(crowd, pair)
     meanwhile += pause(crowd, pair)
     crowd.leave(meanwhile[0])

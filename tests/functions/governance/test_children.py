@@ -10,13 +10,13 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from astra import erasure, staff, tlog
 from astra.accounts import tombstones
 from astra.accounts.state import settle
-from astra.notices import deliveries as cohorts
+from astra.notices import deliveries
 from astra.runtime.platform import Platform
 from astra.staff import Role
 from astra.staff.fields import sha256_of
 from governance.child_removal import RemoveChild, Step, remove_child, unsettled
 from governance.schedule import mend
-from signup import blocking as accounts
+from signup import blocking
 from tests.colleagues import Person, Team, logged
 
 
@@ -79,7 +79,7 @@ def test_frozen_nobody_gets_in_and_nothing_is_gone(platform: Platform[Any], desk
     before = everything_of(platform, ada)
     desk.both(ada.uid, Step.FREEZE)
     with pytest.raises(HttpsError):
-        accounts.before_sign_in(platform, accounts.Asked(ada.uid, f"{ada.uid}@example.com"))
+        blocking.before_sign_in(platform, blocking.Asked(ada.uid, f"{ada.uid}@example.com"))
     after = everything_of(platform, ada)
     assert after["auth"]["disabled"] is True
     assert after[ada.profile.path] == {**before[ada.profile.path], "state": "frozen"}
@@ -111,7 +111,7 @@ def test_confirmed_it_is_erased_by_the_ordinary_erasure(platform: Platform[Any],
     assert (job["state"], job["step"], job["uid"]) == ("running", erasure.FIRST, ada.uid)
     assert tombstones.reference(platform.db, ada.subject).get().exists
     assert ada.profile.get().get("state") == "erasing"
-    letter = cohorts.row_of(platform.db, ada.uid, erasure.LETTER).get().to_dict() or {}
+    letter = deliveries.row_of(platform.db, ada.uid, erasure.LETTER).get().to_dict() or {}
     assert (letter["state"], platform.pseudonyms.request_of(letter["facts"]["receipt"])) == ("queued", ada.subject)
     steps = [
         (entry["record"]["step"], entry["record"]["state"]) for entry in logged(platform, tlog.Action.CHILD_REMOVED)

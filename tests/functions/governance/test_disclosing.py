@@ -11,7 +11,7 @@ from astra import erasure, tlog
 from astra.runtime.callables import parse
 from astra.runtime.platform import Platform
 from astra.staff import Role
-from governance import disclosures as disclosing
+from governance import disclosures
 from governance.disclosures import _GROUND, Ground, RecordDisclosure, record_disclosure, tell
 from local.paths import ROOT
 from tests.colleagues import Person, Team, logged
@@ -140,14 +140,14 @@ def test_one_who_can_not_be_told_keeps_no_other_from_knowing(
     for days, person in enumerate(people, 1):
         office.disclose(form(person.uid, gag=office.gag(days)))
     platform.clock.step(days=3)  # type: ignore[attr-defined]
-    real = disclosing._tell
+    real = disclosures._tell
 
     def poisoned(platform: Platform[Any], gag: Any) -> bool:
         if people[0].uid in gag.path:
             raise RuntimeError("this one never works")
         return real(platform, gag)
 
-    monkeypatch.setattr(disclosing, "_tell", poisoned)
+    monkeypatch.setattr(disclosures, "_tell", poisoned)
     assert tell(platform) == 1
     assert [len(person.notices()) for person in people] == [0, 1]
 

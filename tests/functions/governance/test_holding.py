@@ -9,7 +9,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from astra import erasure, tlog
 from astra.datamap.model import Disposition
 from astra.datamap.table import DATA_MAP
-from astra.erasure import legal_holds as holds
+from astra.erasure import legal_holds
 from astra.runtime.callables import parse
 from astra.runtime.platform import Platform
 from astra.staff import Role
@@ -114,12 +114,14 @@ def test_a_hold_in_the_middle_of_an_erasure_keeps_what_is_left_and_releasing_it_
     ada.work()
     answer = bench.both(place_hold, bench.form(ada.uid, "account"))
     assert platform.db.collection(f"users/{ada.uid}/notices").get() == []  # nobody there to be told
-    assert holds.held(holds.reference(platform.db, ada.subject).get(), platform.clock()).keys() == {"account"}
+    assert legal_holds.held(legal_holds.reference(platform.db, ada.subject).get(), platform.clock()).keys() == {
+        "account"
+    }
     release = ReleaseHold(uid=ada.uid, holdId=answer["holdId"])
     erasure.reference(platform.db, ada.subject).update({"step": erasure.HELD, "nextRunAt": None})
     bench.both(release_hold, release)
     assert erasure.reference(platform.db, ada.subject).get().get("nextRunAt") == platform.clock()
-    assert holds.held(holds.reference(platform.db, ada.subject).get(), platform.clock()) == {}
+    assert legal_holds.held(legal_holds.reference(platform.db, ada.subject).get(), platform.clock()) == {}
 
 
 def test_no_other_hold_ends_with_it(platform: Platform[Any], bench: Bench) -> None:
@@ -127,7 +129,9 @@ def test_no_other_hold_ends_with_it(platform: Platform[Any], bench: Bench) -> No
     first = bench.both(place_hold, bench.form(ada.uid, "consents"))
     bench.both(place_hold, bench.form(ada.uid, "prompts"))
     bench.both(release_hold, ReleaseHold(uid=ada.uid, holdId=first["holdId"]))
-    assert holds.held(holds.reference(platform.db, ada.subject).get(), platform.clock()).keys() == {"prompts"}
+    assert legal_holds.held(legal_holds.reference(platform.db, ada.subject).get(), platform.clock()).keys() == {
+        "prompts"
+    }
     with pytest.raises(HttpsError) as refusal:
         release_hold(platform, bench.pair[0].call(ReleaseHold(uid=ada.uid, holdId="0" * 16)))
     assert refusal.value.code is FunctionsErrorCode.NOT_FOUND

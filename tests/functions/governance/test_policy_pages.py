@@ -10,7 +10,7 @@ import pytest
 from flask import Request, Response
 from werkzeug.test import EnvironBuilder
 
-from astra import policies as policy
+from astra import policies
 from astra.runtime.platform import Platform
 from governance.policy_pages import Block, blocks, policy_page
 from local.stack import Stack
@@ -34,17 +34,17 @@ def text_of(response: Response) -> str:
 def versions(platform: Platform[Any], clock: Any) -> None:
     """One in force since 2025, one replaced by it, and others."""
     clock.now = START
-    rows: list[tuple[str, policy.State, datetime | None, datetime]] = [
-        ("2024-01-01", policy.State.PUBLISHED, datetime(2024, 2, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)),
-        ("2026-01-01", policy.State.WITHDRAWN, None, SOON),
-        ("2026-02-01", policy.State.SUPERSEDED, None, SOON),
-        ("2026-10-01", policy.State.PUBLISHED, SOON, SOON),
-        ("2026-10-25", policy.State.ANNOUNCED, None, LATER),
+    rows: list[tuple[str, policies.State, datetime | None, datetime]] = [
+        ("2024-01-01", policies.State.PUBLISHED, datetime(2024, 2, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)),
+        ("2026-01-01", policies.State.WITHDRAWN, None, SOON),
+        ("2026-02-01", policies.State.SUPERSEDED, None, SOON),
+        ("2026-10-01", policies.State.PUBLISHED, SOON, SOON),
+        ("2026-10-25", policies.State.ANNOUNCED, None, LATER),
     ]
     for version, state, effective_at, announced_for in rows:
-        fields = policy.fields_of(version, TEXT, f"Of {version}.", START, announced_for, material=True)
+        fields = policies.fields_of(version, TEXT, f"Of {version}.", START, announced_for, material=True)
         fields |= {"effectiveAt": effective_at, "state": state.value}
-        platform.db.collection(policy.PUBLIC).document(version).set(fields)
+        platform.db.collection(policies.PUBLIC).document(version).set(fields)
 
 
 @pytest.mark.parametrize(
@@ -66,12 +66,12 @@ def test_each_version_says_what_it_is_and_what_became_of_it(
         assert (response.status_code, response.mimetype) == (200, "text/html")
         assert f"<dd>{says}" in page
         assert f"<dd>{version}</dd>" in page
-        assert ("This is not the version in force." in page) is (version != policy.FIRST)
+        assert ("This is not the version in force." in page) is (version != policies.FIRST)
         stored = platform.db.document(f"policies/{version}").get()
         assert f"<code>{stored.get('sha256')}</code>" in page
-        day = policy.dated(version)
+        day = policies.dated(version)
         assert f'<time datetime="{day}">{day.day} {day:%B %Y}</time>' in page
-        for other in ("2024-01-01", policy.FIRST, "2026-01-01", "2026-10-25"):
+        for other in ("2024-01-01", policies.FIRST, "2026-01-01", "2026-10-25"):
             assert f'href="?version={other}"' in page
 
 
@@ -79,7 +79,7 @@ def test_without_a_name_it_is_the_one_in_force_and_says_what_is_to_come(
     platform: Platform[Any], versions: None, clock: Any
 ) -> None:
     page = text_of(ask(platform))
-    assert f"<dd>{policy.FIRST}</dd>" in page
+    assert f"<dd>{policies.FIRST}</dd>" in page
     assert "What changes: Of 2026-10-01." in page
     assert "What changes: Of 2026-10-25." in page
     assert "Of 2026-01-01." not in page, "withdrawn"
@@ -143,7 +143,7 @@ def test_other_methods_and_failures_tell_nothing(platform: Platform[Any], monkey
     def fail(*_: Any, **__: Any) -> Any:
         raise LookupError("secret")
 
-    monkeypatch.setattr(policy, "current", fail)
+    monkeypatch.setattr(policies, "current", fail)
     response = ask(platform)
     assert (response.status_code, "secret" in text_of(response)) == (500, False)
 
@@ -170,9 +170,9 @@ def test_headings_are_found_by_their_look() -> None:
 
 def test_it_is_there_for_everybody(stack: Stack) -> None:
     url = stack.function_url("policy_page")
-    page = httpx.get(f"{url}/{policy.FIRST}", timeout=30)
+    page = httpx.get(f"{url}/{policies.FIRST}", timeout=30)
     assert (page.status_code, "In force since 2 August 2025." in page.text) == (200, True)
     [said] = re.findall(r"<code>([0-9a-f]{64})</code>", page.text)
-    text = httpx.get(url, params={"version": policy.FIRST, "format": "txt"}, timeout=30)
+    text = httpx.get(url, params={"version": policies.FIRST, "format": "txt"}, timeout=30)
     assert hashlib.sha256(text.content).hexdigest() == said
     assert httpx.get(f"{url}/1999-01-01", timeout=30).status_code == 404

@@ -9,9 +9,8 @@ import redis
 from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import erasure, staff, tlog
-from astra import policies as policy
-from astra.runtime import rate_limits as limits
+from astra import erasure, policies, staff, tlog
+from astra.runtime import rate_limits
 from astra.runtime.callables import Call, Caller, parse
 from astra.runtime.platform import Platform
 from astra.staff import Role
@@ -119,7 +118,7 @@ def test_denied_attempts_can_not_flood_the_log(platform: Platform[Any], team: Te
 def test_where_attempts_can_not_be_counted_they_are_denied_all_the_same(platform: Platform[Any], team: Team) -> None:
     eve, ada = team.customer(), team.customer()
     nobody = redis.Redis(port=1, socket_timeout=0.1, retry=None)
-    platform.__dict__["limits"] = limits.Limits(nobody, platform.pseudonyms)
+    platform.__dict__["limits"] = rate_limits.Limits(nobody, platform.pseudonyms)
     refused(FunctionsErrorCode.PERMISSION_DENIED, place_hold, platform, eve.call(hold(platform, ada)))
     assert denials(platform) == []
 
@@ -151,7 +150,7 @@ def test_a_new_security_policy_locks_until_it_is_accepted(platform: Platform[Any
 
 def test_the_same_version_with_another_text_is_not_what_was_accepted(platform: Platform[Any], team: Team) -> None:
     boss, ada = team.hire(Role.CTO), team.customer()
-    platform.db.document(f"{policy.SECURITY}/{policy.FIRST_SECURITY}").update({"sha256": "0" * 64})
+    platform.db.document(f"{policies.SECURITY}/{policies.FIRST_SECURITY}").update({"sha256": "0" * 64})
     refused(FunctionsErrorCode.FAILED_PRECONDITION, place_hold, platform, boss.call(hold(platform, ada)))
 
 

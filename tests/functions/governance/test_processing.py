@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import policies as policy
-from astra import tlog
+from astra import policies, tlog
 from astra.runtime.callables import parse
 from astra.runtime.platform import Platform
 from astra.staff import Role
-from cli import processors as processors_desk
+from cli import processors
 from governance.processor_register import RegisterProcessor, look, register_processor
 from governance.processors import PROCESSORS
 from tests.colleagues import Team, logged
@@ -54,7 +53,7 @@ def test_who_is_not_in_the_policy_is_not_registered(platform: Platform[Any], tea
 def test_a_policy_that_names_somebody_no_more_ends_their_registration(platform: Platform[Any], team: Team) -> None:
     text = "To deliver the Service we share data with: Firebase and Redis Cloud."
     fields = {"version": "next", "sha256": "0" * 64, "effectiveAt": platform.clock(), "text": text}
-    platform.db.collection(policy.PUBLIC).document("next").set(fields)
+    platform.db.collection(policies.PUBLIC).document("next").set(fields)
     with pytest.raises(HttpsError):
         register_processor(platform, team.hire(Role.CTO).call(form(platform)))
     look(platform)
@@ -85,7 +84,7 @@ def test_support_and_security_register_nobody(platform: Platform[Any], team: Tea
 def test_an_agreement_from_missing_over_ending_to_expired(platform: Platform[Any], team: Team) -> None:
     priya, _ = team.hire(Role.PRIVACY), team.hire(Role.CTO)
     for _ in range(2):
-        processors_desk.seed(platform.db, platform.clock())
+        processors.seed(platform.db, platform.clock())
         look(platform)
     assert findings(platform) == {f"agreement-missing.{one.name}": True for one in PROCESSORS}
     assert len(priya.notices()) == len(PROCESSORS)  # once each, however often it looks
@@ -107,14 +106,14 @@ def test_an_agreement_from_missing_over_ending_to_expired(platform: Platform[Any
         assert opened == kinds, days
     platform.clock.step(seconds=1)  # type: ignore[attr-defined]
     register_processor(platform, priya.call(form(platform)))
-    processors_desk.seed(platform.db, platform.clock())  # changes nothing that is there
+    processors.seed(platform.db, platform.clock())  # changes nothing that is there
     look(platform)
     still = {name for name, is_open in findings(platform).items() if is_open}
     assert still == {f"agreement-expired.{one.name}" for one in PROCESSORS if one.name != "Replicate"}
 
 
 def test_a_register_behind_the_data_map_is_a_finding(platform: Platform[Any], team: Team) -> None:
-    processors_desk.seed(platform.db, platform.clock())
+    processors.seed(platform.db, platform.clock())
     platform.db.document("processors/Firebase").update({"dataShared": ["profile"]})
     look(platform)
     assert findings(platform)["data-shared-outdated.Firebase"] is True

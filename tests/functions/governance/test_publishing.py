@@ -6,14 +6,13 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import erasure, tlog
-from astra import policies as policy
+from astra import erasure, policies, tlog
 from astra.notices import campaigns
 from astra.policies import campaign_of
 from astra.runtime.callables import parse
 from astra.runtime.platform import Platform
 from astra.staff import Role
-from cli import processors as processors_desk
+from cli import processors
 from governance.policies import PublishPolicy, WithdrawPolicy, publish_policy, take_effect, withdraw_policy
 from governance.schedule import review
 from notices.campaign_requests import (
@@ -61,14 +60,14 @@ def test_a_material_version_waits_until_everybody_has_been_told(
     due = fields["announcedFor"]
     platform.clock.now = due + 9 * DAY  # type: ignore[attr-defined]
     take_effect(platform)
-    assert in_force(platform) == policy.FIRST, "nothing without an effectiveAt is in force, however late it is"
+    assert in_force(platform) == policies.FIRST, "nothing without an effectiveAt is in force, however late it is"
     tell_everybody(platform, campaign_of(version))
-    assert in_force(platform) == policy.FIRST
+    assert in_force(platform) == policies.FIRST
     take_effect(platform)
     late = platform.clock()
     assert stored(platform, version)["effectiveAt"] == late
     assert in_force(platform) == version
-    assert in_force(platform, late - timedelta(microseconds=1)) == policy.FIRST
+    assert in_force(platform, late - timedelta(microseconds=1)) == policies.FIRST
     assert any("changes on" in title for title in titles(ada))
     [notice] = [one for one in ada.notices() if one["campaign"] == campaign_of(version)]
     assert SUMMARY in notice["body"]
@@ -82,7 +81,7 @@ def test_one_that_is_told_in_time_takes_effect_when_it_was_said_to(platform: Pla
         review(platform)
         assert stored(platform, version)["effectiveAt"] == due
         platform.clock.step(hours=1)  # type: ignore[attr-defined]
-    assert in_force(platform, due - timedelta(microseconds=1)) == policy.FIRST
+    assert in_force(platform, due - timedelta(microseconds=1)) == policies.FIRST
     assert in_force(platform, due) == version
     assert len(logged(platform, tlog.Action.POLICY_DATED)) == 1
 
@@ -168,7 +167,7 @@ def test_what_is_wrong_is_named(
 
 def test_a_month_may_be_written_out(platform: Platform[Any], board: Board) -> None:
     version = f"{platform.clock():%Y-%m-%d}"
-    day = policy.dated(version)
+    day = policies.dated(version)
     written = text_of(version).replace(f"{day:%b %d, %Y}", f"{day:%B} {day.day}, {day.year}")
     assert board.publish(text=written) == version
 
@@ -271,7 +270,7 @@ def test_a_withdrawn_version_never_takes_effect_and_people_are_told(
     tell_everybody(platform, f"{campaign_of(version)}-withdrawn")
     platform.clock.step(days=90)  # type: ignore[attr-defined]
     take_effect(platform)
-    assert in_force(platform) == policy.FIRST
+    assert in_force(platform) == policies.FIRST
     assert "does not change as announced" in " ".join(titles(ada))
     assert refusal(platform, board, form, withdraw_policy).code is FunctionsErrorCode.ALREADY_EXISTS
 
@@ -393,7 +392,7 @@ def test_who_is_being_erased_is_not_waited_for(platform: Platform[Any], team: Te
 def test_a_policy_that_takes_effect_opens_a_review_and_the_register_follows_it(
     platform: Platform[Any], board: Board
 ) -> None:
-    processors_desk.seed(platform.db, platform.clock())
+    processors.seed(platform.db, platform.clock())
     review(platform)
     material = platform.db.document("rounds/review").get().get("material")
     version = f"{platform.clock():%Y-%m-%d}"
@@ -425,7 +424,7 @@ def test_a_security_policy_takes_effect_as_said_and_who_works_here_is_told(
     assert ada.notices() == []
     assert any(version in title for title in titles(board.priya))
     platform.clock.step(hours=2)  # type: ignore[attr-defined]
-    assert policy.current(platform.db, platform.clock(), policy.SECURITY).version == version
+    assert policies.current(platform.db, platform.clock(), policies.SECURITY).version == version
     assert refusal(platform, board, publication(platform)).code is FunctionsErrorCode.FAILED_PRECONDITION
     board.priya.accept()
     publish_policy(platform, board.priya.call(publication(platform)))
@@ -434,5 +433,5 @@ def test_a_security_policy_takes_effect_as_said_and_who_works_here_is_told(
 def test_what_has_no_time_is_not_found_by_a_query_for_what_is_in_force(platform: Platform[Any]) -> None:
     document = platform.db.document("policies/2099-01-01")
     document.set({"version": "2099-01-01", "sha256": "0" * 64, "effectiveAt": None})
-    assert in_force(platform, platform.clock() + 90_000 * DAY) == policy.FIRST
-    assert [one.version for one in policy.versions(platform.db)] == [policy.FIRST, "2099-01-01"]
+    assert in_force(platform, platform.clock() + 90_000 * DAY) == policies.FIRST
+    assert [one.version for one in policies.versions(platform.db)] == [policies.FIRST, "2099-01-01"]

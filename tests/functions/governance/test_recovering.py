@@ -10,8 +10,8 @@ import pytest
 from astra import tlog
 from astra.runtime.platform import Platform
 from astra.tlog.tiles import Tampered
-from cli import tlog as audit
-from cli import tlog_recover as recovery
+from cli import tlog as tlog_command
+from cli import tlog_recover
 from cli.tlog import evidence
 from tests.desk import sit_down
 from tests.functions.erasure.boundaries import Boundaries, Crash, Mishap, crash
@@ -31,13 +31,13 @@ def restore(ledger: Ledger, copy: Copy) -> None:
         row.reference.delete()
     for name, fields in rows.items():
         tlog.reference(ledger.db, name).set(fields)
-    document = ledger.db.document(audit.JOB)
+    document = ledger.db.document(tlog_command.JOB)
     document.set(job) if job else document.delete()
 
 
-def recover(ledger: Ledger) -> recovery.Recovery:
-    found = recovery.plan(ledger.platform)
-    recovery.recover(ledger.platform, found)
+def recover(ledger: Ledger) -> tlog_recover.Recovery:
+    found = tlog_recover.plan(ledger.platform)
+    tlog_recover.recover(ledger.platform, found)
     return found
 
 
@@ -132,7 +132,7 @@ def test_a_second_restore_counts_what_was_lost_before_no_second_time(ledger: Led
     assert recover(ledger).lost == (range(6, 9),)
     sound(ledger, lost=5)
     with pytest.raises(LookupError, match="nothing to recover"):
-        recovery.plan(ledger.platform)
+        tlog_recover.plan(ledger.platform)
 
 
 @pytest.mark.parametrize("behind", [False, True])
@@ -146,11 +146,11 @@ def test_what_no_backup_explains_is_not_recovered_from(ledger: Ledger, behind: b
     fields = ledger.at(1).get().to_dict()
     ledger.at(1).update({"commitment": "0" * 64})
     with pytest.raises(Tampered, match="entry 1 in Firestore is not the one"):
-        recovery.plan(ledger.platform)
+        tlog_recover.plan(ledger.platform)
     ledger.at(1).set(fields)
     ledger.at(1).delete()
     with pytest.raises(Tampered, match="entry 1 is not in Firestore any more"):
-        recovery.plan(ledger.platform)
+        tlog_recover.plan(ledger.platform)
 
 
 def test_a_tree_that_is_not_the_witnessed_one_is_not_recovered_from(ledger: Ledger) -> None:
@@ -161,16 +161,16 @@ def test_a_tree_that_is_not_the_witnessed_one_is_not_recovered_from(ledger: Ledg
     entries = ledger.entries(5)
     ledger.rewrite([*entries[:3], b"another", entries[4]])
     with pytest.raises(Tampered, match="not the witnessed one"):
-        recovery.plan(ledger.platform)
+        tlog_recover.plan(ledger.platform)
 
 
 def test_where_nothing_is_behind_there_is_nothing_to_recover(ledger: Ledger) -> None:
     with pytest.raises(LookupError):
-        recovery.plan(ledger.platform)
+        tlog_recover.plan(ledger.platform)
     ledger.grow(3)
     ledger.append(2)
     with pytest.raises(LookupError, match="nothing to recover"):
-        recovery.plan(ledger.platform)
+        tlog_recover.plan(ledger.platform)
 
 
 def test_an_entry_can_declare_lost_only_what_was_before_it(ledger: Ledger) -> None:
@@ -223,12 +223,12 @@ def test_the_command_says_what_is_lost_and_asks_first(
     sit_down(monkeypatch, platform)
     monkeypatch.setattr("builtins.input", lambda _: "no")
     monkeypatch.setattr(sys, "argv", ["audit", "recover"])
-    assert audit.main() == 1
+    assert tlog_command.main() == 1
     assert "of entries 3 to 4" in capsys.readouterr().out
     assert ledger.job()["size"] == 3
     monkeypatch.setattr(sys, "argv", ["audit", "recover", "--yes"])
-    assert audit.main() == 0
-    assert audit.main() == 1
+    assert tlog_command.main() == 0
+    assert tlog_command.main() == 1
     assert "nothing to recover" in capsys.readouterr().err
     sound(ledger, lost=2)
     now, years = platform.clock(), timedelta(days=9999)

@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import policies as policy
-from astra import staff, tlog
+from astra import policies, staff, tlog
 from astra.runtime.callables import parse
 from astra.runtime.platform import Platform
 from astra.staff import Role
-from governance import processor_register as processing
+from governance import processor_register
 from governance.reviews import SignReview, of_july, sign_review, stage, weeks
 from governance.schedule import advance, open_reviews, review
 from tests.colleagues import Person, Team, logged, replace_security_policy
@@ -34,7 +33,7 @@ def states(platform: Platform[Any]) -> dict[str, str]:
 
 
 def sign(platform: Platform[Any], person: Person, name: str) -> dict[str, Any]:
-    version = policy.current(platform.db, platform.clock(), policy.SECURITY).version
+    version = policies.current(platform.db, platform.clock(), policies.SECURITY).version
     return sign_review(platform, person.call(SignReview(review=name, policyVersion=version)))
 
 
@@ -117,7 +116,7 @@ def test_only_a_cto_signs_and_only_now(platform: Platform[Any], team: Team) -> N
     assert (answer["signedAt"], answer["late"]) == ("2027-07-09T12:00:00Z", False)
     fields = platform.db.document("reviews/2027").get().to_dict() or {}
     assert (fields["state"], fields["signedBy"], fields["signedAt"]) == ("signed", boss.subject, platform.clock())
-    assert fields["policySha256"] == policy.current(platform.db, platform.clock(), policy.SECURITY).sha256
+    assert fields["policySha256"] == policies.current(platform.db, platform.clock(), policies.SECURITY).sha256
     with pytest.raises(HttpsError) as again:
         sign(platform, boss, "2027")
     assert again.value.code is FunctionsErrorCode.ALREADY_EXISTS
@@ -158,7 +157,7 @@ def test_another_version_than_the_one_in_force_is_not_signed(platform: Platform[
     replace_security_policy(platform)
     boss.accept()
     with pytest.raises(HttpsError) as refusal:
-        sign_review(platform, boss.call(SignReview(review="2027", policyVersion=policy.FIRST_SECURITY)))
+        sign_review(platform, boss.call(SignReview(review="2027", policyVersion=policies.FIRST_SECURITY)))
     assert refusal.value.code is FunctionsErrorCode.FAILED_PRECONDITION
     assert sign(platform, boss, "2027")["state"] == "done"
 
@@ -206,7 +205,7 @@ def test_without_a_review_a_vacant_cto_is_a_finding(platform: Platform[Any], tea
     boss, sam = begin(platform, team, datetime(2027, 3, 1, tzinfo=UTC)), team.hire(Role.SECURITY)
 
     def is_open() -> bool:
-        processing.look(platform)
+        processor_register.look(platform)
         found = platform.db.document("findings/vacant.CTO").get().to_dict()
         return found is not None and found["closedAt"] is None
 

@@ -15,9 +15,9 @@ import verify
 from astra import tlog
 from astra.tlog.signed_note import checkpoint_of
 from astra.tlog.tiles import ENTRIES, PREFIX, Tampered, Tiles, bundle, path
-from erasure import request_handlers as erasing
+from erasure import request_handlers
 from tests.functions.governance.ledger import WHO, Ledger, nonce
-from tlog import sequencer as sequencing
+from tlog import sequencer
 
 SIZE = 300
 
@@ -98,7 +98,7 @@ def truncate(ledger: Ledger) -> None:
     ledger.rewrite(first, ledger.signer())
     for row in ledger.db.collection(tlog.COMMITMENTS).where(filter=firestore.FieldFilter("index", ">=", 200)).get():
         row.reference.delete()
-    sequencing.reference(ledger.db).update({"size": 200, "published": 200})
+    sequencer.reference(ledger.db).update({"size": 200, "published": 200})
 
 
 def begin_anew(ledger: Ledger) -> None:
@@ -109,7 +109,7 @@ def begin_anew(ledger: Ledger) -> None:
     for row in ledger.db.collection(tlog.COMMITMENTS).get():
         batch.delete(row.reference)
     batch.commit()
-    sequencing.reference(ledger.db).delete()
+    sequencer.reference(ledger.db).delete()
 
 
 def begin_anew_with_other_entries(ledger: Ledger) -> None:
@@ -123,7 +123,7 @@ def begin_anew_with_other_entries(ledger: Ledger) -> None:
         batch.update(row.reference, {"index": number})
     batch.commit()
     ledger.rewrite([tlog.leaf(row.to_dict() or {}) for row in rows], ledger.signer())
-    sequencing.reference(ledger.db).set(job)
+    sequencer.reference(ledger.db).set(job)
 
 
 def fork(ledger: Ledger) -> None:
@@ -269,7 +269,7 @@ def goes_on_from_what_was_witnessed(ledger: Ledger, before: list[Any]) -> bool:
         return False
     [new] = after[len(before) :]
     proof = Tiles(ledger.bucket).tree(new.size).consistency(before[-1].size)
-    assert sequencing.merkle.proves_consistency(before[-1].size, new.size, proof, before[-1].root, new.root)
+    assert sequencer.merkle.proves_consistency(before[-1].size, new.size, proof, before[-1].root, new.root)
     return True
 
 
@@ -285,7 +285,7 @@ def test_who_rewrites_what_staff_see_is_found(ledger: Ledger, attack: str) -> No
 def test_a_job_that_is_set_back_repeats_nothing(ledger: Ledger) -> None:
     """Sequenced anew from an earlier place, entries would be there twice."""
     ledger.grow(5, 5)
-    sequencing.reference(ledger.db).update({"size": 5, "published": 5})
+    sequencer.reference(ledger.db).update({"size": 5, "published": 5})
     ledger.grow(1)
     assert [checkpoint.size for checkpoint in ledger.witnessed()] == [5, 10]
     assert ledger.job()["attempts"] == 1
@@ -293,7 +293,7 @@ def test_a_job_that_is_set_back_repeats_nothing(ledger: Ledger) -> None:
 
 def test_a_job_that_is_set_ahead_signs_nothing(ledger: Ledger) -> None:
     ledger.grow(5)
-    sequencing.reference(ledger.db).update({"size": 9, "published": 9})
+    sequencer.reference(ledger.db).update({"size": 9, "published": 9})
     ledger.grow(1)
     assert [checkpoint.size for checkpoint in ledger.witnessed()] == [5]
 
@@ -303,21 +303,21 @@ def test_an_entry_that_goes_between_its_place_and_its_checkpoint_is_missed(
 ) -> None:
     ledger.grow(2)
     ledger.append(3)
-    real = sequencing.Sequencer._publish
+    real = sequencer.Sequencer._publish
 
     def die(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sequencing.Sequencer, "_publish", die)
+    monkeypatch.setattr(sequencer.Sequencer, "_publish", die)
     with pytest.raises(KeyboardInterrupt):
         ledger.sequence()
-    monkeypatch.setattr(sequencing.Sequencer, "_publish", real)
+    monkeypatch.setattr(sequencer.Sequencer, "_publish", real)
     ledger.at(3).delete()
     ledger.platform.clock.step(minutes=10)  # type: ignore[attr-defined]
     ledger.sequence()
     assert [checkpoint.size for checkpoint in ledger.witnessed()] == [2]
     with pytest.raises(Tampered, match="missing"):
-        sequencing.Sequencer(ledger.platform)._assigned(2, 5)
+        sequencer.Sequencer(ledger.platform)._assigned(2, 5)
 
 
 def events(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -334,10 +334,10 @@ def test_a_receipt_outlives_the_log_and_is_not_made_of_a_rewritten_one(
     with pytest.raises(Tampered):
         ledger.proof(entry)
     capsys.readouterr()
-    assert erasing._proof(ledger.platform, entry) is None
+    assert request_handlers._proof(ledger.platform, entry) is None
     assert events(capsys) == ["log.proof-failed", "log.inconsistent"]
     ledger.bucket.blob(f"{PREFIX}checkpoint").upload_from_string(b"\xff\n\n\xff\n")
-    assert erasing._proof(ledger.platform, entry) is None
+    assert request_handlers._proof(ledger.platform, entry) is None
     assert events(capsys) == ["log.proof-failed", "log.inconsistent"]
     begin_anew(ledger)
     assert verify.verify(record, proof, ledger.keys())["size"] == 5

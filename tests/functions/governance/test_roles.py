@@ -9,12 +9,11 @@ import pytest
 from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import erasure, staff, tlog
-from astra import policies as policy
+from astra import erasure, policies, staff, tlog
 from astra.runtime.callables import parse
 from astra.runtime.platform import Platform
 from astra.staff import Role
-from cli import staff as staff_desk
+from cli import staff as staff_command
 from governance.roles import (
     AcceptSecurityPolicy,
     GrantRole,
@@ -29,7 +28,7 @@ from tests.colleagues import Person, Team, logged, replace_security_policy
 
 
 def in_force(platform: Platform[Any]) -> AcceptSecurityPolicy:
-    required = policy.current(platform.db, platform.clock(), policy.SECURITY)
+    required = policies.current(platform.db, platform.clock(), policies.SECURITY)
     return AcceptSecurityPolicy(version=required.version, sha256=required.sha256)
 
 
@@ -111,7 +110,7 @@ def test_a_greater_role_takes_two_people_to_give_and_to_take(platform: Platform[
 
 def test_a_first_cto_is_not_stuck_alone(platform: Platform[Any], team: Team) -> None:
     boss, priya, sam = ready(team), ready(team), ready(team)
-    staff_desk.appoint_first(platform, boss.uid)
+    staff_command.appoint_first(platform, boss.uid)
     grant_role(platform, boss.call(GrantRole(uid=priya.uid, role=Role.PRIVACY)))
     grant = GrantRole(uid=sam.uid, role=Role.SECURITY)
     # Who may confirm may not begin.
@@ -217,17 +216,17 @@ def test_one_account_that_can_not_be_mended_delays_no_other(
 def test_the_first_cto_has_accepted_and_is_the_first(platform: Platform[Any], team: Team) -> None:
     ada, bob = team.customer(), ready(team)
     with pytest.raises(LookupError, match="accept the security policy"):
-        staff_desk.appoint_first(platform, ada.uid)
+        staff_command.appoint_first(platform, ada.uid)
     replace_security_policy(platform)
     with pytest.raises(LookupError, match="accept the security policy security-next"):
-        staff_desk.appoint_first(platform, bob.uid)
+        staff_command.appoint_first(platform, bob.uid)
     ada.accept()
-    staff_desk.appoint_first(platform, ada.uid)
+    staff_command.appoint_first(platform, ada.uid)
     assert (ada.role(), ada.claim()) == (Role.CTO, "cto")
     assert [entry["record"]["state"] for entry in logged(platform, tlog.Action.ROLE_GRANTED)] == ["first"]
     bob.accept()
     with pytest.raises(LookupError, match="there is a CTO already"):
-        staff_desk.appoint_first(platform, bob.uid)
+        staff_command.appoint_first(platform, bob.uid)
     assert bob.role() is None
 
 

@@ -12,9 +12,8 @@ from astra.erasure.roll_call import Stop
 from astra.runtime.callables import parse
 from astra.runtime.clock import iso
 from astra.runtime.platform import Platform
-from astra.staff import Role
-from astra.staff import freezes as controls
-from governance import schedule as reviewing
+from astra.staff import Role, freezes
+from governance import schedule
 from governance.processor_register import look
 from governance.roll_call_switch import SwitchRollCall, switch_roll_call
 from tests.colleagues import Person, Team, logged
@@ -129,7 +128,7 @@ def test_while_a_breach_is_contained_it_can_be_switched_off_and_not_on(
     platform: Platform[Any], pair: tuple[Person, Person]
 ) -> None:
     digest = report(platform)
-    controls.reference(platform.db, controls.Control.STAFF).set({"frozen": True})
+    freezes.reference(platform.db, freezes.Control.STAFF).set({"frozen": True})
     assert "being contained" in refusal(pair[0], enabled=True, report=digest).message
     assert ask(pair[0], enabled=False)["state"] == "done"
 
@@ -144,7 +143,7 @@ def test_while_it_is_off_or_has_stopped_staff_are_told_and_the_log_says_so_every
 ) -> None:
     def alarm() -> str:
         capsys.readouterr()
-        reviewing.review(platform)
+        schedule.review(platform)
         platform.clock.step(hours=1)  # type: ignore[attr-defined]
         return capsys.readouterr().out
 

@@ -21,11 +21,11 @@ from astra.runtime.pseudonyms import Pseudonym
 from astra.tlog.merkle import fold
 from astra.tlog.signed_note import Checkpoint, checkpoint_of
 from astra.tlog.tiles import ENTRIES, PREFIX, Tampered, Tiles, path
-from cli import tlog as audit
+from cli import tlog as tlog_command
 from local.paths import ROOT
 from tests.desk import sit_down
 from tests.functions.governance.ledger import WHO, Ledger
-from tlog import sequencer as sequencing
+from tlog import sequencer
 from tlog.witness import Forked, Witness, WitnessError
 
 
@@ -220,7 +220,7 @@ def test_while_the_witness_is_down_entries_wait_and_nothing_is_published(ledger:
     assert ledger.job()["attempts"] == 1
     assert checkpoint_of(Tiles(ledger.bucket).checkpoint() or "").size == 2
     ledger.use(witness_url=url)
-    audit.resume(ledger.platform)
+    tlog_command.resume(ledger.platform)
     ledger.sequence()
     assert [checkpoint.size for checkpoint in ledger.witnessed()] == [2, 4]
     assert not ledger.verify().problems
@@ -367,7 +367,7 @@ def test_a_record_says_whom_it_concerns_and_of_the_log_itself_nobody(ledger: Led
 def rotate(ledger: Ledger, seed: int) -> None:
     """Announce a key, have it witnessed, deploy it with the old one among those that verify."""
     old = ledger.signer().verifier
-    audit.announce(ledger.platform, str(ledger.signer(seed).verifier))
+    tlog_command.announce(ledger.platform, str(ledger.signer(seed).verifier))
     ledger.sequence()
     deploy(ledger, seed, *ledger.platform.settings.log_verifiers, str(old))
 
@@ -402,8 +402,8 @@ def test_a_key_that_was_not_announced_signs_nothing(ledger: Ledger) -> None:
     assert ledger.job()["attempts"] == 1
     assert [checkpoint.size for checkpoint in ledger.witnessed()] == [2]
     # Announced, but not yet under the old key: it would be its own witness.
-    audit.announce(ledger.platform, str(ledger.signer().verifier))
-    audit.resume(ledger.platform)
+    tlog_command.announce(ledger.platform, str(ledger.signer().verifier))
+    tlog_command.resume(ledger.platform)
     ledger.sequence()
     assert [checkpoint.size for checkpoint in ledger.witnessed()] == [2]
 
@@ -417,9 +417,9 @@ def test_a_log_whose_keys_are_not_known_goes_no_further(ledger: Ledger) -> None:
 
 
 def test_only_a_key_of_this_name_is_announced(ledger: Ledger) -> None:
-    for line in ("nonsense", str(sequencing.Signer.of("example.com/other", bytes(32)).verifier)):
+    for line in ("nonsense", str(sequencer.Signer.of("example.com/other", bytes(32)).verifier)):
         with pytest.raises(ValueError):
-            audit.announce(ledger.platform, line)
+            tlog_command.announce(ledger.platform, line)
 
 
 def test_staff_see_the_log_as_tables_and_export_evidence_that_verifies_offline(
@@ -438,7 +438,7 @@ def test_staff_see_the_log_as_tables_and_export_evidence_that_verifies_offline(
 
     def run(*command: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["audit", *command])
-        code = audit.main()
+        code = tlog_command.main()
         return code, capsys.readouterr().out
 
     code, shown = run("list", "--subject", WHO[:12])

@@ -12,9 +12,8 @@ from astra import erasure, tlog
 from astra.notices import campaigns
 from astra.runtime.callables import parse
 from astra.runtime.platform import Platform
-from astra.staff import Role
-from astra.staff import freezes as controls
-from cli import transfers as transfers_desk
+from astra.staff import Role, freezes
+from cli import transfers as transfers_command
 from governance import transfers
 from governance.transfer_requests import CancelTransfer, PlanTransfer, cancel_transfer, plan_transfer
 from governance.transfers import Closed, gate
@@ -117,12 +116,12 @@ def test_nothing_passes_while_a_breach_has_exports_frozen(
     monkeypatch.setattr(transfers, "_PAGE", 1)
     told(platform, transfer)
     platform.clock.step(days=40)  # type: ignore[attr-defined]
-    pages, control = gate(platform, transfer), controls.reference(platform.db, controls.Control.EXPORTS)
+    pages, control = gate(platform, transfer), freezes.reference(platform.db, freezes.Control.EXPORTS)
     next(pages)
     control.set({"frozen": True})
     with pytest.raises(Closed, match="exports are frozen"):
         next(pages)
-    assert [row[-1] for row in transfers_desk.status(platform) if row[0] == transfer] == [
+    assert [row[-1] for row in transfers_command.status(platform) if row[0] == transfer] == [
         closed(platform, transfer).reason
     ]
     control.delete()
@@ -320,7 +319,7 @@ def test_what_is_logged_names_no_company_and_nobody(platform: Platform[Any], tra
 
 
 def test_staff_see_why_a_gate_is_shut(platform: Platform[Any], transfer: str, board: Board) -> None:
-    assert next(transfers_desk.status(platform)) == (
+    assert next(transfers_command.status(platform)) == (
         transfer,
         "Acme Holding, Inc.",
         "0 of ?",
@@ -328,10 +327,10 @@ def test_staff_see_why_a_gate_is_shut(platform: Platform[Any], transfer: str, bo
         "not everybody has been told yet",
     )
     told(platform, transfer)
-    row = next(transfers_desk.status(platform))
+    row = next(transfers_command.status(platform))
     assert (row[2], row[4]) == ("4 of 4", "people may still delete their accounts")
     platform.clock.step(days=40)  # type: ignore[attr-defined]
-    assert next(transfers_desk.status(platform))[4] == "open"
+    assert next(transfers_command.status(platform))[4] == "open"
 
 
 #: Whoever goes through people in bulk, and why nothing of that leaves the company.

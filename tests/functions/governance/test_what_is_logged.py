@@ -10,7 +10,7 @@ from astra import jobs, tlog
 from astra.runtime.callables import Call
 from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonym
-from erasure import request_handlers as erasing
+from erasure import request_handlers
 from tests.functions.governance.ledger import Ledger
 from tests.people import Somebody
 
@@ -28,7 +28,7 @@ def entries(platform: Platform[Any], subject: Pseudonym) -> dict[str, dict[str, 
 def receipt(ada: Somebody) -> dict[str, Any]:
     """What the callable answers to whoever holds the receipt of the deletion."""
     held = ada.platform.pseudonyms.receipt(ada.subject)
-    return erasing.receipt(ada.platform, Call(erasing.ShowReceipt(receipt=held)))
+    return request_handlers.receipt(ada.platform, Call(request_handlers.ShowReceipt(receipt=held)))
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from google.cloud import firestore
 from astra import tlog
 from astra.datamap import expiry
 from astra.datamap.model import Entry
-from astra.erasure import legal_holds as holds
+from astra.erasure import legal_holds
 from astra.jobs import Worker
 from astra.runtime.platform import Platform
 from astra.vault import vault_of
-from retention import schedule as sweeping
+from retention import schedule
 from tests.conftest import SteppedClock
 
 BUDGET = timedelta(minutes=10)
@@ -57,7 +57,7 @@ class Stored:
     def hold(self, uid: str, *entries: str, days: float = 30) -> str:
         """Place a legal hold."""
         now = self.clock()
-        return holds.place(
+        return legal_holds.place(
             self.db,
             self.platform.pseudonyms.of_uid(uid),
             entries=entries,
@@ -69,14 +69,14 @@ class Stored:
 
     def sweep(self, **ahead: float) -> None:
         """What the schedule does."""
-        sweeping.sweep(self.platform, BUDGET, timedelta(**ahead))
+        schedule.sweep(self.platform, BUDGET, timedelta(**ahead))
 
     def run(self, name: str) -> None:
         """One round of a single job, as `sweep` would do it."""
-        kind = sweeping.kinds(self.platform, self.clock)[name]
-        sweeping.begin(self.platform, name, {"cursor": None, "counts": {}})
+        kind = schedule.kinds(self.platform, self.clock)[name]
+        schedule.begin(self.platform, name, {"cursor": None, "counts": {}})
         worker = Worker(self.platform.db, self.clock, timedelta(seconds=1))
-        worker.run(sweeping.reference(self.db, name), kind.page, BUDGET)
+        worker.run(schedule.reference(self.db, name), kind.page, BUDGET)
 
     def job(self, name: str) -> dict[str, Any]:
         """The fields of one of the sweep's jobs."""

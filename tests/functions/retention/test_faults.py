@@ -9,7 +9,7 @@ import pytest
 from firebase_admin import auth
 
 from astra import tlog
-from astra.accounts import activity as presence
+from astra.accounts import activity
 from tests.functions.erasure.boundaries import Boundaries, Mishap, crash, unreachable
 from tests.functions.retention.stored import Stored
 
@@ -64,7 +64,7 @@ def somebody(stored: Stored, uid: str, warnings: int) -> Any:
     auth.create_user(uid=uid, email=f"{uid}@example.com", app=stored.platform.app)
     stored.clock.step(days=800)
     now = stored.clock()
-    noted = {**presence.seen(stored.platform.settings, now - 730 * DAY), "warnings": warnings, "dueAt": now}
+    noted = {**activity.seen(stored.platform.settings, now - 730 * DAY), "warnings": warnings, "dueAt": now}
     profile = stored.db.document("users", uid)
     profile.set({"state": "active", "email": f"{uid}@example.com", "createdAt": now - 730 * DAY, "inactivity": noted})
     return profile

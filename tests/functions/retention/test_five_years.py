@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from astra.datamap import expiry
-from astra.erasure import legal_holds as holds
+from astra.erasure import legal_holds
 from cli import retention
 from tests.functions.retention.stored import Stored, of
 
@@ -72,7 +72,7 @@ class World:
     def release(self, name: str, uid: str) -> None:
         """All of somebody's holds on an entry end before their time."""
         for hold in self.held.pop((name, uid), {}):
-            holds.release(self.stored.db, self.stored.platform.pseudonyms.of_uid(uid), hold, self.now)
+            legal_holds.release(self.stored.db, self.stored.platform.pseudonyms.of_uid(uid), hold, self.now)
 
     def is_held(self, row: Row) -> bool:
         return any(until > self.now for until in self.held.get((row.name, row.uid), {}).values())

@@ -15,16 +15,16 @@ from firebase_functions.https_fn import HttpsError
 from google.cloud import firestore
 
 from astra import erasure, jobs
-from astra.accounts import activity as presence
-from astra.notices import deliveries as cohorts
+from astra.accounts import activity
+from astra.notices import deliveries
 from astra.policies import FIRST as POLICY
 from astra.runtime.platform import Platform
 from erasure import cascade
-from governance import child_removal as children
+from governance import child_removal
 from local.stack import Stack
-from notices import delivery_status as outcomes
+from notices import delivery_status
 from retention.inactivity import Inactive
-from signup import blocking as accounts
+from signup import blocking
 from tests.colleagues import Team
 from tests.functions.breach.desk import Desk
 from tests.functions.erasure.boundaries import Boundaries, Mishap
@@ -64,7 +64,7 @@ class Member:
         """Come back. Answers whether they were let in."""
         email = f"{self.uid}@example.com"
         try:
-            accounts.before_sign_in(self.stored.platform, accounts.Asked(self.uid, email, "192.0.2.7"))
+            blocking.before_sign_in(self.stored.platform, blocking.Asked(self.uid, email, "192.0.2.7"))
         except HttpsError:
             return False
         return True
@@ -84,7 +84,7 @@ def join(stored: Stored) -> Callable[..., Member]:
             "createdAt": stored.clock(),
             "policyVersion": POLICY,
             "ipLock": False,
-            presence.FIELD: presence.seen(platform.settings, stored.clock()),
+            activity.FIELD: activity.seen(platform.settings, stored.clock()),
         }
         stored.db.document("users", uid).set(profile | fields)
         return Member(stored, uid)
@@ -103,7 +103,7 @@ def go(stored: Stored, days: float) -> None:
 def send(member: Member, state: str = "accepted") -> None:
     """What the sender of letters notes of those that wait: in the sender's own words."""
     waiting = [letter.reference for letter in member.letters if letter.get("state") == "queued"]
-    assert [outcomes.settle(member.stored.platform, letter, state) for letter in waiting] == [True]
+    assert [delivery_status.settle(member.stored.platform, letter, state) for letter in waiting] == [True]
 
 
 def away(member: Member, warnings: int, state: str = "accepted") -> None:
@@ -136,13 +136,13 @@ def test_two_warnings_and_then_the_erasure_that_people_ask_for(stored: Stored, j
     assert (ada.profile["state"], ada.is_leaving) == ("active", False)
     go(stored, 0.1)
     assert (ada.profile["state"], ada.is_leaving) == ("erasing", True)
-    assert presence.FIELD not in ada.profile
-    letter = cohorts.row_of(stored.db, ada.uid, erasure.LETTER).get().to_dict() or {}
+    assert activity.FIELD not in ada.profile
+    letter = deliveries.row_of(stored.db, ada.uid, erasure.LETTER).get().to_dict() or {}
     subject = stored.platform.pseudonyms.of_uid(ada.uid)
     assert stored.platform.pseudonyms.request_of(letter["facts"]["receipt"]) == subject
     assert letter["state"] == "queued"
     assert not ada.sign_in()
-    assert (bob.is_leaving, bob.profile[presence.FIELD]["warnings"]) == (False, 0)
+    assert (bob.is_leaving, bob.profile[activity.FIELD]["warnings"]) == (False, 0)
     worker = jobs.Worker(stored.db, stored.clock, timedelta(seconds=1))
     for _ in range(9):
         worker.run(
@@ -177,7 +177,7 @@ def test_who_goes_on_using_a_session_need_not_sign_in(stored: Stored, join: Call
     stored.clock.step(days=720)
     stored.run("sweep-inactive")
     assert ada.warned == []
-    assert ada.profile[presence.FIELD]["seenAt"] > stored.clock() - DAY
+    assert ada.profile[activity.FIELD]["seenAt"] > stored.clock() - DAY
 
 
 def test_a_sweep_that_was_down_shortens_nothing(stored: Stored, join: Callable[..., Member]) -> None:
@@ -298,9 +298,11 @@ def held_by(desk: Desk, name: str, uid: str, by: str, *, undo: bool) -> None:
     if by == "a breach":
         desk.contain(name, "disable-user", uid=uid, undo=undo)
         return
-    step = children.Step.UNDO if undo else children.Step.FREEZE
+    step = child_removal.Step.UNDO if undo else child_removal.Step.FREEZE
     for person in (desk.ada, desk.carol):
-        children.remove_child(desk.platform, person.call(children.RemoveChild(uid=uid, step=step, reference="CH-1")))
+        child_removal.remove_child(
+            desk.platform, person.call(child_removal.RemoveChild(uid=uid, step=step, reference="CH-1"))
+        )
 
 
 @pytest.mark.parametrize("warnings", [1, 2])
@@ -318,7 +320,7 @@ def test_who_was_frozen_between_two_steps_has_all_their_time_once_they_are_let_i
     held_by(desk, incident, ada.uid, by, undo=False)
     go(stored, 5.5)
     held_by(desk, incident, ada.uid, by, undo=True)
-    assert (ada.profile["state"], ada.profile[presence.FIELD]["warnings"]) == ("active", 0)
+    assert (ada.profile["state"], ada.profile[activity.FIELD]["warnings"]) == ("active", 0)
     go(stored, 29.9)
     assert (len(ada.warned), ada.is_leaving) == (warnings, False)
     for days, warned in ((0.2, 1), (23, 2)):
@@ -348,7 +350,7 @@ def test_who_is_being_erased_already_is_left_alone(stored: Stored, join: Callabl
     assert erasure.begin(stored.platform, ada.uid, stored.clock())
     for _ in range(2):
         stored.run("sweep-inactive")
-    assert presence.FIELD not in ada.profile
+    assert activity.FIELD not in ada.profile
     assert (len(ada.warned), stored.job("sweep-inactive")["counts"]) == (2, {})
 
 
@@ -419,12 +421,12 @@ def race(stored: Stored, ada: Member, boundaries: Boundaries, **mishap: Any) -> 
     if came == [True]:
         assert ada.profile["state"] == "active"
         assert not ada.is_leaving
-        assert ada.profile[presence.FIELD] == presence.seen(stored.platform.settings, stored.clock())
+        assert ada.profile[activity.FIELD] == activity.seen(stored.platform.settings, stored.clock())
     else:
         assert came == [False]
         assert ada.is_leaving
     assert len(ada.warned) == 2
-    stored.db.document("users", ada.uid).update({presence.FIELD: firestore.DELETE_FIELD})  # not of the next race
+    stored.db.document("users", ada.uid).update({activity.FIELD: firestore.DELETE_FIELD})  # not of the next race
     return came[0], requests
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from astra.runtime import rate_limits as limits
-from retention import objects_and_keys as leftovers
+from astra.runtime import rate_limits
+from retention import objects_and_keys
 from tests.functions.retention.stored import Stored
 
 
@@ -57,12 +57,12 @@ def test_many_keys_are_looked_at_in_few_requests(stored: Stored) -> None:
     for number in range(2500):
         pipeline.set(f"rate:{number}", 1, ex=None if number % 2 else 60)
     pipeline.execute()
-    assert len(list(leftovers.forgotten(stored.platform))) == 1250
+    assert len(list(objects_and_keys.forgotten(stored.platform))) == 1250
 
 
 def test_a_dead_redis_delays_the_rest_of_nothing(stored: Stored) -> None:
     row = stored.add("events", until=stored.clock())
-    stored.platform.__dict__["redis"] = limits.connect("redis://127.0.0.1:9/0")
+    stored.platform.__dict__["redis"] = rate_limits.connect("redis://127.0.0.1:9/0")
     stored.sweep()
     assert not row.get().exists
     assert stored.job("sweep-redis")["attempts"] == 1

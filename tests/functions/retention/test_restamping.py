@@ -10,14 +10,11 @@ import pytest
 from firebase_admin import auth
 
 from astra import tlog
-from astra.accounts import activity as presence
-from astra.accounts import honeytokens as honey
-from astra.datamap import expiry
-from astra.datamap import table as datamap
+from astra.accounts import activity, honeytokens
+from astra.datamap import expiry, table
 from astra.runtime.cursors import between
 from astra.runtime.platform import Platform
-from retention import restamp as restamping
-from retention import schedule as sweeping
+from retention import restamp, schedule
 from tests.functions.retention.stored import Stored
 
 DAY = timedelta(days=1)
@@ -25,9 +22,7 @@ DAY = timedelta(days=1)
 
 def live(monkeypatch: pytest.MonkeyPatch, name: str, life: timedelta | None) -> None:
     """Give an entry of the data map another life, or none."""
-    changed = tuple(
-        dataclasses.replace(entry, lives=life) if entry.name == name else entry for entry in datamap.DATA_MAP
-    )
+    changed = tuple(dataclasses.replace(entry, lives=life) if entry.name == name else entry for entry in table.DATA_MAP)
     monkeypatch.setattr(expiry, "DATA_MAP", changed)
 
 
@@ -43,7 +38,7 @@ def rows(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> Stored:
         stored.add("requests", f"person-{number % 7}", createdAt=stored.clock() - DAY * (number // 4))
     stored.sweep()
     assert stored.job("restamp-requests")["life"] == 731 * 86400
-    monkeypatch.setattr(restamping, "_PAGE", 3)
+    monkeypatch.setattr(restamp, "_PAGE", 3)
     return stored
 
 
@@ -84,15 +79,15 @@ def test_what_has_expired_does_not_come_back(rows: Stored, monkeypatch: pytest.M
 @pytest.mark.parametrize("days", [400, 1000])
 def test_killed_between_any_two_pages_it_goes_on(rows: Stored, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
     live(monkeypatch, "requests", timedelta(days=days))
-    real, calls, deaths = restamping.Restamp.page, [0], 0
+    real, calls, deaths = restamp.Restamp.page, [0], 0
 
-    def dying(self: restamping.Restamp, job: dict[str, Any]) -> Any:
+    def dying(self: restamp.Restamp, job: dict[str, Any]) -> Any:
         calls[0] += 1
         if calls[0] % 2 == 0:
             raise KeyboardInterrupt
         return real(self, job)
 
-    monkeypatch.setattr(restamping.Restamp, "page", dying)
+    monkeypatch.setattr(restamp.Restamp, "page", dying)
     while rows.job("restamp-requests").get("life") != days * 86400 or rows.job("restamp-requests")["nextRunAt"]:
         with suppress(KeyboardInterrupt):
             rows.sweep()
@@ -105,15 +100,15 @@ def test_killed_between_any_two_pages_it_goes_on(rows: Stored, monkeypatch: pyte
 
 def test_changed_again_while_it_runs_it_begins_again(rows: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     live(monkeypatch, "requests", timedelta(days=400))
-    real = restamping.Restamp.page
+    real = restamp.Restamp.page
 
-    def broken(self: restamping.Restamp, job: dict[str, Any]) -> Any:
+    def broken(self: restamp.Restamp, job: dict[str, Any]) -> Any:
         if job["cursor"]:
             raise KeyboardInterrupt
         return real(self, job)
 
     with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
-        patched.setattr(restamping.Restamp, "page", broken)
+        patched.setattr(restamp.Restamp, "page", broken)
         rows.sweep()
     live(monkeypatch, "requests", timedelta(days=500))
     rows.sweep()
@@ -200,13 +195,13 @@ def test_of_who_has_more_rows_than_a_page_none_is_passed_over_and_nobody_is_name
     for _ in range(11):
         rows.add("requests", "person-3", secrets.token_hex(8))
     live(monkeypatch, "requests", 400 * DAY)
-    cursors, real = [], restamping.Restamp.page
+    cursors, real = [], restamp.Restamp.page
 
-    def watched(self: restamping.Restamp, job: dict[str, Any]) -> Any:
+    def watched(self: restamp.Restamp, job: dict[str, Any]) -> Any:
         cursors.append(job["cursor"] or "")
         return real(self, job)
 
-    monkeypatch.setattr(restamping.Restamp, "page", watched)
+    monkeypatch.setattr(restamp.Restamp, "page", watched)
     rows.sweep()
     assert lives_of(rows) == {400 * DAY}
     assert rows.job("restamp-requests")["counts"] == {"stamped": 31}
@@ -217,14 +212,14 @@ def test_of_who_has_more_rows_than_a_page_none_is_passed_over_and_nobody_is_name
 
 def test_a_cursor_in_the_middle_of_somebody_is_of_whoever_comes_first() -> None:
     paths = [f"users/{uid}/events/{item}" for uid, item in (("ada", "x1"), ("bob", "a1"), ("bob", "b7"))]
-    assert restamping._after(paths, None) == "b/b"
-    assert restamping._after(paths[1:], "b/Z") == "b/b"
-    assert restamping._after(paths[1:], None) == "/b"
-    assert restamping._after(paths[:2], "Z") == "b"
+    assert restamp._after(paths, None) == "b/b"
+    assert restamp._after(paths[1:], "b/Z") == "b/b"
+    assert restamp._after(paths[1:], None) == "/b"
+    assert restamp._after(paths[:2], "Z") == "b"
 
 
 def test_honey_is_not_touched(platform: Platform[Any], stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
-    bait = honey.new_uid(platform.pseudonyms)
+    bait = honeytokens.new_uid(platform.pseudonyms)
     row, person = stored.db.document(f"users/{bait}/consents/first"), profile(platform, bait)
     row.set({"createdAt": stored.clock()})
     live(monkeypatch, "consents", 350 * DAY)
@@ -242,14 +237,14 @@ def profile(platform: Platform[Any], uid: str, **fields: Any) -> Any:
 def test_profiles_from_before_are_noted_as_auth_has_seen_them(
     platform: Platform[Any], stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(restamping, "_PEOPLE", 2)
+    monkeypatch.setattr(restamp, "_PEOPLE", 2)
     uids = [secrets.token_hex(6) for _ in range(5)]
     people = [profile(platform, uid) for uid in uids]
     leaving = profile(platform, "leaving", state="erasing")
     auth.create_user(uid=uids[0], app=platform.app)
     stored.clock.step(days=40)
     stored.sweep()
-    due = stored.clock() + platform.settings.inactive - presence.FIRST
+    due = stored.clock() + platform.settings.inactive - activity.FIRST
     first, *others = [row.get().get("inactivity") for row in people]
     assert {noted["dueAt"] for noted in others} == {due}
     assert due - 41 * DAY < first["dueAt"] < due - 39 * DAY
@@ -260,8 +255,8 @@ def test_profiles_from_before_are_noted_as_auth_has_seen_them(
 
 def test_a_change_of_how_long_one_may_be_away_reaches_everybody(platform: Platform[Any], stored: Stored) -> None:
     settings, now = platform.settings, stored.clock()
-    here = profile(platform, "here", inactivity=presence.seen(settings, now - 300 * DAY))
-    warned = {**presence.seen(settings, now - 705 * DAY), "warnings": 1, "told": "x", "dueAt": now + DAY}
+    here = profile(platform, "here", inactivity=activity.seen(settings, now - 300 * DAY))
+    warned = {**activity.seen(settings, now - 705 * DAY), "warnings": 1, "told": "x", "dueAt": now + DAY}
     gone = profile(platform, "gone", inactivity=warned)
     stored.sweep()
     platform.__dict__["settings"] = settings.model_copy(update={"inactive_days": 365})
@@ -283,15 +278,15 @@ def test_a_cursor_names_nobody() -> None:
 
 def test_a_second_tick_meanwhile_does_not_disturb(rows: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     live(monkeypatch, "requests", timedelta(days=400))
-    real = restamping.Restamp.page
+    real = restamp.Restamp.page
 
-    def disturbed(self: restamping.Restamp, job: dict[str, Any]) -> Any:
+    def disturbed(self: restamp.Restamp, job: dict[str, Any]) -> Any:
         with monkeypatch.context() as patched:
-            patched.setattr(restamping.Restamp, "page", real)
-            sweeping.sweep(rows.platform, timedelta(minutes=1))
+            patched.setattr(restamp.Restamp, "page", real)
+            schedule.sweep(rows.platform, timedelta(minutes=1))
         return real(self, job)
 
-    monkeypatch.setattr(restamping.Restamp, "page", disturbed)
+    monkeypatch.setattr(restamp.Restamp, "page", disturbed)
     rows.sweep()
     assert lives_of(rows) == {timedelta(days=400)}
     assert rows.job("restamp-requests")["counts"] == {"stamped": 20}

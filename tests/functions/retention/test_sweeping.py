@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 
 from astra.datamap import expiry
-from astra.erasure import item as removal
-from astra.erasure import legal_holds as holds
+from astra.erasure import item, legal_holds
 from astra.runtime.platform import Platform
-from retention import documents as sweep
-from retention import schedule as sweeping
+from retention import documents, schedule
 from tests.functions.retention.stored import Stored, of
 
 SECOND = timedelta(seconds=1)
@@ -71,13 +69,13 @@ def test_what_is_called_alike_elsewhere_stays(stored: Stored) -> None:
 
 def renew_between(stored: Stored, monkeypatch: pytest.MonkeyPatch, row: Any, **change: Any) -> None:
     """Have a row changed after the sweep has read it, and before it deletes it."""
-    real = sweep.Rows._at_once
+    real = documents.Rows._at_once
 
-    def late(rows: sweep.Rows, page: Any) -> Counter[str]:
+    def late(rows: documents.Rows, page: Any) -> Counter[str]:
         row.update(change)
         return real(rows, page)
 
-    monkeypatch.setattr(sweep.Rows, "_at_once", late)
+    monkeypatch.setattr(documents.Rows, "_at_once", late)
 
 
 def test_a_row_that_is_renewed_just_then_survives_and_the_others_go(
@@ -92,13 +90,13 @@ def test_a_row_that_is_renewed_just_then_survives_and_the_others_go(
 
 def test_a_row_that_goes_just_then_is_not_counted(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [stored.add("requests", f"person-{number}", until=stored.clock()) for number in range(3)]
-    real = sweep.Rows._at_once
+    real = documents.Rows._at_once
 
-    def late(self: sweep.Rows, page: Any) -> Counter[str]:
+    def late(self: documents.Rows, page: Any) -> Counter[str]:
         rows[0].delete()
         return real(self, page)
 
-    monkeypatch.setattr(sweep.Rows, "_at_once", late)
+    monkeypatch.setattr(documents.Rows, "_at_once", late)
     stored.sweep()
     assert stored.counted() == {"requests": 2}
 
@@ -136,7 +134,7 @@ def test_a_hold_that_was_released_keeps_for_no_longer_than_a_day(stored: Stored)
     row = stored.add("events", until=stored.clock())
     hold = stored.hold("ada", "events", days=300)
     stored.sweep()
-    holds.release(stored.db, stored.platform.pseudonyms.of_uid("ada"), hold, stored.clock())
+    legal_holds.release(stored.db, stored.platform.pseudonyms.of_uid("ada"), hold, stored.clock())
     stored.clock.step(days=1)
     stored.sweep()
     assert not row.get().exists
@@ -150,13 +148,13 @@ def test_a_hold_on_something_else_keeps_nothing(stored: Stored) -> None:
 
 
 def test_a_hold_that_is_placed_just_then_keeps(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
-    row, real = stored.add("events", until=stored.clock()), sweep.Rows._at_once
+    row, real = stored.add("events", until=stored.clock()), documents.Rows._at_once
 
-    def late(rows: sweep.Rows, page: Any) -> Counter[str]:
+    def late(rows: documents.Rows, page: Any) -> Counter[str]:
         stored.hold("ada", "events")
         return real(rows, page)
 
-    monkeypatch.setattr(sweep.Rows, "_at_once", late)
+    monkeypatch.setattr(documents.Rows, "_at_once", late)
     stored.sweep()
     assert row.get().exists
 
@@ -184,22 +182,22 @@ def test_of_a_held_image_nothing_goes(stored: Stored, held: str) -> None:
 def test_a_hold_that_is_placed_while_a_page_goes_keeps_what_is_there_still(
     stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names, real = ["ring-0001", "ring-0002", "ring-0003"], removal.Thing.destroy
+    names, real = ["ring-0001", "ring-0002", "ring-0003"], item.Thing.destroy
     records = [stored.image("ada", name, stored.clock()) for name in names]
-    monkeypatch.setattr(sweep, "_HANDS", 1)
+    monkeypatch.setattr(documents, "_HANDS", 1)
     placed: list[str] = []
 
-    def destroy(thing: removal.Thing, retry: Any = None) -> None:
+    def destroy(thing: item.Thing, retry: Any = None) -> None:
         real(thing, retry)
         if not placed:
             placed.append(stored.hold("ada", "sealed-images"))
 
-    monkeypatch.setattr(removal.Thing, "destroy", destroy)
+    monkeypatch.setattr(item.Thing, "destroy", destroy)
     stored.sweep()
     assert [len(stored.parts("ada", name)) for name in names] == [1, 4, 4]
     assert all((record.get().to_dict() or {})["expiredAt"] < stored.clock() + SECOND for record in records)
     assert stored.counted("held") == {"image-records": 3}
-    holds.release(stored.db, stored.platform.pseudonyms.of_uid("ada"), placed[0], stored.clock())
+    legal_holds.release(stored.db, stored.platform.pseudonyms.of_uid("ada"), placed[0], stored.clock())
     stored.clock.step(days=1)
     stored.sweep()
     assert [stored.parts("ada", name) for name in names] == [[], [], []]
@@ -255,20 +253,20 @@ def test_a_sweep_with_nothing_to_do_begins_no_job(stored: Stored) -> None:
 
 
 def test_a_short_budget_is_shared_and_the_next_sweep_goes_on(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "_PAGE", 2)
-    monkeypatch.setattr(sweep, "_AHEAD", 2)
+    monkeypatch.setattr(documents, "_PAGE", 2)
+    monkeypatch.setattr(documents, "_AHEAD", 2)
     for number in range(6):
         stored.add("events", f"person-{number}", until=stored.clock())
         stored.add("requests", f"person-{number}", until=stored.clock())
-    real = sweep.Rows.work
+    real = documents.Rows.work
 
-    def slow(rows: sweep.Rows, page: Any) -> Counter[str]:
+    def slow(rows: documents.Rows, page: Any) -> Counter[str]:
         stored.clock.step(minutes=2)
         return real(rows, page)
 
-    monkeypatch.setattr(sweep.Rows, "work", slow)
-    sweeping.sweep(stored.platform, timedelta(minutes=5))
+    monkeypatch.setattr(documents.Rows, "work", slow)
+    schedule.sweep(stored.platform, timedelta(minutes=5))
     assert stored.counted() == {"events": 4, "requests": 2}
     for _ in range(2):
-        sweeping.sweep(stored.platform, timedelta(minutes=5))
+        schedule.sweep(stored.platform, timedelta(minutes=5))
     assert stored.counted() == {"events": 6, "requests": 6}

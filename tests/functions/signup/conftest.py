@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from google.cloud import firestore
 
-from astra import policies as policy
+from astra import policies
 from astra.runtime.callables import Call, Caller, parse
 from astra.runtime.platform import Platform
 from signup import enrolment
@@ -63,7 +63,7 @@ def enrol(platform: Platform[Any], **changes: Any) -> str:
         "name": "Ada Lovelace",
         "birthYear": 1990,
         "birthMonth": 12,
-        "policyVersion": policy.FIRST,
+        "policyVersion": policies.FIRST,
         "consents": {"terms": True},
     } | changes
     enrolment.start_signup(platform, Call(parse(enrolment.StartSignup, form)))

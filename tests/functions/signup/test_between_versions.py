@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import policies as policy
-from astra import staff
+from astra import policies, staff
 from astra.notices import campaigns
 from astra.policies import campaign_of
 from astra.runtime.callables import parse
@@ -71,7 +70,7 @@ def test_who_signs_up_after_the_announcement_is_told_in_the_sign_up_itself(
     settled(platform, version)
     platform.clock.step(days=10)  # type: ignore[attr-defined]
     late = join()
-    assert late.fields()["policyVersion"] == policy.FIRST
+    assert late.fields()["policyVersion"] == policies.FIRST
     assert notices(early) == notices(late) == [campaign_of(version)]
     [said] = {
         repr(member.profile.collection("notices").document(campaign_of(version)).get().get("body"))
@@ -91,7 +90,7 @@ def test_a_version_that_takes_effect_while_the_form_is_filled_in_is_told_and_wai
     platform.clock.now = due + timedelta(minutes=9)  # type: ignore[attr-defined]
     before_create(platform, member.asked())
     assert in_force(platform) == version
-    assert (member.fields()["policyVersion"], agreed(member)) == (policy.FIRST, [policy.FIRST])
+    assert (member.fields()["policyVersion"], agreed(member)) == (policies.FIRST, [policies.FIRST])
     assert notices(member) == [campaign_of(version)]
     for now, let_in in ((due, True), (due + GRACE - timedelta(seconds=1), True), (due + GRACE, False)):
         platform.clock.now = now  # type: ignore[attr-defined]
@@ -117,16 +116,16 @@ def test_an_announced_version_may_be_accepted_early_is_remembered_and_nobody_goe
     platform: Platform[Any], board: Board, join: Join
 ) -> None:
     member, version = join(), board.publish()
-    for accepted in (version, version, policy.FIRST):
+    for accepted in (version, version, policies.FIRST):
         accept(platform, member, accepted)
-    assert agreed(member) == [policy.FIRST, version]
+    assert agreed(member) == [policies.FIRST, version]
     assert member.receipt("terms")["policySha256"] == stored(platform, version)["sha256"]
     update_profile(platform, member.call(parse(UpdateProfile, {"electronicNotices": True})))
     assert member.receipt("electronicNotices")["policyVersion"] == version
     settled(platform, version)
     platform.clock.now = stored(platform, version)["effectiveAt"] + 2 * GRACE  # type: ignore[attr-defined]
     before_sign_in(platform, member.asked())
-    assert agreed(member) == [policy.FIRST, version]
+    assert agreed(member) == [policies.FIRST, version]
 
 
 def test_who_agreed_early_to_what_was_withdrawn_is_let_in_and_asked_again(
@@ -139,10 +138,10 @@ def test_who_agreed_early_to_what_was_withdrawn_is_let_in_and_asked_again(
     before_sign_in(platform, member.asked())
     optional = member.call(parse(UpdateProfile, {"electronicNotices": True}))
     assert "agree to it first" in refusal(lambda: update_profile(platform, optional))
-    assert policy.FIRST in refusal(lambda: accept(platform, join(), version))
-    accept(platform, member, policy.FIRST)
-    assert member.fields()["policyVersion"] == policy.FIRST
-    assert agreed(member) == [policy.FIRST, version, policy.FIRST]
+    assert policies.FIRST in refusal(lambda: accept(platform, join(), version))
+    accept(platform, member, policies.FIRST)
+    assert member.fields()["policyVersion"] == policies.FIRST
+    assert agreed(member) == [policies.FIRST, version, policies.FIRST]
 
 
 def test_a_newer_one_is_asked_for_even_if_one_that_was_withdrawn_had_been_accepted(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import policies as policy
+from astra import policies
 from astra.accounts import tombstones
 from astra.runtime.callables import Call, parse
 from astra.runtime.platform import Platform
@@ -20,7 +20,7 @@ def form(**changes: Any) -> dict[str, Any]:
         "name": "Ada Lovelace",
         "birthYear": 1990,
         "birthMonth": 12,
-        "policyVersion": policy.FIRST,
+        "policyVersion": policies.FIRST,
         "consents": {"terms": True},
     } | changes
 
@@ -86,7 +86,7 @@ def test_an_enrolment_makes_one_profile_with_its_consents(platform: Platform[Any
     assert (fields["state"], fields["jurisdiction"], fields["ipLock"]) == ("active", "US-NY", False)
     consents = {snapshot.id: snapshot.to_dict() for snapshot in profile.collection("consents").get()}
     assert set(consents) == {"terms", "electronicNotices"}
-    assert (consents["terms"] or {})["policySha256"] == policy.current(platform.db, platform.clock()).sha256
+    assert (consents["terms"] or {})["policySha256"] == policies.current(platform.db, platform.clock()).sha256
     assert stored(platform, email) is None
     with pytest.raises(HttpsError):
         before_create(platform, Asked(secrets.token_hex(14), email))
@@ -163,10 +163,10 @@ def test_a_policy_of_tomorrow_is_not_in_force_today(platform: Platform[Any]) -> 
     later = platform.db.document(f"policies/{version}")
     later.set({"version": version, "sha256": "0" * 64, "effectiveAt": now + timedelta(seconds=1)})
     try:
-        assert policy.current(platform.db, now).version == policy.FIRST
-        assert policy.current(platform.db, now + timedelta(seconds=1)).version == version
+        assert policies.current(platform.db, now).version == policies.FIRST
+        assert policies.current(platform.db, now + timedelta(seconds=1)).version == version
         with pytest.raises(LookupError, match=r"python -m astra\.policy publish-first"):
-            policy.current(platform.db, datetime(2020, 1, 1, tzinfo=UTC))
+            policies.current(platform.db, datetime(2020, 1, 1, tzinfo=UTC))
     finally:
         later.delete()
 

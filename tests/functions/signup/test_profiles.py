@@ -9,12 +9,11 @@ import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 
-from astra import erasure, tlog
-from astra import policies as policy
+from astra import erasure, policies, tlog
 from astra.datamap.table import DATA_MAP
 from astra.runtime.callables import parse
 from astra.runtime.platform import Platform
-from signup import consent_receipts as receipts
+from signup import consent_receipts
 from signup.blocking import before_sign_in
 from signup.profile import AcceptPolicy, SetIpLock, UpdateProfile, accept_policy, set_ip_lock, update_profile
 from tests.functions.signup.conftest import AWAY, HOME, Member
@@ -28,8 +27,8 @@ def history(member: Member, purpose: str) -> list[str]:
 
 def test_a_receipt_says_who_agreed_to_what_and_under_which_text(platform: Platform[Any], join: Join) -> None:
     member = join(consents={"terms": True, "electronicNotices": True, "ipLock": True})
-    in_force = policy.current(platform.db, platform.clock())
-    for purpose in receipts.PURPOSES:
+    in_force = policies.current(platform.db, platform.clock())
+    for purpose in consent_receipts.PURPOSES:
         receipt = member.receipt(purpose)
         assert receipt["schema"] == "ISO/IEC TS 27560:2023"
         assert (receipt["purpose"], receipt["state"]) == (purpose, "given")
@@ -104,11 +103,11 @@ def test_consents_are_logged_when_they_are_given_and_taken_back_and_not_otherwis
 
 def test_a_long_history_keeps_its_beginning_and_its_end(platform: Platform[Any], join: Join) -> None:
     member = join()
-    receipt, in_force = member.receipt("terms"), policy.current(platform.db, platform.clock())
+    receipt, in_force = member.receipt("terms"), policies.current(platform.db, platform.clock())
     first, subject = receipt["events"][0], platform.pseudonyms.of_uid(member.uid)
     for _ in range(300):
-        receipt = receipts.given(subject, "terms", in_force, "x", platform.clock(), receipt)
-        receipt |= receipts.withdrawn(receipt, platform.clock())
+        receipt = consent_receipts.given(subject, "terms", in_force, "x", platform.clock(), receipt)
+        receipt |= consent_receipts.withdrawn(receipt, platform.clock())
     assert len(receipt["events"]) <= 500
     assert (receipt["events"][0], receipt["events"][-1]["type"]) == (first, "withdrawn")
 
@@ -172,7 +171,7 @@ def test_a_policy_is_accepted_once_with_its_hash_and_an_entry_of_the_log(
     receipt = member.receipt("terms")
     assert (receipt["policyVersion"], receipt["policySha256"]) == (later[0], "1" * 64)
     assert history(member, "terms") == ["given", "given"]
-    assert logged(platform, member) == sorted([policy.FIRST, later[0]])
+    assert logged(platform, member) == sorted([policies.FIRST, later[0]])
 
 
 def test_who_has_accepted_a_later_policy_does_not_go_back(
@@ -192,7 +191,7 @@ def test_what_is_chosen_later_stands_under_the_policy_that_was_agreed_to(
     platform.clock.step(days=1)  # type: ignore[attr-defined]  # another is in force, and not yet agreed to
     for _ in range(2):
         update_profile(platform, member.call(parse(UpdateProfile, {"electronicNotices": True})))
-    assert member.receipt("electronicNotices")["policyVersion"] == policy.FIRST
+    assert member.receipt("electronicNotices")["policyVersion"] == policies.FIRST
     assert history(member, "electronicNotices") == ["given"]
 
 
@@ -207,15 +206,15 @@ def test_a_policy_that_was_replaced_or_never_was_can_not_be_accepted(
             accept_policy(platform, member.call(parse(AcceptPolicy, {"policyVersion": version})))
     finally:
         old.delete()
-    assert policy.FIRST in refusal.value.message
-    assert member.fields()["policyVersion"] == policy.FIRST
+    assert policies.FIRST in refusal.value.message
+    assert member.fields()["policyVersion"] == policies.FIRST
 
 
 @pytest.mark.parametrize(
     ("handler", "form"),
     [
         (update_profile, UpdateProfile(name="Eve")),
-        (accept_policy, AcceptPolicy(policyVersion=policy.FIRST)),
+        (accept_policy, AcceptPolicy(policyVersion=policies.FIRST)),
         (set_ip_lock, SetIpLock(enabled=True)),
     ],
 )

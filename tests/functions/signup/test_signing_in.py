@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import erasure
-from astra import policies as policy
-from astra.accounts import activity as presence
-from astra.accounts import tombstones
+from astra import erasure, policies
+from astra.accounts import activity, tombstones
 from astra.runtime.platform import Platform
 from signup.blocking import before_sign_in
 from tests.functions.signup.conftest import AWAY, HOME, Member
@@ -88,7 +86,7 @@ def test_a_new_policy_shuts_out_who_has_not_accepted_it_but_only_after_its_grace
 def test_a_version_that_nobody_published_is_no_acceptance(platform: Platform[Any], join: Join) -> None:
     member = join()
     member.profile.update({"policyVersion": "9999-01-01"})
-    assert policy.FIRST in refusal(platform, member).message
+    assert policies.FIRST in refusal(platform, member).message
 
 
 def test_staff_sign_in_without_a_profile_and_nobody_else_does(platform: Platform[Any]) -> None:
@@ -117,7 +115,7 @@ def test_a_profile_follows_the_address_of_its_account(platform: Platform[Any], j
 
 def test_who_signs_up_has_been_here(platform: Platform[Any], join: Join) -> None:
     member = join()
-    assert member.fields()["inactivity"] == presence.seen(platform.settings, platform.clock())
+    assert member.fields()["inactivity"] == activity.seen(platform.settings, platform.clock())
 
 
 def test_a_sign_in_is_noted_once_a_day(platform: Platform[Any], join: Join) -> None:
@@ -132,11 +130,11 @@ def test_a_sign_in_is_noted_once_a_day(platform: Platform[Any], join: Join) -> N
 
 
 def test_a_profile_from_before_and_one_that_was_warned_are_noted_at_once(platform: Platform[Any], join: Join) -> None:
-    for noted in (None, {**presence.seen(platform.settings, platform.clock()), "warnings": 1}):
+    for noted in (None, {**activity.seen(platform.settings, platform.clock()), "warnings": 1}):
         member = join()
         member.profile.update({"inactivity": noted})
         before_sign_in(platform, member.asked())
-        assert member.fields()["inactivity"] == presence.seen(platform.settings, platform.clock())
+        assert member.fields()["inactivity"] == activity.seen(platform.settings, platform.clock())
 
 
 def test_who_knows_the_password_and_is_refused_for_now_has_been_here_too(platform: Platform[Any], join: Join) -> None:
@@ -161,13 +159,13 @@ def test_an_erasure_that_begins_just_before_a_sign_in_is_noted_refuses_it(
 ) -> None:
     member = join()
     platform.clock.step(days=800)  # type: ignore[attr-defined]
-    real = presence.is_news
+    real = activity.is_news
 
     def late(*given: Any) -> bool:
         assert erasure.begin(platform, member.uid, platform.clock())
         return real(*given)
 
-    monkeypatch.setattr(presence, "is_news", late)
+    monkeypatch.setattr(activity, "is_news", late)
     assert "being deleted" in refusal(platform, member).message
     assert member.fields()["state"] == "erasing"
 
@@ -175,7 +173,7 @@ def test_an_erasure_that_begins_just_before_a_sign_in_is_noted_refuses_it(
 def test_a_profile_that_changes_just_then_is_looked_at_again(
     platform: Platform[Any], join: Join, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    member, real, times = join(), presence.seen, [0]
+    member, real, times = join(), activity.seen, [0]
     platform.clock.step(days=800)  # type: ignore[attr-defined]
 
     def late(*given: Any) -> Any:
@@ -184,6 +182,6 @@ def test_a_profile_that_changes_just_then_is_looked_at_again(
             member.profile.update({"name": "Ada King"})
         return real(*given)
 
-    monkeypatch.setattr(presence, "seen", late)
+    monkeypatch.setattr(activity, "seen", late)
     before_sign_in(platform, member.asked())
     assert (member.fields()["name"], member.fields()["inactivity"]["seenAt"]) == ("Ada King", platform.clock())

@@ -9,13 +9,12 @@ import pytest
 from firebase_admin import auth
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 
-from astra import erasure
-from astra import policies as policy
-from astra.runtime import rate_limits as limits
+from astra import erasure, policies
+from astra.runtime import rate_limits
 from astra.runtime.callables import Call, parse
 from astra.runtime.platform import Platform
 from local.stack import Stack
-from signup import unlock as unlocking
+from signup import unlock
 from signup.blocking import before_sign_in
 from tests.functions.signup.conftest import AWAY, HOME, Member, enrol
 
@@ -45,10 +44,10 @@ class Tasks:
 
 def ask(platform: Platform[Any], email: str, network: str = ELSEWHERE) -> None:
     tasks: Any = Tasks()
-    form = parse(unlocking.SendCode, {"email": email})
-    assert unlocking.send_code(platform, tasks, Call(form, network=network)) == {}
+    form = parse(unlock.SendCode, {"email": email})
+    assert unlock.send_code(platform, tasks, Call(form, network=network)) == {}
     [job] = tasks.jobs
-    unlocking.deliver(platform, *job)
+    unlock.deliver(platform, *job)
 
 
 def letters(stack: Stack, email: str) -> list[Any]:
@@ -63,8 +62,8 @@ def code(stack: Stack, email: str) -> str:
 
 
 def use(platform: Platform[Any], email: str, code: str, **more: Any) -> None:
-    form = parse(unlocking.Unlock, {"email": email, "code": code} | more)
-    assert unlocking.unlock(platform, Call(form, network=ELSEWHERE)) == {}
+    form = parse(unlock.Unlock, {"email": email, "code": code} | more)
+    assert unlock.unlock(platform, Call(form, network=ELSEWHERE)) == {}
 
 
 def refused(platform: Platform[Any], email: str, code: str) -> str:
@@ -122,7 +121,7 @@ def test_a_code_is_good_for_ten_minutes_whoever_asks_for_others_meanwhile(
 def test_a_crowd_of_codes_leaves_five_good_ones(stack: Stack, platform: Platform[Any], ada: Member) -> None:
     for number in range(6):
         ask(platform, ada.email, f"10.{number}.0.0/24")
-    kept = platform.db.collection(unlocking.CODES).document(platform.pseudonyms.of_email(ada.email)).get()
+    kept = platform.db.collection(unlock.CODES).document(platform.pseudonyms.of_email(ada.email)).get()
     assert len(kept.get("codes")) == 5
     use(platform, ada.email, code(stack, ada.email))
 
@@ -137,7 +136,7 @@ def test_who_guesses_shuts_nobody_out_but_may_not_go_on_for_ever(
         refused(platform, ada.email, wrong)
     use(platform, ada.email, good)
     ask(platform, ada.email)
-    kept = platform.db.collection(unlocking.CODES).document(platform.pseudonyms.of_email(ada.email))
+    kept = platform.db.collection(unlock.CODES).document(platform.pseudonyms.of_email(ada.email))
     kept.update({"tries": 99})
     good = code(stack, ada.email)
     refused(platform, ada.email, f"{(int(good) + 1) % 10**8:08}")
@@ -148,7 +147,7 @@ def test_a_queue_that_is_down_is_told_alike_to_everybody(platform: Platform[Any]
     for email in (ada.email, "nobody@example.com"):
         down: Any = Tasks(down=True)
         with pytest.raises(HttpsError) as refusal:
-            unlocking.send_code(platform, down, Call(parse(unlocking.SendCode, {"email": email})))
+            unlock.send_code(platform, down, Call(parse(unlock.SendCode, {"email": email})))
         assert refusal.value.code is FunctionsErrorCode.UNAVAILABLE
 
 
@@ -169,7 +168,7 @@ def test_a_code_accepts_a_policy_for_who_can_not_sign_in_without(
     ask(platform, ada.email)
     with pytest.raises(HttpsError):
         use(platform, ada.email, code(stack, ada.email), policyVersion="never-published")
-    use(platform, ada.email, code(stack, ada.email), policyVersion=policy.FIRST)
+    use(platform, ada.email, code(stack, ada.email), policyVersion=policies.FIRST)
     before_sign_in(platform, ada.asked(AWAY))
 
 
@@ -179,7 +178,7 @@ def test_an_address_without_an_account_gets_the_same_answer_and_no_letter(
 ) -> None:
     if email.endswith("@") or not email.isascii():
         with pytest.raises(HttpsError):
-            parse(unlocking.SendCode, {"email": email})
+            parse(unlock.SendCode, {"email": email})
         return
     ask(platform, email)
     assert letters(stack, email) == []
@@ -192,7 +191,7 @@ def test_somebody_who_is_being_erased_gets_no_letter_and_leaves_no_trace(
     erasure.begin(platform, ada.uid, platform.clock())
     ask(platform, ada.email)
     assert letters(stack, ada.email) == []
-    kept = platform.db.collection(unlocking.CODES).document(platform.pseudonyms.of_email(ada.email)).get()
+    kept = platform.db.collection(unlock.CODES).document(platform.pseudonyms.of_email(ada.email)).get()
     assert not kept.exists
 
 
@@ -200,15 +199,15 @@ def test_an_erasure_that_begins_between_asking_and_sending_stops_the_letter(
     stack: Stack, platform: Platform[Any], ada: Member
 ) -> None:
     tasks: Any = Tasks()
-    unlocking.send_code(platform, tasks, Call(parse(unlocking.SendCode, {"email": ada.email})))
+    unlock.send_code(platform, tasks, Call(parse(unlock.SendCode, {"email": ada.email})))
     erasure.begin(platform, ada.uid, platform.clock())
-    unlocking.deliver(platform, *tasks.jobs[0])
+    unlock.deliver(platform, *tasks.jobs[0])
     assert letters(stack, ada.email) == []
 
 
 def test_the_code_itself_is_kept_nowhere(stack: Stack, platform: Platform[Any], ada: Member) -> None:
     ask(platform, ada.email)
-    kept = platform.db.collection(unlocking.CODES).document(platform.pseudonyms.of_email(ada.email)).get().to_dict()
+    kept = platform.db.collection(unlock.CODES).document(platform.pseudonyms.of_email(ada.email)).get().to_dict()
     assert code(stack, ada.email) not in repr(kept)
     assert ada.email not in repr(kept)
     assert ada.uid not in repr(kept)
@@ -236,7 +235,7 @@ def test_a_network_asks_five_times_an_hour_at_the_most_for_one_address(platform:
 def test_where_requests_can_not_be_counted_no_code_is_sent(
     stack: Stack, platform: Platform[Any], ada: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nobody_listens = limits.Limits(limits.connect("redis://127.0.0.1:9/0"), platform.pseudonyms)
+    nobody_listens = rate_limits.Limits(rate_limits.connect("redis://127.0.0.1:9/0"), platform.pseudonyms)
     monkeypatch.setitem(platform.__dict__, "limits", nobody_listens)
     with pytest.raises(HttpsError) as refusal:
         ask(platform, ada.email)

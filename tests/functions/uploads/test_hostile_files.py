@@ -12,7 +12,7 @@ import pillow_heif
 import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
-from uploads import sanitize as intake
+from uploads import sanitize
 
 CANARY = b"canary-28.5621N-80.5774W"
 TEXT = CANARY.decode()
@@ -175,7 +175,7 @@ REJECTED: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("name", CARRIERS)
 def test_what_a_file_carries_besides_its_pixels_is_gone(name: str) -> None:
     raw = CARRIERS[name]()
-    clean = intake.clean(raw)
+    clean = sanitize.clean(raw)
     for content in (clean.content, clean.thumbnail):
         assert b"anary" not in content, "what it carries"
         assert "canary".encode("utf-16-le") not in content
@@ -202,8 +202,8 @@ def test_a_hostile_file_is_rejected_within_bounds(name: str) -> None:
     tracemalloc.start()
     began = time.process_time()
     try:
-        with pytest.raises(intake.Rejected) as rejected:
-            intake.clean(raw)
+        with pytest.raises(sanitize.Rejected) as rejected:
+            sanitize.clean(raw)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -213,17 +213,17 @@ def test_a_hostile_file_is_rejected_within_bounds(name: str) -> None:
 
 
 def test_the_limit_on_pixels_is_on_all_frames_together() -> None:
-    assert intake.clean(gif_claiming_frames(3, 4000)).width == 4000
-    with pytest.raises(intake.Rejected, match="64 million pixels"):
-        intake.clean(gif_claiming_frames(5, 4000))
+    assert sanitize.clean(gif_claiming_frames(3, 4000)).width == 4000
+    with pytest.raises(sanitize.Rejected, match="64 million pixels"):
+        sanitize.clean(gif_claiming_frames(5, 4000))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "HEIF"])
 def test_a_file_cut_anywhere_is_rejected_or_whole(kind: str) -> None:
     raw = heic() if kind == "HEIF" else picture(kind)
     for end in range(0, len(raw) - 20, max(1, len(raw) // 60)):
-        with pytest.raises(intake.Rejected):
-            intake.clean(raw[:end])
+        with pytest.raises(sanitize.Rejected):
+            sanitize.clean(raw[:end])
 
 
 def test_heic_becomes_an_upright_jpeg_with_its_colours() -> None:
@@ -231,7 +231,7 @@ def test_heic_becomes_an_upright_jpeg_with_its_colours() -> None:
     image.paste((20, 30, 200), (0, 0, 32, 48))
     sink = io.BytesIO()
     pillow_heif.from_pillow(image).save(sink, quality=95)
-    clean = intake.clean(sink.getvalue())
+    clean = sanitize.clean(sink.getvalue())
     with Image.open(io.BytesIO(clean.content)) as after:
         assert (clean.contentType, after.format, after.size) == ("image/jpeg", "JPEG", (64, 48))
         for at, wanted in (((8, 24), (20, 30, 200)), ((56, 24), (200, 30, 40))):

@@ -6,7 +6,7 @@ from firebase_admin import app_check
 from flask import Flask
 
 from astra.runtime.platform import Platform
-from uploads import serve as opening
+from uploads import serve
 
 
 def test_who_opens_too_many_images_is_told_when_to_come_back(
@@ -22,10 +22,10 @@ def test_who_opens_too_many_images_is_told_when_to_come_back(
         "createdAt": platform.clock(),
     }
     platform.db.document(f"users/{uid}/images/ring-0001").set(record)
-    monkeypatch.setattr(opening, "_MOST", 2)
-    monkeypatch.setattr(opening, "_caller", lambda *_: uid)  # tokens have tests of their own
+    monkeypatch.setattr(serve, "_MOST", 2)
+    monkeypatch.setattr(serve, "_caller", lambda *_: uid)  # tokens have tests of their own
     with Flask("test").test_request_context("/?id=ring-0001", method="HEAD") as context:
-        answers = [opening.open_image(platform, context.request) for _ in range(3)]
+        answers = [serve.open_image(platform, context.request) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert 1 <= int(answers[2].headers["Retry-After"]) <= 60
     assert answers[2].get_json()["error"]["status"] == "RESOURCE_EXHAUSTED"
@@ -35,10 +35,10 @@ def test_who_opens_too_many_images_is_told_when_to_come_back(
 def test_outside_the_emulators_only_our_own_apps_are_answered(
     platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, token: str | None
 ) -> None:
-    monkeypatch.setattr(opening, "emulated", lambda: False)
+    monkeypatch.setattr(serve, "emulated", lambda: False)
     headers = {"Authorization": "Bearer anything"} | ({} if token is None else {"X-Firebase-AppCheck": token})
     with Flask("test").test_request_context("/?id=ring-0001", headers=headers) as context:
-        answer = opening.open_image(platform, context.request)
+        answer = serve.open_image(platform, context.request)
     assert answer.status_code == 401
     assert "App Check" in answer.get_json()["error"]["message"]
 
@@ -46,11 +46,11 @@ def test_outside_the_emulators_only_our_own_apps_are_answered(
 def test_a_verified_app_goes_on_to_be_asked_who_its_user_is(
     platform: Platform[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "emulated", lambda: False)
+    monkeypatch.setattr(serve, "emulated", lambda: False)
     seen = []
     # Google's signature can't be made here.
     monkeypatch.setattr(app_check, "verify_token", lambda token, **_: seen.append(token))
     with Flask("test").test_request_context("/?id=ring-0001", headers={"X-Firebase-AppCheck": "google's"}) as context:
-        answer = opening.open_image(platform, context.request)
+        answer = serve.open_image(platform, context.request)
     assert seen == ["google's"]
     assert "ID token" in answer.get_json()["error"]["message"]

@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from astra import vault
 from astra.runtime.platform import Platform
 from astra.vault import vault_of
-from uploads import serve as opening
+from uploads import serve
 
 CONTENT = secrets.token_bytes(4 * 1024 * 1024)
 ID = "ring-0001"
@@ -35,13 +35,13 @@ class Image:
 
     def open(self, **headers: str) -> Response:
         with Flask("test").test_request_context(f"/?id={ID}", headers=headers) as context:
-            return opening.open_image(self.platform, context.request)
+            return serve.open_image(self.platform, context.request)
 
 
 @pytest.fixture
 def image(platform: Platform[Any], monkeypatch: pytest.MonkeyPatch) -> Image:
     made = Image(platform)
-    monkeypatch.setattr(opening, "_caller", lambda *_: made.uid)  # tokens have tests of their own
+    monkeypatch.setattr(serve, "_caller", lambda *_: made.uid)  # tokens have tests of their own
     return made
 
 
@@ -75,11 +75,11 @@ def another_length(image: Image, _patch: pytest.MonkeyPatch) -> None:
 
 
 def too_many(_image: Image, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(opening, "_MOST", 0)
+    patch.setattr(serve, "_MOST", 0)
 
 
 def broken(_image: Image, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(opening, "_find", lambda *_: {}["of ours"])
+    patch.setattr(serve, "_find", lambda *_: {}["of ours"])
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from astra.accounts import tombstones
 from astra.runtime.platform import Platform
 from astra.vault import cobblestone, vault_of
 from local.life import PHOTOGRAPH
-from uploads import sanitize as intake
-from uploads import seal as sealing
+from uploads import sanitize
+from uploads import seal as uploads_seal
 
 PHOTO = PHOTOGRAPH.read_bytes()
 SEALED = ["images", "thumbs"]
@@ -43,7 +43,7 @@ class Upload:
         self.generation, self.size = int(self.blob.generation), len(content)
 
     def seal(self) -> None:
-        sealing.seal_upload(self.platform, self.blob.name, self.generation, self.size)
+        uploads_seal.seal_upload(self.platform, self.blob.name, self.generation, self.size)
 
     def record(self) -> dict[str, Any] | None:
         record: dict[str, Any] | None = self.platform.db.document(f"users/{self.uid}/images/{self.id}").get().to_dict()
@@ -150,7 +150,7 @@ def test_a_crash_at_any_step_leaves_work_that_the_same_event_finishes(
         upload.seal()
     else:
         quiet.clock.step(minutes=11)  # type: ignore[attr-defined]
-        assert sealing.recover(quiet, BUDGET) <= 1
+        assert uploads_seal.recover(quiet, BUDGET) <= 1
     record = upload.record()
     assert record is not None
     assert record["status"] == "ready"
@@ -193,7 +193,7 @@ def test_an_upload_of_nobody_is_removed_unread(quiet: Platform[Any]) -> None:
 def test_a_name_that_the_rules_would_never_let_in_is_removed(quiet: Platform[Any], ada: str, name: str) -> None:
     blob = quiet.bucket.blob(name.format(ada))
     blob.upload_from_string(PHOTO)
-    sealing.seal_upload(quiet, blob.name, int(blob.generation), len(PHOTO))
+    uploads_seal.seal_upload(quiet, blob.name, int(blob.generation), len(PHOTO))
     assert not blob.exists()
     assert not quiet.db.collection(f"users/{ada}/images").get()
 
@@ -201,7 +201,7 @@ def test_a_name_that_the_rules_would_never_let_in_is_removed(quiet: Platform[Any
 def test_objects_outside_incoming_are_left_alone(quiet: Platform[Any], ada: str) -> None:
     blob = quiet.bucket.blob(f"images/{ada}/ring-0001")
     blob.upload_from_string(b"sealed")
-    sealing.seal_upload(quiet, blob.name, int(blob.generation), 6)
+    uploads_seal.seal_upload(quiet, blob.name, int(blob.generation), 6)
     assert blob.exists()
 
 
@@ -210,7 +210,7 @@ def test_a_second_upload_under_a_used_id_never_replaces_the_first(quiet: Platfor
     first.seal()
     record = first.record()
     first.blob.upload_from_string(b"something else")
-    sealing.seal_upload(quiet, first.blob.name, int(first.blob.generation), 14)
+    uploads_seal.seal_upload(quiet, first.blob.name, int(first.blob.generation), 14)
     assert first.record() == record
     assert first.objects() == SEALED
 
@@ -239,7 +239,7 @@ def keys(platform: Platform[Any], upload: Upload) -> bool:
 
 def before_the_record(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]) -> None:
     """Let something happen when everything is stored and only the record is missing, once."""
-    real, calls = sealing._record, [0]
+    real, calls = uploads_seal._record, [0]
 
     def late(*args: Any) -> None:
         calls[0] += 1
@@ -247,14 +247,14 @@ def before_the_record(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], N
             meanwhile()
         real(*args)
 
-    monkeypatch.setattr(sealing, "_record", late)
+    monkeypatch.setattr(uploads_seal, "_record", late)
 
 
 def test_a_worker_that_comes_after_the_giving_up_removes_what_it_made(
     quiet: Platform[Any], ada: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = Upload(quiet, ada)
-    before_the_record(monkeypatch, lambda: sealing._give_up(quiet, upload.blob))
+    before_the_record(monkeypatch, lambda: uploads_seal._give_up(quiet, upload.blob))
     upload.seal()
     assert (upload.record() or {})["status"] == "rejected"
     assert upload.objects() == []
@@ -265,7 +265,7 @@ def test_a_giving_up_that_comes_after_the_worker_leaves_the_image(quiet: Platfor
     upload = Upload(quiet, ada)
     upload.seal()
     record = upload.record()
-    sealing._give_up(quiet, upload.blob)
+    uploads_seal._give_up(quiet, upload.blob)
     assert upload.record() == record
     assert upload.objects() == SEALED
     assert keys(quiet, upload)
@@ -276,15 +276,15 @@ def test_of_two_workers_the_first_to_record_decides(
     quiet: Platform[Any], ada: str, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     """The same event twice at once: one of the two meets a failure of the decoder."""
-    upload, real, calls = Upload(quiet, ada), intake.clean, [0]
+    upload, real, calls = Upload(quiet, ada), sanitize.clean, [0]
 
-    def clean(raw: bytes) -> intake.CleanImage:
+    def clean(raw: bytes) -> sanitize.CleanImage:
         calls[0] += 1
         if calls[0] == (1 if failing == "first" else 2):
-            raise intake.Rejected("The decoder failed.")
+            raise sanitize.Rejected("The decoder failed.")
         return real(raw)
 
-    monkeypatch.setattr(intake, "clean", clean)
+    monkeypatch.setattr(sanitize, "clean", clean)
     before_the_record(monkeypatch, upload.seal)
     upload.seal()
     assert calls[0] == 2
@@ -295,7 +295,7 @@ def test_of_two_workers_the_first_to_record_decides(
     assert keys(quiet, upload) == ready
 
 
-@pytest.mark.parametrize("reason", [intake.Rejected("no thumbnail"), MemoryError()])
+@pytest.mark.parametrize("reason", [sanitize.Rejected("no thumbnail"), MemoryError()])
 def test_a_thumbnail_that_fails_when_the_image_is_stored_already_leaves_neither(
     quiet: Platform[Any], ada: str, monkeypatch: pytest.MonkeyPatch, reason: Exception
 ) -> None:
@@ -306,9 +306,9 @@ def test_a_thumbnail_that_fails_when_the_image_is_stored_already_leaves_neither(
         raise reason
 
     upload = Upload(quiet, ada)
-    monkeypatch.setattr(intake, "_thumbnail", fail)
+    monkeypatch.setattr(sanitize, "_thumbnail", fail)
     quiet.clock.step(hours=2)  # type: ignore[attr-defined]
-    sealing.recover(quiet, BUDGET)
+    uploads_seal.recover(quiet, BUDGET)
     assert (upload.record() or {})["status"] == "rejected"
     assert upload.objects() == []
     assert not keys(quiet, upload)
@@ -319,8 +319,8 @@ def test_a_crash_between_rejecting_and_removing_is_finished_by_the_same_event(
 ) -> None:
     upload = Upload(quiet, ada)
     with monkeypatch.context() as patch:
-        before_the_record(patch, lambda: sealing._reject(quiet, ada, upload.id, "given up", upload.size))
-        crash_at(patch, sealing, "_tidy", 1, after=False)
+        before_the_record(patch, lambda: uploads_seal._reject(quiet, ada, upload.id, "given up", upload.size))
+        crash_at(patch, uploads_seal, "_tidy", 1, after=False)
         with pytest.raises(Crash):
             upload.seal()
     assert upload.objects() == ["images", "incoming", "thumbs"]
@@ -368,7 +368,7 @@ def test_a_transparent_gif_is_stored_to_the_pixel(
     sink = io.BytesIO()
     image.save(sink, "GIF", transparency=7)
     upload, small = Upload(quiet, ada, sink.getvalue()), threading.Event()
-    thumbnail, save = intake._thumbnail, Image.Image.save
+    thumbnail, save = sanitize._thumbnail, Image.Image.save
 
     def first(*args: Any) -> bytes:
         made = thumbnail(*args)
@@ -379,7 +379,7 @@ def test_a_transparent_gif_is_stored_to_the_pixel(
         assert kind != "GIF" or small.wait(20)
         save(self, sink, kind, **options)
 
-    monkeypatch.setattr(intake, "_thumbnail", first)
+    monkeypatch.setattr(sanitize, "_thumbnail", first)
     monkeypatch.setattr(Image.Image, "save", second)
     upload.seal()
     sealed = quiet.bucket.blob(f"images/{ada}/{upload.id}").download_as_bytes()
@@ -391,36 +391,36 @@ def test_a_transparent_gif_is_stored_to_the_pixel(
 
 def test_a_fresh_upload_is_left_to_its_event(quiet: Platform[Any], ada: str) -> None:
     upload = Upload(quiet, ada)
-    assert sealing.recover(quiet, BUDGET) == 0
+    assert uploads_seal.recover(quiet, BUDGET) == 0
     assert upload.objects() == ["incoming"]
 
 
 def test_an_upload_whose_event_was_lost_is_sealed(quiet: Platform[Any], ada: str) -> None:
     upload = Upload(quiet, ada)
     quiet.clock.step(minutes=11)  # type: ignore[attr-defined]
-    assert sealing.recover(quiet, BUDGET) == 1
+    assert uploads_seal.recover(quiet, BUDGET) == 1
     assert upload.objects() == SEALED
-    assert sealing.recover(quiet, BUDGET) == 0
+    assert uploads_seal.recover(quiet, BUDGET) == 0
 
 
 def test_a_poisoned_upload_delays_nobody_and_is_rejected_within_the_hour(
     quiet: Platform[Any], ada: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison, good = Upload(quiet, ada), Upload(quiet, ada)
-    real = sealing._seal
+    real = uploads_seal._seal
 
     def fail(platform: Any, blob: Any, *rest: Any) -> None:
         if blob.name == poison.blob.name:
             raise MemoryError
         real(platform, blob, *rest)
 
-    monkeypatch.setattr(sealing, "_seal", fail)
+    monkeypatch.setattr(uploads_seal, "_seal", fail)
     quiet.clock.step(minutes=11)  # type: ignore[attr-defined]
-    sealing.recover(quiet, BUDGET)
+    uploads_seal.recover(quiet, BUDGET)
     assert (good.record() or {})["status"] == "ready"
     assert poison.record() is None
     quiet.clock.step(hours=1)  # type: ignore[attr-defined]
-    sealing.recover(quiet, BUDGET)
+    uploads_seal.recover(quiet, BUDGET)
     record = poison.record()
     assert record is not None
     assert (record["status"], record["reason"]) == ("rejected", "The image could not be processed. Try another file.")
@@ -434,7 +434,7 @@ def test_an_old_upload_is_tried_before_it_is_given_up_within_a_day(
 ) -> None:
     upload = Upload(quiet, ada)
     quiet.clock.step(hours=hours)  # type: ignore[attr-defined]
-    sealing.recover(quiet, BUDGET)
+    uploads_seal.recover(quiet, BUDGET)
     assert (upload.record() or {})["status"] == status
     assert upload.objects() == (SEALED if status == "ready" else [])
 
@@ -451,32 +451,32 @@ def test_fresh_uploads_hide_no_stale_one(quiet: Platform[Any], ada: str, monkeyp
         return quiet.clock() if blob.name.startswith("incoming/!") else real(blob)
 
     monkeypatch.setattr(Blob, "time_created", property(created))
-    monkeypatch.setattr(sealing, "_MOST_RECOVERED", 2)
-    assert sealing.recover(quiet, BUDGET) == 1
+    monkeypatch.setattr(uploads_seal, "_MOST_RECOVERED", 2)
+    assert uploads_seal.recover(quiet, BUDGET) == 1
     assert (stale.record() or {})["status"] == "ready"
 
 
 def test_recovering_ends_with_its_budget_and_goes_on_the_next_time(
     quiet: Platform[Any], ada: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = sealing.seal_upload
+    real = uploads_seal.seal_upload
 
     def slow(platform: Any, *args: Any) -> None:
         real(platform, *args)
         platform.clock.step(minutes=2)
 
     uploads = [Upload(quiet, ada) for _ in range(3)]
-    monkeypatch.setattr(sealing, "seal_upload", slow)
+    monkeypatch.setattr(uploads_seal, "seal_upload", slow)
     quiet.clock.step(minutes=11)  # type: ignore[attr-defined]
-    assert sealing.recover(quiet, BUDGET) == 2
-    assert sealing.recover(quiet, BUDGET) == 1
+    assert uploads_seal.recover(quiet, BUDGET) == 2
+    assert uploads_seal.recover(quiet, BUDGET) == 1
     assert all((upload.record() or {})["status"] == "ready" for upload in uploads)
 
 
 def test_what_lies_in_incoming_under_no_name_of_ours_goes_too(quiet: Platform[Any]) -> None:
     quiet.bucket.blob("incoming/odd").upload_from_string(b"plaintext")
     quiet.clock.step(minutes=11)  # type: ignore[attr-defined]
-    sealing.recover(quiet, BUDGET)
+    uploads_seal.recover(quiet, BUDGET)
     assert not list(quiet.bucket.list_blobs())
 
 

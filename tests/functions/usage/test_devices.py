@@ -5,7 +5,7 @@ from cachetools import LRUCache
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usage import user_agent as devices
+from usage import user_agent as usage_user_agent
 from usage.user_agent import BROWSERS, OTHER, Device, reduced
 
 WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
@@ -98,7 +98,7 @@ def test_what_stands_behind_512_characters_is_not_looked_at() -> None:
 
 
 def test_what_is_remembered_is_bounded_and_holds_no_text() -> None:
-    cache = devices.reduced.cache
+    cache = usage_user_agent.reduced.cache
     assert isinstance(cache, LRUCache)
     for number in range(int(cache.maxsize) + 50):
         reduced(f"x{number}")

@@ -21,7 +21,7 @@ from astra import erasure
 from astra.accounts import tombstones
 from astra.datamap.lookup import claimant
 from astra.datamap.model import Store
-from astra.runtime import rate_limits as limits
+from astra.runtime import rate_limits
 from astra.runtime.platform import Platform
 from astra.runtime.rate_limits import TooMany
 from local import commands, readiness
@@ -29,7 +29,7 @@ from local.stack import Stack
 from local.telling import wait_for
 from tests.functions.usage.users import CHROME, LIMIT, MINUTE, User
 from tests.people import own_redis
-from usage import buffer as gathered
+from usage import buffer
 from usage.record import _minute
 
 SAFARI = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 Version/17.4 Mobile Safari/604.1"
@@ -96,10 +96,10 @@ def test_what_has_an_id_or_comes_as_a_batch_is_committed_at_once(ada: User) -> N
 def test_every_key_ends_by_itself_is_named_in_the_index_and_is_in_the_data_map(ada: User) -> None:
     ada.view(0)
     ada.view(1)
-    gathered.take(ada.platform.redis, ada.uid)
+    buffer.take(ada.platform.redis, ada.uid)
     ada.view(2)
     assert ada.in_redis() == {"active", "events", "events:taken", "keys", "rate:log_event"}
-    index = limits.index_of(ada.uid)
+    index = rate_limits.index_of(ada.uid)
     named = {str(key) for key in ada.platform.redis.smembers(index)}
     assert {index, *named} == {f"user:{{{ada.uid}}}:{name}" for name in ada.in_redis()}
     left = {key: ada.platform.redis.ttl(key) for key in named}
@@ -122,15 +122,15 @@ def test_who_logs_too_much_in_a_minute_is_told_when_to_come_back(ada: User) -> N
 
 
 def test_what_flush_does_not_come_for_is_committed_one_by_one(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathered, "_KEEP", gathered._KEEP.replace(f">= {gathered._MOST}", ">= 3"))
-    monkeypatch.setattr(gathered, "_OWN", gathered._OwnConnections())
+    monkeypatch.setattr(buffer, "_KEEP", buffer._KEEP.replace(f">= {buffer._MOST}", ">= 3"))
+    monkeypatch.setattr(buffer, "_OWN", buffer._OwnConnections())
     for seconds in range(6):
         ada.view(seconds)
     assert ada.seconds() == [0, 4, 5]
 
 
 def test_without_redis_every_event_is_committed(ada: User, capsys: pytest.CaptureFixture[str]) -> None:
-    ada.platform.__dict__["redis"] = limits.connect("redis://127.0.0.1:9/0")
+    ada.platform.__dict__["redis"] = rate_limits.connect("redis://127.0.0.1:9/0")
     ada.view(0)
     ada.view(1)
     assert ada.seconds() == [0, 1]
@@ -180,13 +180,13 @@ def test_a_worker_that_was_slow_forgets_nothing_that_another_took(ada: User) -> 
     client, uid = ada.platform.redis, ada.uid
     ada.view(0)
     ada.view(1)
-    slow = gathered.take(client, uid)
+    slow = buffer.take(client, uid)
     ada.flush()
     ada.view(2)
-    fast = gathered.take(client, uid)
+    fast = buffer.take(client, uid)
     assert fast != slow
-    gathered.done(client, uid, slow)
-    assert gathered.take(client, uid) == fast
+    buffer.done(client, uid, slow)
+    assert buffer.take(client, uid) == fast
     ada.flush()
     assert ada.seconds() == [0, 1, 2]
 
@@ -207,7 +207,7 @@ def dying(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int | None], li
             raise Death
 
     doors: list[tuple[Any, str]] = [(redis.Redis, "execute_command"), (Pipeline, "execute")]
-    doors += [(gathered._OwnConnections, "evaluate"), (_GapicCallable, "__call__")]
+    doors += [(buffer._OwnConnections, "evaluate"), (_GapicCallable, "__call__")]
     for owner, name in doors:
         real = getattr(owner, name)
 
@@ -284,7 +284,7 @@ def test_of_who_is_being_erased_nothing_more_is_gathered_and_nothing_gathered_is
     ada.view(0)
     ada.view(1)
     erasure.begin(ada.platform, ada.uid, ada.platform.clock())
-    limits.close(ada.platform.redis, ada.uid)
+    rate_limits.close(ada.platform.redis, ada.uid)
     refusal = ada.refused(event="app_opened")
     assert (refusal.code, refusal.message) == (FunctionsErrorCode.PERMISSION_DENIED, "This account is being deleted.")
     assert ada.in_redis() == {"events", "keys", "rate:log_event"}
@@ -301,7 +301,7 @@ def test_an_erasure_that_begins_as_an_event_is_committed_closes_what_that_has_op
     def commit(*args: Any) -> None:
         real(*args)
         erasure.begin(ada.platform, ada.uid, ada.platform.clock())
-        limits.close(ada.platform.redis, ada.uid)
+        rate_limits.close(ada.platform.redis, ada.uid)
 
     monkeypatch.setattr(tombstones, "commit_unless_erased", commit)
     ada.view(0)
@@ -316,12 +316,12 @@ def test_an_instance_that_does_not_know_of_the_erasure_yet_opens_nothing(
 ) -> None:
     ada.view(0)  # it remembers her for this minute
     erasure.begin(ada.platform, ada.uid, ada.platform.clock())
-    limits.close(ada.platform.redis, ada.uid)
+    rate_limits.close(ada.platform.redis, ada.uid)
     real = tombstones.commit_unless_erased
 
     def commit(*args: Any) -> None:
         # What others of hers ask meanwhile.
-        assert not gathered.keep(ada.platform.redis, ada.uid, _minute(ada.uid, ada.platform.clock()), {}, LIMIT)
+        assert not buffer.keep(ada.platform.redis, ada.uid, _minute(ada.uid, ada.platform.clock()), {}, LIMIT)
         if ending == "unknown":
             raise ServiceUnavailable("")
         real(*args)
@@ -331,7 +331,7 @@ def test_an_instance_that_does_not_know_of_the_erasure_yet_opens_nothing(
     with pytest.raises((HttpsError, ServiceUnavailable)):
         ada.view(1)
     monkeypatch.undo()
-    assert not gathered.keep(ada.platform.redis, ada.uid, _minute(ada.uid, ada.platform.clock()), {}, LIMIT)
+    assert not buffer.keep(ada.platform.redis, ada.uid, _minute(ada.uid, ada.platform.clock()), {}, LIMIT)
     ada.flush()
     assert ada.seconds() == [0]
 
@@ -355,7 +355,7 @@ def test_the_index_outlives_whatever_else_it_names(ada: User) -> None:
     ada.view(1)
     ada.platform.limits.count(ada.uid, "something", 9, timedelta(hours=1))
     ada.flush()
-    index, redis_ = limits.index_of(ada.uid), ada.platform.redis
+    index, redis_ = rate_limits.index_of(ada.uid), ada.platform.redis
     assert {*redis_.smembers(index)} == {f"user:{{{ada.uid}}}:{name}" for name in ada.in_redis() - {"keys"}}
     assert 3500 < redis_.ttl(f"user:{{{ada.uid}}}:rate:something") <= redis_.ttl(index) + 1 <= 3601
 
@@ -384,7 +384,7 @@ def test_more_devices_than_one_commit_takes_are_written_in_several(
 
 def test_nobody_who_is_being_erased_gets_as_far_as_redis(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     erasure.begin(ada.platform, ada.uid, ada.platform.clock())
-    monkeypatch.setattr(gathered, "prepare", lambda *_: pytest.fail("a verifier that looks now would find her"))
+    monkeypatch.setattr(buffer, "prepare", lambda *_: pytest.fail("a verifier that looks now would find her"))
     assert ada.refused(event="app_opened").message == "This account is being deleted."
     assert ada.in_redis() == set()
 
@@ -402,7 +402,7 @@ def test_an_erasure_that_could_not_reach_redis_ends_the_gathering_within_the_min
 def test_who_was_found_to_be_erased_is_closed_again(ada: User) -> None:
     ada.view(0)
     erasure.begin(ada.platform, ada.uid, ada.platform.clock())
-    limits.close(ada.platform.redis, ada.uid)
+    rate_limits.close(ada.platform.redis, ada.uid)
     ada.profile.update({"state": "active"})  # as an instance remembers it for a minute
     ada.refused(event="app_opened")
     assert "active" not in ada.in_redis()
@@ -425,7 +425,7 @@ def lasting_redis(stack: Stack, tmp_path: Path) -> Iterator[Callable[[], redis.R
             server.wait()
         servers.append(subprocess.Popen(line, stdout=subprocess.DEVNULL))  # noqa: S603
         wait_for("Redis", lambda: readiness.redis_is_up(int(port)) or None)
-        return limits.connect(f"redis://127.0.0.1:{port}/0")
+        return rate_limits.connect(f"redis://127.0.0.1:{port}/0")
 
     yield start
     servers[-1].kill()

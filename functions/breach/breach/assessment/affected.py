@@ -35,8 +35,7 @@ from astra.runtime.pseudonyms import Pseudonym
 from astra.runtime.settings import Settings
 from astra.runtime.task_queue import Queue
 
-from breach import incidents
-from breach import texts as breach_words
+from breach import incidents, texts
 from breach.assessment.evidence import Findings, Trail
 from breach.assessment.exposures import Notes
 from breach.incidents import Cohort, State
@@ -87,8 +86,8 @@ def resumed(now: datetime) -> dict[str, Any]:
 def work(platform: Platform[AssessmentSettings], queue: Queue, name: str, budget: timedelta) -> None:
     """Work on an incident's cohort, until that has ended or waits, or `budget` is used up."""
     try:
-        breach_words.refuse_changed(platform.db, name)
-    except breach_words.Changed as error:
+        texts.refuse_changed(platform.db, name)
+    except texts.Changed as error:
         log.failure(log.Event.FAILED, error)  # it stays due: `tick` asks again, until what was approved is deployed
         return
     worker = jobs.Worker(platform.db, platform.clock, platform.settings.retry_delay)
@@ -244,7 +243,7 @@ class Gathering:
             if counts["blind"] or not counts["seen"]:
                 numbers["blind" if counts["blind"] else "unseen"] = 1
             found = {"affected": job["affected"], "exposed": job["exposed"], "numbers": numbers, "countedAt": now}
-            doubts = breach_words.doubts(incident | found)
+            doubts = texts.doubts(incident | found)
             who = found["affected"] = None if doubts and not affected else job["affected"]
             record = {"incident": self._name, "affected": who, **numbers}
             if who != {} and incident["state"] == State.CLOSED:
@@ -271,8 +270,8 @@ class Gathering:
                 if row.exists:
                     transaction.update(row.reference, {"enlisting": firestore.DELETE_FIELD})
                 if row.exists and not stone.exists:
-                    facts = {"elements": breach_words.elements(row.get("opened"))}
-                    campaigns.enlist(transaction, self._platform, uid, breach_words.campaign_of(self._name), facts)
+                    facts = {"elements": texts.elements(row.get("opened"))}
+                    campaigns.enlist(transaction, self._platform, uid, texts.campaign_of(self._name), facts)
                     counts["enlisted"] += 1
             return {"counts": dict(counts)}
 
@@ -280,6 +279,6 @@ class Gathering:
 
     def _start(self, _job: dict[str, Any]) -> Changes:
         """Close the list, and the campaign begins. Again, nothing happens."""
-        campaigns.freeze(self._db, breach_words.campaign_of(self._name), self._platform.clock())
+        campaigns.freeze(self._db, texts.campaign_of(self._name), self._platform.clock())
         self._incident.update({"cohort": Cohort.TELLING.value})
         return {"state": "told", "nextRunAt": None}

@@ -20,8 +20,7 @@ from astra.accounts.honeytokens import is_honey
 from astra.runtime import documents
 from astra.runtime.platform import Platform
 
-from breach import deadlines as clocks
-from breach import incidents
+from breach import deadlines, incidents
 
 Snapshots = list["firestore.DocumentSnapshot[Any]"]
 People = list[tuple[str, Counter[str]]]
@@ -70,7 +69,7 @@ class Notes:
 
     def _about(self, profile: "firestore.DocumentSnapshot[Any]") -> dict[str, Any]:
         place = (profile.to_dict() or {}).get("jurisdiction")
-        return {"incident": self._name, "jurisdiction": place or clocks.UNKNOWN}
+        return {"incident": self._name, "jurisdiction": place or deadlines.UNKNOWN}
 
     def read_known(self, transaction: firestore.Transaction, people: Collection[str]) -> tuple[Snapshots, int]:
         """What `note_known` must be given of these people, and how many of them never had an account."""

@@ -15,7 +15,7 @@ from firebase_admin import auth
 from google.cloud import firestore
 
 from astra import tlog
-from astra.notices import smtp as mail
+from astra.notices import smtp
 from astra.runtime import log
 from astra.runtime.clock import iso
 from astra.runtime.firestore import transact
@@ -23,8 +23,7 @@ from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonym
 from astra.runtime.settings import MailSettings
 
-from breach import deadlines as clocks
-from breach import incidents
+from breach import deadlines, incidents
 from breach.detection.audit_log import Detector, Severity, Signal
 from breach.incidents import MOST_SIGNALS, State
 
@@ -191,16 +190,16 @@ def alert(platform: Platform[MailSettings], name: str) -> None:
     settings = platform.settings
     due = fields["alerts"]
     letters = [_of_case(name, fields) if one["of"] == "case" else _of_clocks(name, one["clocks"]) for one in due]
-    held_up: mail.Undeliverable | None = None
+    held_up: smtp.Undeliverable | None = None
     for member in incidents.called(platform, platform.clock()):
         try:
             to = auth.get_user(member.uid, app=platform.app).email
             for about, subject, text in letters if to else ():
                 key = platform.pseudonyms.of_case("alert", member.uid, about)
-                mail.send(settings.smtp_url.get_secret_value(), settings.mail_from, to, subject, text, key)
+                smtp.send(settings.smtp_url.get_secret_value(), settings.mail_from, to, subject, text, key)
         except auth.UserNotFoundError:
             continue
-        except mail.Undeliverable as error:  # one mailbox must not keep back another's letters
+        except smtp.Undeliverable as error:  # one mailbox must not keep back another's letters
             log.failure(log.Event.FOLLOW_UP_FAILED, error)
             held_up = held_up if error.for_good else error
     if held_up:
@@ -222,10 +221,10 @@ def _of_clocks(name: str, rows: list[dict[str, Any]]) -> tuple[str, str, str]:
     """The same for the clocks that called together, each with its mark."""
     ordered = sorted(rows, key=lambda row: (-row["percent"], row["due"], row["clock"]))
     about = " ".join(f"{row['clock']} {row['percent']} {iso(row['due'])}" for row in ordered)
-    subject = f"{ordered[0]['clock']}: {clocks.mark(ordered[0]['percent'])}"
+    subject = f"{ordered[0]['clock']}: {deadlines.mark(ordered[0]['percent'])}"
     subject += f", and {len(rows) - 1} more" if len(rows) > 1 else ""
     lines = [
-        f"- {row['clock']}: {clocks.mark(row['percent'])}. {clocks.BY_NAME[row['clock']].owed(row['due'])}"
+        f"- {row['clock']}: {deadlines.mark(row['percent'])}. {deadlines.BY_NAME[row['clock']].owed(row['due'])}"
         for row in ordered
     ]
     text = f"Deadlines of case {name}:\n\n" + "\n".join(lines) + f"\n\n{_HINT}\n"

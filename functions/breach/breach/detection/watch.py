@@ -19,8 +19,7 @@ import redis
 from astra.runtime import log
 from astra.runtime.platform import Platform
 
-from breach.detection import correlate as cases
-from breach.detection import rates as counting
+from breach.detection import correlate, rates
 from breach.detection.audit_log import Detector, LogEntry, Mark, Severity, Signal, Unreadable, decode, hour_of
 from breach.detection.rules import Watch, instant
 from breach.settings import WatchSettings
@@ -61,15 +60,15 @@ def watch(platform: Platform[WatchSettings], messages: Sequence[bytes]) -> list[
     heard = False
     for entry in _entries(messages):
         found += instant(entry, seen)
-        marks += counting.marks(entry, seen)
+        marks += rates.marks(entry, seen)
         heard |= entry.is_of_access
-    opened = cases.open_all(platform, found)
+    opened = correlate.open_all(platform, found)
     try:
         counted = _count(platform, seen, marks, heard=heard)
     except redis.RedisError as error:
         log.failure(log.Event.WATCH_DOWN, error, severity=logging.CRITICAL)
         raise
-    return opened + cases.open_all(platform, counted)
+    return opened + correlate.open_all(platform, counted)
 
 
 def _entries(messages: Sequence[bytes]) -> Iterable[LogEntry]:
@@ -96,8 +95,8 @@ def _count(platform: Platform[WatchSettings], seen: Watch, marks: list[Mark], *,
         arguments += (len(elements), *elements)
     counts = client.register_script(_COUNT)(keys=keys, args=arguments)
     latest = (next((mark for mark in group if mark.whole), group[-1]) for group in groups.values())
-    limits = ((mark, count, counting.floor(mark, seen, thresholds)) for mark, count in zip(latest, counts, strict=True))
-    busy = [one for one in limits if counting.is_busy(*one, thresholds.factor)]
+    limits = ((mark, count, rates.floor(mark, seen, thresholds)) for mark, count in zip(latest, counts, strict=True))
+    busy = [one for one in limits if rates.is_busy(*one, thresholds.factor)]
     if not busy:
         return []
     pipe = client.pipeline(transaction=False)
@@ -105,13 +104,13 @@ def _count(platform: Platform[WatchSettings], seen: Watch, marks: list[Mark], *,
         past = f"watch:past:{mark.detector}:{mark.about}"
         pipe.hgetall(past)
         pipe.hset(past, mark.hour, count)
-        pipe.expire(past, counting.PAST)
+        pipe.expire(past, rates.PAST)
     pasts = pipe.execute()[::3]
     found = []
     for (mark, count, floor), past in zip(busy, pasts, strict=True):
-        oldest = hour_of(mark.at - counting.PAST)
+        oldest = hour_of(mark.at - rates.PAST)
         recent = {int(hour): int(number) for hour, number in past.items() if int(hour) >= oldest}
-        if signal := counting.judge(mark, count, recent, floor, thresholds.factor):
+        if signal := rates.judge(mark, count, recent, floor, thresholds.factor):
             found.append(signal)
     return found
 
@@ -138,9 +137,9 @@ def listen(platform: Platform[WatchSettings]) -> None:
     except redis.RedisError as error:
         log.failure(log.Event.WATCH_DOWN, error, severity=logging.CRITICAL)
         blind = Signal(Detector.WATCH_BLIND, Severity.TODAY, "redis", now, f"blind {now:%Y%m%d%H}")
-        cases.open_all(platform, [blind])
+        correlate.open_all(platform, [blind])
         return
     last = int(str(heard)) if heard else 0
     if silent and now.timestamp() - last > silent * 60:
         told = Signal(Detector.AUDIT_SILENT, Severity.GETS_SOMEBODY_UP, "audit log", now, f"silent {now:%Y%m%d%H}")
-        cases.open_all(platform, [told])
+        correlate.open_all(platform, [told])

@@ -25,9 +25,8 @@ from astra.runtime.clock import iso
 from astra.runtime.pseudonyms import Pseudonym
 from astra.staff.privileged import Act, Decision, privileged
 
-from breach import incidents
-from breach import texts as breach_words
-from breach.assessment import affected as gathering
+from breach import incidents, texts
+from breach.assessment import affected
 from breach.incidents import Cohort, State
 from breach.response.contain import IncidentId
 
@@ -58,24 +57,24 @@ def approve_notice(act: Act, form: ApproveNotice) -> Decision:
     if (delay := incident.get("delay")) and delay["until"] > act.now:
         raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, f"The law has us wait until {iso(delay['until'])}.")
     try:
-        notice = breach_words.notice(form.incidentId, incident)
-    except breach_words.Missing as missing:
+        notice = texts.notice(form.incidentId, incident)
+    except texts.Missing as missing:
         raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, f"Describe it first: {missing}.") from None
     if notice.sha256 != form.sha256:
         raise HttpsError(
             FunctionsErrorCode.FAILED_PRECONDITION, "The notice says something else by now: read it again."
         )
-    name = breach_words.campaign_of(form.incidentId)
+    name = texts.campaign_of(form.incidentId)
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
-        sample = {"elements": breach_words.elements(incident.get("exposed") or [])}
+        sample = {"elements": texts.elements(incident.get("exposed") or [])}
         campaign = Campaign(Kind.BREACH, notice.facts, (Channel.IN_APP, Channel.EMAIL), sample)
         campaigns.gather(transaction, act.db, name, campaign, act.now, approvers, canary=False)
         words = {"sha256": notice.sha256, "text": notice.text, "html": notice.html}
         approved = {**words, "approvedAt": act.now, "approvers": approvers}
         transaction.update(stored.reference, {"notice": approved, "cohort": Cohort.ENLISTING.value})
-        transaction.update(incidents.cohort_job(act.db, form.incidentId), gathering.resumed(act.now))
+        transaction.update(incidents.cohort_job(act.db, form.incidentId), affected.resumed(act.now))
 
     record = {"incident": form.incidentId, "noticeSha256": notice.sha256, "people": sum(incident["affected"].values())}
-    told = partial(gathering.hint, act.platform, form.incidentId)
+    told = partial(affected.hint, act.platform, form.incidentId)
     return Decision(write, record, two_people=True, about=incident["countedAt"].isoformat(), afterwards=told)

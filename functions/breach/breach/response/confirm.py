@@ -21,7 +21,7 @@ from astra.staff.fields import Moment, Uid, sha256_of
 from astra.staff.privileged import Act, Decision, privileged
 
 from breach import incidents
-from breach.assessment import affected as gathering
+from breach.assessment import affected
 from breach.assessment.exposures import Notes
 from breach.incidents import Cohort, State
 from breach.response.contain import IncidentId
@@ -115,14 +115,14 @@ def confirm_incident(act: Act, form: ConfirmIncident) -> Decision:
         changes = {**fields, "confirmedBy": approvers[0], "confirmedAt": act.now}
         transaction.update(reference, changes | drafted(form.incidentId, incident | changes, act.now))
         if again:
-            transaction.update(job, gathering.reopened(act.now, known=known))
+            transaction.update(job, affected.reopened(act.now, known=known))
         else:
-            transaction.create(job, gathering.opened(act.now, known=known))
+            transaction.create(job, affected.opened(act.now, known=known))
         notes.note_known(transaction, read, form.peoplesEntries)
 
     record: dict[str, Any] = {"incident": form.incidentId, "awareAt": iso(form.awareAt)}
     record |= ({"again": True} if again else {}) | ({"people": len({*form.people})} if form.people else {})
-    return Decision(write, record, afterwards=lambda: gathering.hint(act.platform, form.incidentId))
+    return Decision(write, record, afterwards=lambda: affected.hint(act.platform, form.incidentId))
 
 
 class RuleOutPeople(Shape):

@@ -22,8 +22,8 @@ from google.cloud import firestore
 from pydantic import Field, StringConstraints
 
 from astra import tlog
-from astra.accounts import activity as presence
-from astra.accounts import state as doors
+from astra.accounts import activity
+from astra.accounts import state as account_state
 from astra.accounts.state import ACTIVE, FROZEN, settle
 from astra.runtime import log
 from astra.runtime.callables import Shape
@@ -31,7 +31,7 @@ from astra.runtime.clock import iso
 from astra.runtime.documents import fetch
 from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonym
-from astra.staff import freezes as controls
+from astra.staff import freezes
 from astra.staff.fields import Uid, sha256_of
 from astra.staff.privileged import Act, Decision, privileged
 
@@ -63,8 +63,8 @@ class Measure(enum.StrEnum):
 
 
 _FREEZES: Final = {
-    Measure.FREEZE_EXPORTS: controls.Control.EXPORTS,
-    Measure.FREEZE_STAFF: controls.Control.STAFF,
+    Measure.FREEZE_EXPORTS: freezes.Control.EXPORTS,
+    Measure.FREEZE_STAFF: freezes.Control.STAFF,
 }
 
 
@@ -116,7 +116,7 @@ Write = Callable[[firestore.Transaction], object]
 def _planned(act: Act, form: ContainIncident) -> tuple[str, Write, Callable[[], None]]:
     """A measure's name in its incident, what writes it, and what then follows outside the database."""
     if (control := _FREEZES.get(form.measure)) is not None:
-        document = controls.reference(act.db, control)
+        document = freezes.reference(act.db, control)
         held = _held(document.get(transaction=act.transaction), form)
         frozen = {"frozen": bool(held), "incidents": held, "at": act.now}
         return form.measure.value, lambda transaction: transaction.set(document, frozen), lambda: None
@@ -124,7 +124,7 @@ def _planned(act: Act, form: ContainIncident) -> tuple[str, Write, Callable[[], 
         if form.key is None:
             raise HttpsError(FunctionsErrorCode.INVALID_ARGUMENT, "key: is required")
         name = f"key-{sha256_of(form.key)[:16]}"
-        key = act.db.collection(controls.CONTROLS).document(name)
+        key = act.db.collection(freezes.CONTROLS).document(name)
         held = _held(key.get(transaction=act.transaction), form)
         wanted = {"name": form.key, "disabled": bool(held), "incidents": held, "settleDue": True}
         return name, lambda transaction: transaction.set(key, wanted), partial(settle_key, act.platform, key)
@@ -141,7 +141,7 @@ def _held(stored: "firestore.DocumentSnapshot[Any]", form: ContainIncident) -> l
 
 
 def _suspending(act: Act, form: ContainIncident, uid: str) -> Write:
-    reads = (doors.SUSPENSIONS, "users", doors.REMOVALS)
+    reads = (account_state.SUSPENSIONS, "users", account_state.REMOVALS)
     references = (act.db.document(collection, uid) for collection in reads)
     stored, profile, removal = fetch(act.db, *references, transaction=act.transaction)
     if not profile.exists:
@@ -154,7 +154,7 @@ def _suspending(act: Act, form: ContainIncident, uid: str) -> Write:
     fields = {
         "incidents": held,
         "disabled": bool(held),
-        "before": doors.was_disabled(act.platform, uid, removal, stored),
+        "before": account_state.was_disabled(act.platform, uid, removal, stored),
         "at": act.now,
         "settleDue": True,
     }
@@ -162,10 +162,10 @@ def _suspending(act: Act, form: ContainIncident, uid: str) -> Write:
     def write(transaction: firestore.Transaction) -> None:
         transaction.set(stored.reference, fields)
         state = profile.get("state")
-        if state in (ACTIVE, FROZEN) and (held or doors.removes(removal)):  # who is being erased stays so
+        if state in (ACTIVE, FROZEN) and (held or account_state.removes(removal)):  # who is being erased stays so
             transaction.update(profile.reference, {"state": FROZEN})
         elif state == FROZEN:
-            transaction.update(profile.reference, presence.thawed(profile.to_dict() or {}, act.now))
+            transaction.update(profile.reference, activity.thawed(profile.to_dict() or {}, act.now))
 
     return write
 
@@ -187,8 +187,8 @@ def settle_key(platform: Platform[IncidentSettings], document: firestore.Documen
 def settle_again(platform: Platform[IncidentSettings]) -> None:
     """Do what a crash has left undone."""
     db, due = platform.db, firestore.FieldFilter("settleDue", "==", True)
-    work = [partial(settle, platform, uid) for uid in doors.unsettled(platform, doors.SUSPENSIONS)]
-    turned = db.collection(controls.CONTROLS).where(filter=due).limit(_MOST).get()
+    work = [partial(settle, platform, uid) for uid in account_state.unsettled(platform, account_state.SUSPENSIONS)]
+    turned = db.collection(freezes.CONTROLS).where(filter=due).limit(_MOST).get()
     work += [partial(settle_key, platform, stored.reference) for stored in turned]
     for step in work:
         try:

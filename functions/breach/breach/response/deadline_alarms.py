@@ -19,9 +19,7 @@ from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonym
 from astra.runtime.settings import MailSettings
 
-from breach import deadlines as clocks
-from breach import incidents
-from breach import texts as breach_words
+from breach import deadlines, incidents, texts
 from breach.deadlines import OVERDUE, Running
 from breach.incidents import State
 
@@ -43,7 +41,7 @@ def _note_told(platform: Platform[MailSettings], stored: "firestore.DocumentSnap
     """Note when everybody had been told: that meets the clocks of people, and starts others."""
     fields = stored.to_dict() or {}
     if fields.get("notice") and not fields.get("peopleToldAt"):
-        at = campaigns.completed_at(platform.db, breach_words.campaign_of(stored.id))
+        at = campaigns.completed_at(platform.db, texts.campaign_of(stored.id))
         if at:
             stored.reference.update({"peopleToldAt": at})
 
@@ -65,7 +63,7 @@ def _sound(platform: Platform[MailSettings], document: firestore.DocumentReferen
             record = {"incident": document.id, "clock": one.clock.name, "percent": alarm, "due": iso(one.due)}
             tlog.append(transaction, db, tlog.Entry(tlog.Action.CLOCK_ALARMED, record, now))
             name = f"clock-{document.id}-{one.clock.name}-{alarm}-{one.due:%Y%m%dT%H%M%S}"
-            title, text = f"{one.clock.name}: {clocks.mark(alarm)}", one.clock.owed(one.due)
+            title, text = f"{one.clock.name}: {deadlines.mark(alarm)}", one.clock.owed(one.due)
             incidents.tell_staff(transaction, platform, people, name, title, text, now)
         return new
 
@@ -78,7 +76,7 @@ def _due(incident: dict[str, Any], now: datetime) -> tuple[dict[str, dict[str, A
     """Which marks of each clock have called for which due time, with those that call now; and of these the last of each
     clock."""
     alarms, new = {**incident["alarms"]}, []
-    for one in clocks.running(incident):
+    for one in deadlines.running(incident):
         if one.met is not None:
             continue
         before, passed = alarms.get(one.clock.name, {"due": one.due, "called": []}), one.passed(now)

@@ -14,13 +14,11 @@ from astra.runtime.callables import Shape
 from astra.runtime.clock import iso
 from astra.runtime.documents import fetch
 from astra.runtime.pseudonyms import Pseudonym
-from astra.staff import freezes as controls
+from astra.staff import freezes
 from astra.staff.fields import Moment, Reference, Text, sha256_of
 from astra.staff.privileged import Act, Decision, privileged
 
-from breach import deadlines as clocks
-from breach import incidents
-from breach import texts as breach_words
+from breach import deadlines, incidents, texts
 from breach.incidents import Cohort, State
 from breach.response.contain import IncidentId
 
@@ -154,16 +152,16 @@ def delay_notice(act: Act, form: DelayNotice) -> Decision:
 def close_incident(act: Act, form: CloseIncident) -> Decision:
     """Say that it is over: a false alarm, or everybody was told and nothing is frozen any more."""
     incident = open_one(act, form.incidentId)
-    frozen = fetch(act.db, *(controls.reference(act.db, one) for one in controls.Control), transaction=act.transaction)
+    frozen = fetch(act.db, *(freezes.reference(act.db, one) for one in freezes.Control), transaction=act.transaction)
     confirmed = incident["state"] == State.CONFIRMED
     if confirmed == form.falseAlarm:
         raise HttpsError(
             FunctionsErrorCode.FAILED_PRECONDITION,
             "It is confirmed: no false alarm." if confirmed else "Confirm it first, or say that it is a false alarm.",
         )
-    still = [one.id for one in frozen if controls.is_frozen(one) and form.incidentId in one.get("incidents")]
+    still = [one.id for one in frozen if freezes.is_frozen(one) and form.incidentId in one.get("incidents")]
     if confirmed:
-        still += [one.clock.name for one in clocks.running(incident) if one.met is None]
+        still += [one.clock.name for one in deadlines.running(incident) if one.met is None]
         is_counted = incident["cohort"] not in (Cohort.GATHERING, Cohort.SORTING)
         still += [] if is_counted and incident.get("affected") is not None else ["who is affected"]
     if still:
@@ -198,7 +196,7 @@ def confirmed_one(act: Act, name: str) -> dict[str, Any]:
 def drafted(name: str, incident: dict[str, Any], now: datetime) -> dict[str, Any]:
     """The change that meets our own first clock, once what regulators are owed at once is said."""
     open_ = incident["state"] == State.CONFIRMED and "own-draft" not in (incident.get("met") or {})
-    return {"met.`own-draft`": {"at": now}} if open_ and breach_words.is_draftable(name, incident) else {}
+    return {"met.`own-draft`": {"at": now}} if open_ and texts.is_draftable(name, incident) else {}
 
 
 def wrong(message: str) -> HttpsError:

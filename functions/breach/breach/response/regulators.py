@@ -13,9 +13,7 @@ from astra.runtime.pseudonyms import Pseudonym
 from astra.staff.fields import Moment, Reference, Text, sha256_of
 from astra.staff.privileged import Act, Decision, privileged
 
-from breach import deadlines as clocks
-from breach import incidents
-from breach import texts as breach_words
+from breach import deadlines, incidents, texts
 from breach.deadlines import BY_NAME, Who
 from breach.response.contain import IncidentId
 from breach.response.decisions import confirmed_one
@@ -47,14 +45,14 @@ def tell_regulator(act: Act, form: TellRegulator) -> Decision:
     if not incident["awareAt"] <= form.sentAt <= act.now:
         raise HttpsError(FunctionsErrorCode.INVALID_ARGUMENT, "sentAt: not before we were aware, and not in the future")
     clock = BY_NAME[form.clock]
-    runs = {one.clock.name: one for one in clocks.running(incident)}
+    runs = {one.clock.name: one for one in deadlines.running(incident)}
     if form.clock not in runs:
         raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "This clock does not run for this incident.")
     try:
-        text = breach_words.filing(form.incidentId, incident, clock, form.phase, form.delayReason or "", at=form.sentAt)
-    except breach_words.Late as late:
+        text = texts.filing(form.incidentId, incident, clock, form.phase, form.delayReason or "", at=form.sentAt)
+    except texts.Late as late:
         raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, f"{late}.") from None
-    except breach_words.Missing as missing:
+    except texts.Missing as missing:
         raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, f"{missing}: `describe_incident` says it.") from None
     if text.sha256 != form.sha256:
         raise HttpsError(
