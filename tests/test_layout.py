@@ -139,3 +139,13 @@ def test_a_main_holds_triggers_and_options(codebase: str) -> None:
 )
 def test_what_does_not_belong_into_a_main_would_be_found(source: str) -> None:
     assert misplaced(source, "signup")
+
+
+@pytest.mark.parametrize("path", [*_FILES, *(main for main, *_ in code.CODEBASES.values())], ids=code.module_of)
+def test_a_modules_first_line_says_what_it_holds(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    first, _, rest = docstring.partition("\n")
+    assert first.endswith((".", ":")), "one line, which ends there"
+    assert len(first) <= 100, "as short as a heading"
+    assert not rest or rest.startswith("\n"), "then an empty line"
+    assert first.split()[0] not in {"What", "Who", "Whoever", "That", "Where", "Of", "Whose", "When", "How"}

@@ -1,4 +1,4 @@
-"""What each service account may do: `python -m local.grants` writes it as the policies that gcloud sets.
+"""Roles of each service account: `python -m local.deployment.grants` writes gcloud's policies.
 
 Each group of functions runs as an account of its own (see `astra.deployment`). Here is what these accounts touch; which
 secrets they may read follows from the functions themselves.

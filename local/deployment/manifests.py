@@ -1,4 +1,4 @@
-"""What each codebase tells the deploy tool of its functions."""
+"""Manifests: the functions of each codebase, as the deploy tool lists them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Roll call: finds data whose account is gone, and data of people who were erased, and has it erased.
+"""Roll call: finds data whose account is gone or erased, and starts its erasure.
 
 No function learns that an account was deleted in the console or in bulk, that an account's creation broke off, or that
 a backup was restored. So a round goes through every place of the data map that names an account, a page at a time:

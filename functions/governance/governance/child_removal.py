@@ -1,4 +1,4 @@
-"""A child's account: frozen when two people have verified the report, then erased, or given back as it was.
+"""Child removal: two people freeze a reported account, then erase or restore it.
 
     removals/{uid}   {state, before: {state, disabled}, reference, approvers, createdAt, settleDue}
 

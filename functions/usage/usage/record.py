@@ -1,4 +1,4 @@
-"""The usage log of a signed-in user: what they do in one minute is written together.
+"""Recording usage events of a signed-in user.
 
 Whoever has logged nothing in this minute has their event committed, with the assertion that nobody erases them; that
 opens the minute for them, and what else they log in it is gathered in Redis, for `flush` to write. What has an `id` of

@@ -1,4 +1,4 @@
-"""The notice of a breach: what everybody is told of it, what each is told of their own data, and who approves it.
+"""Approval of a breach notice by two people, which starts its campaign.
 
 Nobody is told anything by a detector. Two people approve the very text: the request names its hash, so that none of
 them approves what the other has not seen, and from then on it does not change. They approve it for the very people that

@@ -1,4 +1,4 @@
-"""What stops a breach from going on, each offered and not done by itself, and each undone by the same call with `undo`.
+"""Containment measures of an incident, each with its undo.
 
     suspensions/{uid}   {incidents, disabled, before, at, settleDue}: an account that must not sign in, or anew
     controls/{name}     see `astra.controls`; `key-{hash}` are keys of service accounts,
