@@ -7,7 +7,7 @@ empty :=
 PACKAGES := shared$(subst $(empty) ,,$(CODEBASES:%=:functions/%))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test soak bench registers lint types lock clean setup
+.PHONY: help demo up test check soak bench registers lint types lock clean setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ up: setup ## keep the local stack running until Ctrl-C
 
 test: setup ## all tests, in two processes; ARGS="-k name" picks some
 	@.venv/bin/python -m pytest $(or $(ARGS),-n 2 --dist loadgroup)
+
+check: lint types ## style, types, contracts, and all tests that need no stack: about two minutes
+	@.venv/bin/python -m pytest -m "not stack" -n 2 $(ARGS)
 
 soak: setup ## 10,000 random steps through erasures and all that can go wrong with them, and 10,000 random requests
 	@SOAK_STEPS=10000 FUZZ_REQUESTS=10000 .venv/bin/python -m pytest --timeout 0 \

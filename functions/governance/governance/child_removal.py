@@ -3,8 +3,8 @@
     removals/{uid}   {state, before: {state, disabled}, reference, approvers, createdAt, settleDue}
 
 Frozen, nobody can sign in or reach the data, and nothing is deleted: a false report, by a rival say, costs nobody an
-image. Sign-in is turned off and on at Auth after the decision was written, see `astra.doors`; `review` does it again
-after a crash. A breach may hold the same account: what either holds stays frozen until both are undone.
+image. Sign-in is turned off and on at Auth after the decision was written, see `astra.accounts.state`; `review` does
+it again after a crash. A breach may hold the same account: what either holds stays frozen until both are undone.
 """
 
 import enum

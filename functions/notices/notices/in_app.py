@@ -1,6 +1,6 @@
 """In-app delivery: freezes a campaign's cohort and notifies its members, by ranges.
 
-See `astra.campaigns` for the documents, and for why everybody is told once.
+See `astra.notices.campaigns` for the documents, and for why everybody is told once.
 """
 
 import hashlib

@@ -81,7 +81,7 @@ class AuditLog(_Part):
 
 
 class OwnLine(_Part):
-    """A line of our own functions; see `astra.log`."""
+    """A line of our own functions; see `astra.runtime.log`."""
 
     event: str = ""
     actor: str = ""

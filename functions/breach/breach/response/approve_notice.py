@@ -5,7 +5,7 @@ them approves what the other has not seen, and from then on it does not change. 
 were counted: counted again, one approval counts no more. Whoever is told is told in the application and by letter, so
 that a mailbox whose password got out is never the only way.
 
-    campaigns/breach-{incident}     the campaign; see `astra.campaigns`
+    campaigns/breach-{incident}     the campaign; see `astra.notices.campaigns`
     incidents/{id}.notice           {sha256, text, html, approvedAt, approvers}: what was approved, word for word
 """
 
