@@ -144,6 +144,7 @@ class ReceiptSettings(Settings):
     """What it takes to confirm an erasure: where the application shows what a receipt is good for."""
 
     receipt_url: HttpUrl = HttpUrl("https://www.usebez.ai/receipt")
+    """The page of the application that explains what a receipt is good for."""
 
 
 class InactivitySettings(ReceiptSettings):
