@@ -9,8 +9,9 @@ from firebase_admin import auth
 
 from astra import erasure
 from astra.accounts import honeytokens, tombstones
-from astra.datamap.model import ACCOUNT_ID, Store
+from astra.datamap.model import Store
 from astra.datamap.table import DATA_MAP
+from astra.runtime.account_id import is_account_id
 from astra.runtime.documents import fetch
 from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonym
@@ -65,8 +66,8 @@ class People:
 def look_up(platform: Platform[RollCallSettings], sightings: list[Sighting]) -> People:
     """Look everybody up whom a page names. Honeytoken accounts are skipped: our own jobs must not touch them."""
     names = platform.pseudonyms
-    by_uid = {one.uid: one for one in sightings if ACCOUNT_ID.fullmatch(one.uid)}
-    odd = sum(not ACCOUNT_ID.fullmatch(one.uid) for one in sightings)
+    by_uid = {one.uid: one for one in sightings if is_account_id(one.uid)}
+    odd = sum(not is_account_id(one.uid) for one in sightings)
     uids = {names.of_uid(uid): uid for uid in by_uid if not honeytokens.is_honey(names, uid)}
     if not uids:
         return People({}, {}, set(), set(), set(), set(), odd)

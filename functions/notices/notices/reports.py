@@ -15,7 +15,8 @@ from astra.erasure.change_gate import Bar
 from astra.notices import deliveries, inbox
 from astra.notices.deliveries import DELIVERIES
 from astra.runtime import log, webhooks
-from astra.runtime.callables import UID, Answer, Call, Shape
+from astra.runtime.account_id import is_account_id
+from astra.runtime.callables import Answer, Call, Shape
 from astra.runtime.documents import fetch
 from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
@@ -32,7 +33,7 @@ _LARGEST: Final = 65536
 
 
 def _name(value: str) -> str:
-    if not UID.fullmatch(value):
+    if not is_account_id(value):  # the last part of the path that begins with one: the same rule
         raise ValueError("is no notice's name")
     return value
 

@@ -28,11 +28,11 @@ from astra import erasure, staff, tlog
 from astra.accounts import tombstones
 from astra.accounts.activity import DAY, FIELD, FIRST, LAST, anew, seen
 from astra.accounts.honeytokens import is_honey
-from astra.datamap.model import ACCOUNT_ID
 from astra.erasure import legal_holds
 from astra.notices import campaigns, deliveries
 from astra.notices.campaigns import Channel
 from astra.notices.inbox import Kind
+from astra.runtime.account_id import is_account_id
 from astra.runtime.clock import Clock, iso
 from astra.runtime.documents import fetch
 from astra.runtime.firestore import transact
@@ -71,7 +71,7 @@ class Account:
 
 def at_auth(platform: Platform[InactivitySettings], uids: list[str]) -> dict[str, Account]:
     """Up to a hundred of them, as Auth knows them; who is missing has none. Raises ServiceUnavailable."""
-    asked = [auth.UidIdentifier(uid) for uid in uids if ACCOUNT_ID.fullmatch(uid)]
+    asked = [auth.UidIdentifier(uid) for uid in uids if is_account_id(uid)]
     try:
         found = auth.get_users(asked, app=platform.app).users if asked else []
     except FirebaseError as error:

@@ -16,6 +16,7 @@ from astra.erasure.change_gate import Bar, Barred
 from astra.notices import campaigns, inbox
 from astra.policies import Policy
 from astra.runtime import http, log
+from astra.runtime.account_id import is_account_id
 from astra.runtime.documents import fetch
 from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
@@ -78,7 +79,8 @@ def before_create(platform: Platform[SignInSettings], asked: Asked) -> None:
         transaction.delete(enrolment)
         return True
 
-    if not transact(db, enrol):
+    # An account without a profile can do nothing: what has one has an id that every path can take.
+    if not (is_account_id(asked.uid) and transact(db, enrol)):
         log.write(log.Event.SIGN_UP_REFUSED)
         raise HttpsError(
             FunctionsErrorCode.PERMISSION_DENIED,

@@ -23,6 +23,7 @@ from astra.accounts import tombstones
 from astra.accounts.tombstones import Erased
 from astra.erasure import legal_holds
 from astra.runtime import log
+from astra.runtime.account_id import is_account_id
 from astra.runtime.documents import fetch
 from astra.runtime.platform import Platform
 from astra.vault import ObjectKey, vault_of
@@ -33,7 +34,7 @@ from uploads import sanitize
 INCOMING: Final = "incoming/"
 FOLDERS: Final = {"full": "images", "thumb": "thumbs"}
 """Where each variant of a sealed image lies, above `{uid}/{imageId}`."""
-_UPLOAD: Final = re.compile(r"incoming/([A-Za-z0-9_-]{1,128})/((?!__.*__$)[A-Za-z0-9_-]{8,64})")
+_UPLOAD: Final = re.compile(r"incoming/([^/]+)/((?!__.*__$)[A-Za-z0-9_-]{8,64})")
 _MOST_RECOVERED: Final = 200
 _GIVE_UP: Final = timedelta(hours=1)
 _HOPELESS: Final = timedelta(days=1)
@@ -51,13 +52,13 @@ def seal_upload(platform: Platform[SealingSettings], name: str, generation: int,
     """
     if not name.startswith(INCOMING):
         return
-    upload = _UPLOAD.fullmatch(name)
+    upload = _upload(name)
     blob = platform.bucket.blob(name, generation=generation)
     if upload is None:
         log.write(log.Event.UPLOAD_DROPPED)
         _remove(blob)
         return
-    uid, image_id = upload.groups()
+    uid, image_id = upload
     try:
         _seal(platform, blob, uid, image_id, size)
         log.write(log.Event.UPLOAD_SEALED, bytes=size)
@@ -139,6 +140,12 @@ def _seal(platform: Platform[SealingSettings], blob: Blob, uid: str, image_id: s
         _record(platform, uid, image_id, facts)
 
 
+def _upload(name: str) -> tuple[str, str] | None:
+    """Return the account id and the image's id in an upload's name; None if it is no name that the rules allow."""
+    upload = _UPLOAD.fullmatch(name)
+    return (upload[1], upload[2]) if upload and is_account_id(upload[1]) else None
+
+
 def _download(blob: Blob) -> bytes:
     try:
         raw: bytes = blob.download_as_bytes(if_generation_match=blob.generation)
@@ -200,8 +207,8 @@ def _reject(platform: Platform[SealingSettings], uid: str, image_id: str, reason
 
 
 def _give_up(platform: Platform[SealingSettings], blob: Blob) -> None:
-    if upload := _UPLOAD.fullmatch(blob.name):
-        uid, image_id = upload.groups()
+    if upload := _upload(blob.name):
+        uid, image_id = upload
         if _awaited(platform, uid, image_id):
             _reject(platform, uid, image_id, "The image could not be processed. Try another file.", blob.size)
         _tidy(platform, uid, image_id)

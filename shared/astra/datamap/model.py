@@ -190,10 +190,6 @@ class Entry:
         return {name: str(value) if isinstance(value, timedelta) else value for name, value in facts.items()}
 
 
-ACCOUNT_ID: Final = re.compile(r"(?!\.{1,2}$)(?!__.*__$)[^/]{1,128}")
-"""An account id that can be a part of a path without leading anywhere else."""
-
-
 @dataclass(frozen=True)
 class Subject:
     """A data subject, by everything that their data is found by."""

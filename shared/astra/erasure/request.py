@@ -14,10 +14,10 @@ from google.cloud import firestore
 
 from astra import jobs, tlog
 from astra.accounts import tombstones
-from astra.datamap.model import ACCOUNT_ID
 from astra.notices import campaigns
 from astra.notices.campaigns import Channel
 from astra.notices.inbox import Kind
+from astra.runtime.account_id import is_account_id
 from astra.runtime.clock import iso
 from astra.runtime.documents import fetch
 from astra.runtime.firestore import transact
@@ -153,7 +153,7 @@ def resuming(
 
 
 def _opened(uid: str, now: datetime) -> dict[str, Any]:
-    if not ACCOUNT_ID.fullmatch(uid):
+    if not is_account_id(uid):
         raise ValueError("this is no account id: it would be a path to something else")
     return jobs.opened(now, uid=uid, step=FIRST, counts={}, reopened=0)
 

@@ -19,6 +19,7 @@ from flask import Request, Response, jsonify, make_response
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from astra.runtime import http, log
+from astra.runtime.account_id import is_account_id
 from astra.runtime.clock import Clock
 from astra.runtime.rate_limits import Limit, TooMany, Unknown
 from astra.runtime.settings import RedisSettings, emulated
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from astra.runtime.deployment import Group
     from astra.runtime.platform import Platform
 
-UID: Final = re.compile(r"(?!\.{1,2}$)(?!__.*__$)[^/\s\ud800-\udfff]{1,128}")
-"""An account id: part of paths, so nothing that leads elsewhere there or can't be written."""
 _YEAR_10000: Final = 253_402_300_800
 _DEEPEST: Final = 20
 _UNREADABLE: Final = 'The body must be JSON of the form {"data": {…}}.'
@@ -247,7 +246,7 @@ def caller_of(claims: dict[str, Any], id_token: str, now: datetime) -> Caller | 
     expires: Any = claims.get("exp")
     signed_in_at: Any = claims.get("auth_time")
     dated = isinstance(expires, int) and isinstance(signed_in_at, int) and 0 <= signed_in_at < expires < _YEAR_10000
-    if not dated or not expires > now.timestamp() or not UID.fullmatch(uid := str(claims.get("uid"))):
+    if not dated or not expires > now.timestamp() or not is_account_id(uid := str(claims.get("uid"))):
         return None
     return Caller(uid, datetime.fromtimestamp(signed_in_at, UTC), id_token)
 

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from astra.accounts.honeytokens import is_honey
 from astra.datamap.lookup import owner
-from astra.datamap.model import ACCOUNT_ID, Store
+from astra.datamap.model import Store
+from astra.runtime.account_id import is_account_id
 from astra.runtime.clock import iso
 from astra.runtime.platform import Platform
 
@@ -123,7 +124,7 @@ def findings(platform: Platform[AssessmentSettings], entries: Iterable[LogEntry]
             found.unnamed_keys += _may_be_keys(audit)
         for store, path in named:
             person = _person(store, path)
-            if person and not is_honey(platform.pseudonyms, person[1]) and ACCOUNT_ID.fullmatch(person[1]):
+            if person and not is_honey(platform.pseudonyms, person[1]) and is_account_id(person[1]):
                 found.touched.setdefault(person[1], Counter())[person[0]] += 1
     return found
 
