@@ -84,7 +84,7 @@ def material(platform: Platform[Settings], now: datetime) -> str:
         "policies": [policies.current(platform.db, now, kind).sha256 for kind in (policies.PUBLIC, policies.SECURITY)],
         "processors": [[processor.name, *processor.hosts] for processor in PROCESSORS],
         "entries": [
-            [entry.name, entry.where, entry.category, entry.purpose, entry.lawful_basis, *entry.recipients]
+            [entry.name, entry.where, entry.category, entry.purpose, str(entry.lawful_basis), *entry.recipients]
             for entry in DATA_MAP
         ],
     }
