@@ -29,6 +29,7 @@ from google.cloud import firestore
 from astra import tlog
 from astra.accounts import tombstones
 from astra.accounts.honeytokens import is_honey
+from astra.accounts.state import ProfileState
 from astra.notices import campaigns, inbox
 from astra.runtime.clock import iso
 from astra.runtime.documents import fetch
@@ -127,7 +128,7 @@ def _page(
         profiles = profiles.start_after({"__name__": db.document("users", after)})
     found = profiles.get(transaction=transaction)
     people = (profile for profile in found if not is_honey(platform.pseudonyms, profile.id))
-    active = [profile.id for profile in people if profile.get("state") == "active"]
+    active = [profile.id for profile in people if profile.get("state") == ProfileState.ACTIVE]
     stones = (tombstones.reference(db, platform.pseudonyms.of_uid(uid)) for uid in active)
     owed = (inbox.reference(db, uid, transfer.campaign) for uid in active)
     erased = fetch(db, *stones, transaction=transaction)

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from google.cloud import firestore
 
 from astra.accounts import tombstones
+from astra.accounts.state import ProfileState
 from astra.notices import deliveries, inbox
 from astra.notices.deliveries import DELIVERIES
 from astra.runtime.cursors import cut
@@ -30,9 +31,7 @@ _MEANWHILE: Final = timedelta(minutes=5)
 """Longer than from when an erasure takes the time until its tombstone is there, and than clocks differ."""
 _PAGES_AHEAD: Final = 5
 """Read by one query: a task that stops has paid for this many in vain, at most."""
-_ERASING: Final = "erasing"
 _LATER: Final = "later"
-_ACTIVE: Final = "active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +40,14 @@ class Member:
 
     uid: str
     state: str
-    """Of their profile; "erasing" too if it has gone, and "later" if it was not there yet."""
+    """A ProfileState: ERASING too if the profile is deleted; _LATER if it was not there yet."""
     facts: Mapping[str, str] | None = None
     """What is told to them alone, of somebody on a list."""
 
     @property
     def is_gone(self) -> bool:
         """Whether nothing is to be told to them any more."""
-        return self.state == _ERASING
+        return self.state == ProfileState.ERASING
 
     @property
     def is_late(self) -> bool:
@@ -58,7 +57,7 @@ class Member:
     @property
     def is_active(self) -> bool:
         """Whether they can sign in."""
-        return self.state == _ACTIVE
+        return self.state == ProfileState.ACTIVE
 
 
 class Members(Protocol):
@@ -104,7 +103,10 @@ class Everybody:
         found = found[:taken]
         if erased:
             name = self._platform.pseudonyms.of_uid
-            found = [Member(one.uid, _ERASING) if not one.is_late and name(one.uid) in erased else one for one in found]
+            found = [
+                Member(one.uid, ProfileState.ERASING) if not one.is_late and name(one.uid) in erased else one
+                for one in found
+            ]
         return found, cursor
 
     def _from(self, cursor: str) -> list[Member]:
@@ -119,7 +121,7 @@ class Everybody:
         created = fields["createdAt"].timestamp_value
         frozen_at = (int(self._frozen_at.timestamp()), self._frozen_at.microsecond * 1000)
         late = (created.seconds, created.nanos) > frozen_at
-        return Member(uid, _LATER if late else fields["state"].string_value or _ACTIVE)
+        return Member(uid, _LATER if late else fields["state"].string_value or ProfileState.ACTIVE)
 
     def _place(self, uid: str) -> firestore.DocumentReference:
         return self._db.document("users", uid)
@@ -175,7 +177,7 @@ class Listed:
         taken, cursor = cut(list(found), most)
         profiles = [self._db.document("users", uid) for uid in list(found)[:taken]]
         states = {
-            profile.id: (profile.to_dict() or {"state": _ERASING}).get("state", _ACTIVE)
+            profile.id: (profile.to_dict() or {"state": ProfileState.ERASING}).get("state", ProfileState.ACTIVE)
             for profile in fetch(self._db, *profiles, transaction=transaction, fields=["state"])
         }
         return [Member(one.id, states[one.id], found[one.id].get("facts")) for one in profiles], cursor

@@ -21,7 +21,7 @@ from astra.jobs import Atomic, Pause
 from astra.notices import inbox
 from astra.notices import smtp as notices_smtp
 from astra.notices.campaigns import State
-from astra.notices.deliveries import DELIVERIES, LANE, LETTER_STATES, SHARDS
+from astra.notices.deliveries import DELIVERIES, LANE, SHARDS, DeliveryState
 from astra.notices.inbox import Kind
 from astra.runtime import log
 from astra.runtime.documents import count, fetch
@@ -132,7 +132,7 @@ class Mailing:
         # Of their own erasure somebody is told while there still is an address to tell them at.
         of_erasure = claimed.fields.get("kind") == Kind.ERASURE and profile.exists
         if not (of_erasure or inbox.reachable(profile, tombstone)):
-            delivery_status.settle(self._platform, row, "gone")
+            delivery_status.settle(self._platform, row, DeliveryState.GONE)
             return
         to = person.get("email") or ""
         try:
@@ -148,7 +148,7 @@ class Mailing:
             self._defer(claimed, _MINUTE)
         except notices_smtp.Undeliverable as refused:
             if refused.for_good:
-                delivery_status.settle(self._platform, row, "bounced", refused.code)
+                delivery_status.settle(self._platform, row, DeliveryState.BOUNCED, refused.code)
             else:
                 self._try_again(claimed, refused.code)
         except notices_smtp.FAILURES:
@@ -157,13 +157,13 @@ class Mailing:
             log.failure(log.Event.FAILED, error)
             self._try_again(claimed)
         else:
-            delivery_status.settle(self._platform, row, "accepted")
+            delivery_status.settle(self._platform, row, DeliveryState.ACCEPTED)
 
     def _try_again(self, claimed: _Claimed, code: int | None = None) -> None:
         """Later, and not without end."""
         attempts = claimed.fields["attempts"] + 1
         if attempts >= _MOST_ATTEMPTS:
-            delivery_status.settle(self._platform, claimed.row, "failed", code)
+            delivery_status.settle(self._platform, claimed.row, DeliveryState.FAILED, code)
             return
         due = {"nextRunAt": self._platform.clock() + self._delay(attempts)}
         self._postpone(claimed, due | ({"code": code} if code else {}))
@@ -220,7 +220,8 @@ class Mailing:
 
     def _counts(self, transaction: firestore.Transaction) -> dict[str, int]:
         """What became of the lane's letters."""
-        states = {state: firestore.FieldFilter("state", "==", state) for state in LETTER_STATES if state != "gone"}
+        left = [state.value for state in DeliveryState if state is not DeliveryState.GONE]
+        states = {state: firestore.FieldFilter("state", "==", state) for state in left}
         counts = {state: count(self._rows().where(filter=is_so), transaction) for state, is_so in states.items()}
         return {state: many for state, many in counts.items() if many}
 

@@ -17,7 +17,7 @@ from astra.accounts.honeytokens import is_honey
 from astra.jobs import Atomic
 from astra.notices import deliveries, inbox, messages
 from astra.notices.campaigns import Audience, Channel, State
-from astra.notices.deliveries import DELIVERIES, LANE, NEWCOMERS, OPENING, SHARDS
+from astra.notices.deliveries import DELIVERIES, LANE, NEWCOMERS, OPENING, SHARDS, DeliveryState
 from astra.notices.inbox import Kind
 from astra.runtime import documents
 from astra.runtime.platform import Platform
@@ -168,9 +168,9 @@ class Telling:
             notice = messages.render(kind, campaign["facts"] | (member.facts or {})).notice
             inbox.write(transaction, self._db, member.uid, name, notice, now, campaign=name)
         for member in members:
-            gone, letter = {"state": "gone"}, {"nextRunAt": now}
+            gone, letter = {"state": DeliveryState.GONE.value}, {"nextRunAt": now}
             # A list is of those whom it concerns: who is frozen gets their letter, it may be to contain that breach.
-            done = gone if member.is_gone else letter if by_mail else {"state": "delivered"}
+            done = gone if member.is_gone else letter if by_mail else {"state": DeliveryState.DELIVERED.value}
             transaction.update(deliveries.row_of(self._db, member.uid, name), done)
         return [member.uid for member in reached]
 

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, StringConstraints, ValidationError
 from astra.erasure import change_gate
 from astra.erasure.change_gate import Bar
 from astra.notices import deliveries, inbox
-from astra.notices.deliveries import DELIVERIES
+from astra.notices.deliveries import DELIVERIES, DeliveryState
 from astra.runtime import log, webhooks
 from astra.runtime.account_id import is_account_id
 from astra.runtime.callables import Answer, Call, Shape
@@ -27,7 +27,7 @@ from notices import delivery_status
 from notices.settings import BounceSettings
 
 _KEY: Final = re.compile(r"<?([0-9a-f]{64})(@[^@\s<>]{1,255})?>?")
-_BY_CLASS: Final = {"2": "delivered", "5": "bounced"}
+_BY_CLASS: Final = {"2": DeliveryState.DELIVERED, "5": DeliveryState.BOUNCED}
 _MOST: Final = Limit(6_000)
 _LARGEST: Final = 65536
 
@@ -109,5 +109,5 @@ def _taken(platform: Platform[BounceSettings], request: Request) -> HTTPStatus:
         with_key = firestore.FieldFilter("key", "==", key[1])
         for row in platform.db.collection_group(DELIVERIES).where(filter=with_key).select([]).limit(1).get():
             if delivery_status.settle(platform, row.reference, state):
-                log.write(log.Event.MAIL_SETTLED, bounced=state == "bounced")
+                log.write(log.Event.MAIL_SETTLED, bounced=state is DeliveryState.BOUNCED)
     return HTTPStatus.NO_CONTENT

@@ -28,9 +28,11 @@ from astra import erasure, staff, tlog
 from astra.accounts import tombstones
 from astra.accounts.activity import DAY, FIELD, FIRST, LAST, anew, seen
 from astra.accounts.honeytokens import is_honey
+from astra.accounts.state import ProfileState
 from astra.erasure import legal_holds
 from astra.notices import campaigns, deliveries
 from astra.notices.campaigns import Channel
+from astra.notices.deliveries import DeliveryState
 from astra.notices.inbox import Kind
 from astra.runtime.account_id import is_account_id
 from astra.runtime.clock import Clock, iso
@@ -151,11 +153,11 @@ class Inactive(Round):
         now, noted = self.now(), read.profile.get(FIELD)
         if not noted or noted["dueAt"] > now:
             return Step.NOTHING
-        if read.is_erased or read.profile.get("state") == "erasing":
+        if read.is_erased or read.profile.get("state") == ProfileState.ERASING:
             return Step.LEAVE
         if account and account.seen and self._next_after(account.seen) > now:
             return Step.SEEN
-        if account is None or not account.open or read.waits or read.profile.get("state") != "active":
+        if account is None or not account.open or read.waits or read.profile.get("state") != ProfileState.ACTIVE:
             return Step.WAIT
         return self._step_of(noted["warnings"], read.letter)
 
@@ -163,7 +165,7 @@ class Inactive(Round):
         if not warnings:
             return Step.WARN
         given_at, gap = letter.get("settledAt"), FIRST - LAST if warnings == 1 else LAST
-        if letter.get("state") == "queued" or (given_at and given_at + gap > self.now()):
+        if letter.get("state") == DeliveryState.QUEUED or (given_at and given_at + gap > self.now()):
             return Step.AGAIN
         return Step.WARN if warnings == 1 else Step.ERASE
 

@@ -19,6 +19,7 @@ from google.cloud import firestore
 from astra import tlog
 from astra.accounts import activity
 from astra.accounts.honeytokens import is_honey
+from astra.accounts.state import ProfileState
 from astra.datamap import expiry
 from astra.datamap.expiry import EXPIRED, EXPIRES
 from astra.datamap.model import Entry
@@ -151,7 +152,7 @@ class Presences:
 
     def _noted(self, profile: dict[str, Any] | None, seen: datetime | None) -> dict[str, Any] | None:
         """What somebody's note should be; None if it is, or there is nobody."""
-        if profile is None or profile.get("state") == "erasing":
+        if profile is None or profile.get("state") == ProfileState.ERASING:
             return None
         noted: dict[str, Any] | None = profile.get(activity.FIELD)
         if noted is None:

@@ -12,6 +12,7 @@ from google.cloud import firestore
 from astra import policies, tlog
 from astra.accounts import activity, tombstones
 from astra.accounts.honeytokens import is_honey
+from astra.accounts.state import ProfileState
 from astra.erasure.change_gate import Bar, Barred
 from astra.notices import campaigns, inbox
 from astra.policies import Policy
@@ -105,7 +106,7 @@ def before_sign_in(platform: Platform[SignInSettings], asked: Asked) -> None:
     fields: dict[str, Any] = found.to_dict() or {}
     if not fields and asked.role:
         return
-    if fields.get("state") != "active":
+    if fields.get("state") != ProfileState.ACTIVE:
         raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is not active. Write to us.")
     # Also of who is refused below: they know the password, and mean to come back.
     if activity.is_news(fields, platform.clock()) and not _noted(platform, found):
@@ -146,7 +147,7 @@ def _profile(form: dict[str, Any], email: str | None, now: datetime, *, locked: 
         "policyVersion": form["policyVersion"],
         "ipLock": locked,
         "jurisdiction": form["jurisdiction"],
-        "state": "active",
+        "state": ProfileState.ACTIVE.value,
     }
 
 

@@ -20,6 +20,7 @@ from google.cloud.storage import Blob
 
 from astra import vault
 from astra.accounts import tombstones
+from astra.accounts.state import ProfileState
 from astra.accounts.tombstones import Erased
 from astra.erasure import legal_holds
 from astra.runtime import log
@@ -184,7 +185,7 @@ def _put(platform: Platform[SealingSettings], name: str, content: bytes, key: Ob
 def _awaited(platform: Platform[SealingSettings], uid: str, image_id: str) -> bool:
     """Whether the owner has an account, which may be frozen and given back, and no image of this id yet."""
     profile, image = (found.to_dict() for found in fetch(platform.db, *_references(platform, uid, image_id)))
-    return profile is not None and profile["state"] in ("active", "frozen") and image is None
+    return profile is not None and profile["state"] in (ProfileState.ACTIVE, ProfileState.FROZEN) and image is None
 
 
 def _record(platform: Platform[SealingSettings], uid: str, image_id: str, facts: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from google.api_core.exceptions import NotFound, RequestRangeNotSatisfiable
 from google.cloud.storage import Bucket
 from jwt import PyJWTError
 
+from astra.accounts.state import ProfileState
 from astra.datamap.expiry import has_expired
 from astra.runtime import log
 from astra.runtime.callables import caller_of
@@ -173,7 +174,11 @@ def _find(platform: Platform[OpeningSettings], uid: str, image_id: str, variant:
     user = platform.db.collection("users").document(uid)
     record = user.collection("images").document(image_id)
     profile, fields = (found.to_dict() or {} for found in fetch(platform.db, user, record))
-    if profile.get("state") != "active" or fields.get("status") != "ready" or has_expired(fields, platform.clock()):
+    if (
+        profile.get("state") != ProfileState.ACTIVE
+        or fields.get("status") != "ready"
+        or has_expired(fields, platform.clock())
+    ):
         raise _missing()
     full = variant == "full"
     return _Image(

@@ -7,7 +7,7 @@ users/{uid}.inactivity   {seenAt, dueAt, warnings, told}: when they were last he
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from astra.accounts.state import ACTIVE
+from astra.accounts.state import ProfileState
 from astra.runtime.settings import InactivitySettings
 
 FIELD: Final = "inactivity"
@@ -30,7 +30,7 @@ def anew(noted: dict[str, Any], now: datetime) -> dict[str, Any]:
 
 def thawed(profile: dict[str, Any], now: datetime) -> dict[str, Any]:
     """The changes of a frozen profile with which somebody is let in again at `now`."""
-    return {"state": ACTIVE} | ({FIELD: anew(profile[FIELD], now)} if profile.get(FIELD) else {})
+    return {"state": ProfileState.ACTIVE.value} | ({FIELD: anew(profile[FIELD], now)} if profile.get(FIELD) else {})
 
 
 def is_news(profile: dict[str, Any], now: datetime) -> bool:

@@ -14,6 +14,7 @@ from google.cloud import firestore
 
 from astra import jobs, tlog
 from astra.accounts import tombstones
+from astra.accounts.state import ProfileState
 from astra.notices import campaigns
 from astra.notices.campaigns import Channel
 from astra.notices.inbox import Kind
@@ -105,7 +106,7 @@ def intend(
     tombstones.bury(batch, db, subject, now)
     tlog.append(batch, db, _begun(subject, now))
     if has_profile:
-        batch.update(db.collection("users").document(uid), {"state": "erasing"}, option)
+        batch.update(db.collection("users").document(uid), {"state": ProfileState.ERASING.value}, option)
 
 
 def confirm(batch: firestore.WriteBatch, platform: Platform[ReceiptSettings], uid: str, now: datetime) -> None:
@@ -135,7 +136,7 @@ def begin_again(platform: Platform[Settings], uid: str, now: datetime) -> None:
         tombstones.bury(transaction, db, subject, now)
         tlog.append(transaction, db, _begun(subject, now))
         if restored.exists:
-            transaction.update(profile, {"state": "erasing"})
+            transaction.update(profile, {"state": ProfileState.ERASING.value})
         # The fence goes on counting, so that a worker from before the end stays fenced.
         fence = {"fence": job.get("fence") + 1} if job.exists else {}
         transaction.set(reference(db, subject), {**_opened(uid, now), **fence}, merge=True)

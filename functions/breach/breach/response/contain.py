@@ -24,7 +24,7 @@ from pydantic import Field, StringConstraints
 from astra import tlog
 from astra.accounts import activity
 from astra.accounts import state as account_state
-from astra.accounts.state import ACTIVE, FROZEN, settle
+from astra.accounts.state import ProfileState, settle
 from astra.runtime import log
 from astra.runtime.callables import Shape
 from astra.runtime.clock import iso
@@ -162,9 +162,10 @@ def _suspending(act: Act, form: ContainIncident, uid: str) -> Write:
     def write(transaction: firestore.Transaction) -> None:
         transaction.set(stored.reference, fields)
         state = profile.get("state")
-        if state in (ACTIVE, FROZEN) and (held or account_state.removes(removal)):  # who is being erased stays so
-            transaction.update(profile.reference, {"state": FROZEN})
-        elif state == FROZEN:
+        is_shut = held or account_state.removes(removal)
+        if is_shut and state in (ProfileState.ACTIVE, ProfileState.FROZEN):  # an account that is being erased stays so
+            transaction.update(profile.reference, {"state": ProfileState.FROZEN.value})
+        elif state == ProfileState.FROZEN:
             transaction.update(profile.reference, activity.thawed(profile.to_dict() or {}, act.now))
 
     return write
