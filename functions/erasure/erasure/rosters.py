@@ -18,7 +18,7 @@ from astra.runtime.pseudonyms import Pseudonym
 
 from erasure.settings import RollCallSettings
 
-PAGE: Final = 100
+MAX_PAGE_ACCOUNTS: Final = 100
 """As many accounts as Auth looks up at once."""
 ACCOUNTS: Final = "accounts"
 """The place of the account list."""
@@ -108,7 +108,7 @@ def rosters() -> Iterator[Roster]:
 
 
 def _accounts(platform: Platform[RollCallSettings], cursor: str | None) -> Page:
-    page = auth.list_users(page_token=cursor, max_results=PAGE, app=platform.app)
+    page = auth.list_users(page_token=cursor, max_results=MAX_PAGE_ACCOUNTS, app=platform.app)
     sightings = [Sighting(user.uid, _at(_created(user))) for user in page.users]
     return sightings, page.next_page_token or None
 
@@ -128,7 +128,7 @@ def _collection(store: Store, name: str) -> Callable[[Platform[RollCallSettings]
         request = {
             "parent": f"{db._database_string}/documents",
             "collection_id": name,
-            "page_size": PAGE,
+            "page_size": MAX_PAGE_ACCOUNTS,
             "page_token": cursor or "",
             "show_missing": True,
             "mask": {"field_paths": ["createdAt"]},
@@ -147,7 +147,7 @@ def _folders(prefix: str) -> Callable[[Platform[RollCallSettings], str | None], 
     def page(platform: Platform[RollCallSettings], cursor: str | None) -> Page:
         # Old generations too: of a folder there may be nothing else left.
         listing = platform.bucket.list_blobs(
-            prefix=prefix, delimiter="/", versions=True, page_token=cursor, max_results=PAGE
+            prefix=prefix, delimiter="/", versions=True, page_token=cursor, max_results=MAX_PAGE_ACCOUNTS
         )
         # An object directly below is nobody's, and odd. The folder itself may be one: the console makes it.
         odd = [Sighting("", _at(_AGES_AGO)) for blob in next(listing.pages, ()) if blob.name != prefix]

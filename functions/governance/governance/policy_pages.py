@@ -23,12 +23,12 @@ from astra.runtime.platform import Platform
 from astra.runtime.rate_limits import Limit, TooMany
 from astra.runtime.settings import RedisSettings
 
-_MOST: Final = Limit(120)
+_NETWORK_LIMIT: Final = Limit(120)
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
-_FRESH: Final = "public, max-age=300"
+_CACHE_CONTROL: Final = "public, max-age=300"
 _PROBE: Final = "/__/health"
 _HEADING: Final = re.compile(r"\d+(\.\d+)*\.? \S")
-_LONGEST_HEADING: Final = 80
+_MAX_HEADING_CHARACTERS: Final = 80
 _HEADERS: Final = {
     **HARDENED,
     "Access-Control-Allow-Origin": "*",
@@ -64,7 +64,7 @@ def _answer(platform: Platform[RedisSettings], request: Request) -> Response:
     if request.path == _PROBE:  # each new instance is asked for this
         return _said("", HTTPStatus.NOT_FOUND)
     try:
-        platform.limits.admit_network(request, "policy_page", _MOST)
+        platform.limits.admit_network(request, "policy_page", _NETWORK_LIMIT)
     except TooMany as many:
         return _said(str(many), HTTPStatus.TOO_MANY_REQUESTS, **many.headers)
     now, as_text = platform.clock(), _wants_text(request)
@@ -79,7 +79,7 @@ def _answer(platform: Platform[RedisSettings], request: Request) -> Response:
         response = Response(fields["text"], mimetype="text/plain")
     else:
         response = Response(render(fields, every, in_force, now), mimetype="text/html")
-    response.headers["Cache-Control"] = _FRESH
+    response.headers["Cache-Control"] = _CACHE_CONTROL
     response.add_etag()
     response.make_conditional(request)
     return response
@@ -113,7 +113,7 @@ def blocks(lines: list[str]) -> list[Block]:
         if line.startswith("- "):
             before = found.pop().lines if found and found[-1].kind == "ul" else ()
             found.append(Block("ul", (*before, line[2:])))
-        elif len(line) > _LONGEST_HEADING or line[-1] in ".:;,":
+        elif len(line) > _MAX_HEADING_CHARACTERS or line[-1] in ".:;,":
             found.append(Block("p", (line,)))
         elif _HEADING.match(line):
             level = 2 + line.split(" ")[0].strip(".").count(".")

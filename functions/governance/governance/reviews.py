@@ -35,7 +35,7 @@ from governance.processors import PROCESSORS
 
 REVIEWS: Final = "reviews"
 WEEK: Final = timedelta(days=7)
-_CHANGE: Final = (timedelta(days=30), timedelta(days=31))
+_CHANGE_DEADLINES: Final = (timedelta(days=30), timedelta(days=31))
 
 
 class ReviewState(enum.StrEnum):
@@ -64,7 +64,7 @@ def of_july(year: int) -> dict[str, Any]:
 
 def of_change(now: datetime) -> dict[str, Any]:
     """The review of a material change that was found at `now`."""
-    return _opened("change", now, *_CHANGE)
+    return _opened("change", now, *_CHANGE_DEADLINES)
 
 
 def _opened(reason: str, at: datetime, escalates: timedelta, overdue: timedelta) -> dict[str, Any]:

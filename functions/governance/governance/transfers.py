@@ -39,7 +39,7 @@ from astra.runtime.settings import Settings
 from astra.staff import freezes
 
 TRANSFERS: Final = "transfers"
-_PAGE: Final = 100
+_PAGE_PROFILES: Final = 100
 
 
 class State(enum.StrEnum):
@@ -123,7 +123,7 @@ def _page(
     refuse_frozen(db, transaction)
     transfer = Transfer.of(reference(db, name).get(transaction=transaction))
     transfer.refuse_closed(campaigns.completed_at(db, transfer.campaign, transaction), now)
-    profiles = db.collection("users").order_by("__name__").select(["state"]).limit(_PAGE)
+    profiles = db.collection("users").order_by("__name__").select(["state"]).limit(_PAGE_PROFILES)
     if after:
         profiles = profiles.start_after({"__name__": db.document("users", after)})
     found = profiles.get(transaction=transaction)
@@ -143,7 +143,7 @@ def _page(
         tlog.append(transaction, db, tlog.Entry(tlog.Action.TRANSFER_OPENED, record, now))
         transaction.update(reference(db, name), {"state": State.OPENED.value, "openedAt": now})
         campaigns.tell_newcomers(transaction, db, transfer.campaign, until=now)
-    return page, found[-1].id if found else after, len(found) < _PAGE
+    return page, found[-1].id if found else after, len(found) < _PAGE_PROFILES
 
 
 def refuse_frozen(db: firestore.Client, transaction: firestore.Transaction | None = None) -> None:

@@ -26,10 +26,10 @@ from astra.runtime.documents import fetch, read_plain
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
 
-_STALE: Final = timedelta(minutes=2)
-_MEANWHILE: Final = timedelta(minutes=5)
+_MAX_READ_AGE: Final = timedelta(minutes=2)
+_CLOCK_MARGIN: Final = timedelta(minutes=5)
 """Longer than from when an erasure takes the time until its tombstone is there, and than clocks differ."""
-_PAGES_AHEAD: Final = 5
+_MAX_PAGES_AHEAD: Final = 5
 """Read by one query: a task that stops has paid for this many in vain, at most."""
 _LATER: Final = "later"
 
@@ -85,11 +85,11 @@ class Everybody:
     def prepare(self, job: dict[str, Any], most: int) -> None:
         """Read the next pages and one more member, unless one page is there and neither another's nor stale."""
         now, cursor = self._platform.clock(), job["cursor"]
-        is_stale = self._read_at is None or cursor < self._first or now - self._read_at > _STALE
+        is_stale = self._read_at is None or cursor < self._first or now - self._read_at > _MAX_READ_AGE
         self._ahead = [] if is_stale else self._from(cursor)
         if is_stale or (len(self._ahead) <= most and not self._is_last):
             # Of the first members, no more than these: each is paid for.
-            limit = min(_PAGES_AHEAD * most, job.get("left", _PAGES_AHEAD * most)) + 1
+            limit = min(_MAX_PAGES_AHEAD * most, job.get("left", _MAX_PAGES_AHEAD * most)) + 1
             self._ahead = self._read(cursor, job["end"], limit)
             self._read_at, self._first, self._is_last = now, cursor, len(self._ahead) != limit
 
@@ -97,7 +97,7 @@ class Everybody:
         self, transaction: firestore.Transaction, job: dict[str, Any], most: int
     ) -> tuple[list[Member], str | None]:
         """Of those who were read."""
-        erased = tombstones.since(transaction, self._db, (self._read_at or self._frozen_at) - _MEANWHILE)
+        erased = tombstones.since(transaction, self._db, (self._read_at or self._frozen_at) - _CLOCK_MARGIN)
         found = self._from(job["cursor"])[: most + 1]
         taken, cursor = cut([member.uid for member in found], most)
         found = found[:taken]
@@ -132,8 +132,8 @@ class Newcomers(Everybody):
     differ, so it asks for somewhat more, and looks what each was told."""
 
     def __init__(self, platform: Platform[Settings], name: str, since: datetime, until: datetime) -> None:
-        super().__init__(platform, until + _MEANWHILE)
-        self._name, self._since = name, since - _MEANWHILE
+        super().__init__(platform, until + _CLOCK_MARGIN)
+        self._name, self._since = name, since - _CLOCK_MARGIN
 
     def page(
         self, transaction: firestore.Transaction, job: dict[str, Any], most: int

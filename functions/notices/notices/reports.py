@@ -28,8 +28,8 @@ from notices.settings import BounceSettings
 
 _KEY: Final = re.compile(r"<?([0-9a-f]{64})(@[^@\s<>]{1,255})?>?")
 _BY_CLASS: Final = {"2": DeliveryState.DELIVERED, "5": DeliveryState.BOUNCED}
-_MOST: Final = Limit(6_000)
-_LARGEST: Final = 65536
+_NETWORK_LIMIT: Final = Limit(6_000)
+_MAX_REPORT_BYTES: Final = 65536
 
 
 def _name(value: str) -> str:
@@ -79,7 +79,7 @@ def bounced(platform: Platform[BounceSettings], request: Request) -> Response:
     shall not, know which. Repeated, it changes nothing; see `outcomes`.
     """
     try:
-        platform.limits.admit_network(request, "bounced", _MOST)
+        platform.limits.admit_network(request, "bounced", _NETWORK_LIMIT)
         return Response(status=_taken(platform, request))
     except TooMany as many:
         return Response(status=HTTPStatus.TOO_MANY_REQUESTS, headers=many.headers)
@@ -93,7 +93,7 @@ def _taken(platform: Platform[BounceSettings], request: Request) -> HTTPStatus:
         return HTTPStatus.METHOD_NOT_ALLOWED
     if request.content_length is None:
         return HTTPStatus.LENGTH_REQUIRED
-    if request.content_length > _LARGEST:
+    if request.content_length > _MAX_REPORT_BYTES:
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     body, secret = request.get_data(), platform.settings.bounce_secret.get_secret_value()
     try:

@@ -26,7 +26,7 @@ from google.cloud import firestore
 
 from astra import erasure, staff, tlog
 from astra.accounts import tombstones
-from astra.accounts.activity import DAY, FIELD, FIRST, LAST, anew, seen
+from astra.accounts.activity import DAY, FIELD, FIRST_WARNING, LAST_WARNING, anew, seen
 from astra.accounts.honeytokens import is_honey
 from astra.accounts.state import ProfileState
 from astra.erasure import legal_holds
@@ -43,7 +43,7 @@ from astra.runtime.settings import InactivitySettings
 
 from retention.documents import OUTAGE, Round, Snapshots
 
-_ACCOUNTS: Final = 100
+_MAX_PAGE_ACCOUNTS: Final = 100
 """As many as Auth looks up at once."""
 
 
@@ -85,7 +85,7 @@ class Inactive(Round):
     """A round through all who are due, longest due first."""
 
     field = f"{FIELD}.dueAt"
-    ahead = most = _ACCOUNTS
+    ahead = most = _MAX_PAGE_ACCOUNTS
 
     def __init__(self, platform: Platform[InactivitySettings], now: Clock) -> None:
         super().__init__(platform.db.collection("users"), now)
@@ -164,7 +164,7 @@ class Inactive(Round):
     def _step_of(self, warnings: int, letter: dict[str, Any]) -> Step:
         if not warnings:
             return Step.WARN
-        given_at, gap = letter.get("settledAt"), FIRST - LAST if warnings == 1 else LAST
+        given_at, gap = letter.get("settledAt"), FIRST_WARNING - LAST_WARNING if warnings == 1 else LAST_WARNING
         if letter.get("state") == DeliveryState.QUEUED or (given_at and given_at + gap > self.now()):
             return Step.AGAIN
         return Step.WARN if warnings == 1 else Step.ERASE
@@ -192,7 +192,7 @@ class Inactive(Round):
     def _warn(self, transaction: firestore.Transaction, read: "_Read", account: Account | None) -> None:
         now, written, noted = self.now(), self._platform.clock(), read.profile[FIELD]
         warnings = noted["warnings"] + 1
-        left, gap = (FIRST, FIRST - LAST) if warnings == 1 else (LAST, LAST)
+        left, gap = (FIRST_WARNING, FIRST_WARNING - LAST_WARNING) if warnings == 1 else (LAST_WARNING, LAST_WARNING)
         last = max(noted["seenAt"], account.seen) if account and account.seen else noted["seenAt"]
         name = f"inactivity-{warnings}-{written:%Y%m%d%H%M%S}"
         facts = {"erasesAt": iso(now + left), "lastActiveAt": iso(last)}

@@ -22,7 +22,7 @@ IP_LOCK: Final = "ipLock"
 PURPOSES: Final = (TERMS, NOTICES, IP_LOCK)
 
 _CONTROLLER: Final = {"name": "Astra Engineers, Inc.", "contact": "privacy@astra-engineering.co"}
-_MOST_EVENTS: Final = 500
+_MAX_EVENTS: Final = 500
 """Older ones than these are dropped from the middle: a document has an end."""
 _TEXTS: Final = {
     TERMS: ("run the service under its Security & Privacy Policy", str(CONTRACT), "delete the account"),
@@ -98,4 +98,4 @@ def _event(kind: str, policy: Policy, at: datetime) -> dict[str, Any]:
 
 def _and(receipt: dict[str, Any], event: dict[str, Any]) -> list[dict[str, Any]]:
     first, *rest = receipt["events"]
-    return [first, *rest[-(_MOST_EVENTS - 2) :], event]
+    return [first, *rest[-(_MAX_EVENTS - 2) :], event]

@@ -36,9 +36,9 @@ INCOMING: Final = "incoming/"
 FOLDERS: Final = {"full": "images", "thumb": "thumbs"}
 """Where each variant of a sealed image lies, above `{uid}/{imageId}`."""
 _UPLOAD: Final = re.compile(r"incoming/([^/]+)/((?!__.*__$)[A-Za-z0-9_-]{8,64})")
-_MOST_RECOVERED: Final = 200
-_GIVE_UP: Final = timedelta(hours=1)
-_HOPELESS: Final = timedelta(days=1)
+_MAX_RECOVERED_UPLOADS: Final = 200
+_REJECT_AFTER: Final = timedelta(hours=1)
+_NO_TRY_AFTER: Final = timedelta(days=1)
 
 
 class _Unwanted(Exception):
@@ -81,7 +81,7 @@ def recover(platform: Platform[SealingSettings], budget: timedelta) -> int:
     now = platform.clock()
     waiting = platform.bucket.list_blobs(prefix=INCOMING)
     unsealed = (blob for blob in waiting if now - blob.time_created >= platform.settings.unsealed_after)
-    stale = list(islice(unsealed, _MOST_RECOVERED))
+    stale = list(islice(unsealed, _MAX_RECOVERED_UPLOADS))
     count = 0
     # In any order: an upload that kills its worker must not always stand before the same others.
     for blob in random.sample(stale, len(stale)):
@@ -100,11 +100,11 @@ def recover(platform: Platform[SealingSettings], budget: timedelta) -> int:
 def _take_up(platform: Platform[SealingSettings], blob: Blob) -> None:
     age = platform.clock() - blob.time_created
     # What kills its worker never gets as far as a failure.
-    if age < _HOPELESS:
+    if age < _NO_TRY_AFTER:
         try:
             seal_upload(platform, blob.name, blob.generation, blob.size)
         except Exception as error:
-            if age < _GIVE_UP:
+            if age < _REJECT_AFTER:
                 raise
             log.failure(log.Event.FAILED, error)
         else:
@@ -117,7 +117,7 @@ def _seal(platform: Platform[SealingSettings], blob: Blob, uid: str, image_id: s
         # Work goes side by side where nothing is lost by it: the bytes arrive while we learn whether anybody waits for
         # them, keys are made while the image is decoded, the thumbnail is stored while the image is encoded.
         awaited = pool.submit(_awaited, platform, uid, image_id)
-        raw = _download(blob) if size <= sanitize.MOST_BYTES else b""
+        raw = _download(blob) if size <= sanitize.MAX_BYTES else b""
         if not awaited.result():
             raise _Unwanted
         sanitize.check_size(size)

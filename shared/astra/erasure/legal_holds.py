@@ -21,9 +21,9 @@ from astra.runtime.firestore import transact
 from astra.runtime.pseudonyms import Pseudonym
 
 HOLDS: Final = "holds"
-LONGEST: Final = timedelta(days=366)
+MAX_HOLD: Final = timedelta(days=366)
 """A hold that is needed for longer is renewed, which makes somebody look at it again."""
-_APPROVERS: Final = 2
+_MIN_APPROVERS: Final = 2
 
 
 class Refused(ValueError):
@@ -85,7 +85,7 @@ def put(
 ) -> None:
     """Write what was drawn up, in the same transaction. Raises Refused unless two people approve it."""
     different = {approver.strip().casefold() for approver in approvers} - {""}
-    if isinstance(approvers, str) or len(different) < _APPROVERS:
+    if isinstance(approvers, str) or len(different) < _MIN_APPROVERS:
         raise Refused("approvers: two different people must approve a hold.")
     batch.set(holds, {hold_id: {**hold, "approvers": sorted(approvers)}}, merge=True)
 
@@ -148,5 +148,5 @@ def _check_scope(entries: Collection[str], held_already: Collection[str]) -> Non
 def _check(basis: str, expires_at: datetime, now: datetime) -> None:
     if not basis.strip():
         raise Refused("basis: name the law and the case's reference.")
-    if not now < expires_at <= now + LONGEST:
+    if not now < expires_at <= now + MAX_HOLD:
         raise Refused("expires_at: must lie in the future, at most 366 days ahead; a longer hold is renewed.")

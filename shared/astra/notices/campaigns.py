@@ -44,7 +44,7 @@ from astra.runtime.settings import Settings
 
 CAMPAIGNS: Final = "campaigns"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
-_APPROVERS: Final = 2
+_MIN_APPROVERS: Final = 2
 UNSETTLED: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """Who signs up is told until it has come, whenever that is: see `tell_newcomers`."""
 
@@ -263,7 +263,7 @@ def stopping(transaction: firestore.Transaction, db: firestore.Client, name: str
 
 def are_two(approvers: Collection[str]) -> bool:
     """Whether these are enough to send something to many."""
-    return len(set(approvers)) >= _APPROVERS
+    return len(set(approvers)) >= _MIN_APPROVERS
 
 
 def _open(

@@ -24,10 +24,10 @@ LETTERS: Final = "letters"
 """The lane of letters that belong to no campaign."""
 LANES: Final = 4
 """How many workers send a campaign's letters at a time."""
-_MOST_RANGES: Final = 16
-FEW: Final = 2_000
+_MAX_JOBS: Final = 16
+MAX_MEMBERS_OF_ONE_JOB: Final = 2_000
 """So many members need no second job."""
-_RANGE: Final = 100_000
+_JOB_MEMBERS: Final = 100_000
 """So many members a job has, if it can be."""
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """What account ids are made of, at random, in the database's order."""
@@ -59,7 +59,7 @@ def open_ranges(
     batch: firestore.WriteBatch, campaign: firestore.DocumentReference, count: int, after: str, now: datetime
 ) -> None:
     """Have everybody from `after` on told: by as many jobs as so many members need."""
-    ranges = min(_MOST_RANGES, math.ceil(count / _RANGE))
+    ranges = min(_MAX_JOBS, math.ceil(count / _JOB_MEMBERS))
     bounds = [_ALPHABET[number * len(_ALPHABET) // ranges] for number in range(1, ranges)]
     for number, (first, end) in enumerate(zip(["", *bounds], [*bounds, None], strict=True)):
         if end is None or end > after:

@@ -16,7 +16,7 @@ def _contended(error: Exception) -> bool:
 
 
 # The client's own attempts follow each other at once, so that contenders meet again and again: wait, with jitter.
-_WAIT: Final = Retry(predicate=_contended, initial=0.05, maximum=2.0, multiplier=2.0, timeout=20.0)
+_RETRY: Final = Retry(predicate=_contended, initial=0.05, maximum=2.0, multiplier=2.0, timeout=20.0)
 
 
 def transact(db: firestore.Client, body: Callable[[firestore.Transaction], T]) -> T:
@@ -24,5 +24,5 @@ def transact(db: firestore.Client, body: Callable[[firestore.Transaction], T]) -
 
     Raises whatever `body` raises, after rolling back.
     """
-    attempt: Callable[[], T] = _WAIT(lambda: firestore.transactional(body)(db.transaction(max_attempts=1)))
+    attempt: Callable[[], T] = _RETRY(lambda: firestore.transactional(body)(db.transaction(max_attempts=1)))
     return attempt()

@@ -461,7 +461,7 @@ def test_fresh_uploads_hide_no_stale_one(quiet: Platform[Any], ada: str, monkeyp
         return quiet.clock() if blob.name.startswith("incoming/!") else real(blob)
 
     monkeypatch.setattr(Blob, "time_created", property(created))
-    monkeypatch.setattr(uploads_seal, "_MOST_RECOVERED", 2)
+    monkeypatch.setattr(uploads_seal, "_MAX_RECOVERED_UPLOADS", 2)
     assert uploads_seal.recover(quiet, BUDGET) == 1
     assert (stale.record() or {})["status"] == "ready"
 

@@ -25,12 +25,12 @@ from breach.detection.audit_log import AuditLog, LogEntry, is_agent
 from breach.google_api import session
 from breach.settings import AssessmentSettings
 
-_PAGE: Final = 1000
-_TIMEOUT: Final = 60
+_MAX_PAGE_ENTRIES: Final = 1000
+_TIMEOUT_SECONDS: Final = 60
 _KEY_SERVICE: Final = "cloudkms.googleapis.com"
 _FIRESTORE: Final = "firestore.googleapis.com"
 _OF_PEOPLE: Final = {_FIRESTORE, "storage.googleapis.com", "identitytoolkit.googleapis.com"}
-_TICK: Final = timedelta(milliseconds=1)
+_ENTRY_RESOLUTION: Final = timedelta(milliseconds=1)
 """Entries have nanoseconds, and what is kept of them has not: a moment is asked for as the time from it on."""
 
 
@@ -69,7 +69,7 @@ class Trail:
             f'logName:"cloudaudit.googleapis.com" AND timestamp>="{_exact(since)}" AND timestamp<="{_exact(until)}" '
             f"AND ({who})"
         )
-        entries, following = self._ask(asked, token, _PAGE)
+        entries, following = self._ask(asked, token, _MAX_PAGE_ENTRIES)
         return findings(self._platform, entries), following
 
     def _named(self) -> str:
@@ -79,7 +79,7 @@ class Trail:
         found, people, subjects = set(self._incident["serviceAccounts"]), set[str](), set[str]()
         rows = self._incident["signals"].values()
         for at, name in sorted({(row["at"], row["insertId"]) for row in rows if row["insertId"]}):
-            moment = f'timestamp>="{_exact(at)}" AND timestamp<"{_exact(at + _TICK)}"'
+            moment = f'timestamp>="{_exact(at)}" AND timestamp<"{_exact(at + _ENTRY_RESOLUTION)}"'
             entries, _ = self._ask(f"insertId={_quoted(name)} AND {moment}", "", 10)
             audits = [entry.protoPayload for entry in entries if entry.protoPayload]
             who = [audit.authenticationInfo for audit in audits]
@@ -99,7 +99,7 @@ class Trail:
         project = f"projects/{self._platform.app.project_id}"
         body: dict[str, Any] = {"resourceNames": [project], "filter": asked, "orderBy": "timestamp asc"}
         body |= {"pageSize": most} | ({"pageToken": token} if token else {})
-        answer = session().post(self._url, json=body, timeout=_TIMEOUT)
+        answer = session().post(self._url, json=body, timeout=_TIMEOUT_SECONDS)
         answer.raise_for_status()
         found = answer.json()
         return list(_typed(found.get("entries") or ())), str(found.get("nextPageToken") or "")
