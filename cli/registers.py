@@ -25,13 +25,13 @@ from astra.datamap import table
 from astra.datamap.model import Disposition, Entry, Store
 from astra.datamap.table import DATA_MAP, NOT_PERSONAL
 from astra.policies import FIRST, Policy
+from astra.runtime.company import COMPANY
 from astra.runtime.settings import Settings
 from cli import operator
 from governance.processors import ELSEWHERE, PROCESSORS, PROCESSORS_COLLECTION, Processor
 from governance.transfers import TRANSFERS
 
 PAGES: Final = ("record-of-processing", "processors")
-_CONTROLLER: Final = {"name": "Astra Engineers, Inc.", "contact": "privacy@astra-engineering.co"}
 _STORES: Final = {
     Store.REPLICATE: "At Replicate",
     Store.STORAGE: "Cloud Storage",
@@ -99,7 +99,7 @@ def _template(name: str) -> str:
 def _facts(entries: list[Entry]) -> dict[str, Any]:
     stores = {store: sorted((e for e in entries if e.store is store), key=lambda e: e.name) for store in Store}
     return {
-        "controller": _CONTROLLER,
+        "controller": COMPANY.controller,
         "policy": FIRST,
         "map_sha256": table.digest(),
         "stores": [(_STORES[store], found) for store, found in stores.items() if found],

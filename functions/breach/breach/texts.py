@@ -17,6 +17,7 @@ from astra.datamap.table import DATA_MAP
 from astra.notices import messages
 from astra.notices.inbox import Kind
 from astra.runtime.clock import iso
+from astra.runtime.company import COMPANY
 
 from breach import deadlines, incidents
 from breach.deadlines import BY_NAME, UNKNOWN, Clock
@@ -222,4 +223,4 @@ def page(name: str, facts: Mapping[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["day"] = messages.day
-    return environment.get_template(name).render(facts, controller={"name": "Astra Engineers, Inc."})
+    return environment.get_template(name).render(facts, controller=COMPANY.controller)

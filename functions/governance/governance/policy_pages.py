@@ -18,6 +18,7 @@ from flask import Request, Response
 from astra import policies
 from astra.policies import Policy, State
 from astra.runtime import log
+from astra.runtime.company import COMPANY
 from astra.runtime.headers import HARDENED
 from astra.runtime.platform import Platform
 from astra.runtime.rate_limits import Limit, TooMany
@@ -36,7 +37,6 @@ _HEADERS: Final = {
     "frame-ancestors 'none'",
     "Vary": "Accept",
 }
-_CONTROLLER: Final = {"name": "Astra Engineers, Inc.", "contact": "privacy@astra-engineering.co"}
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def _page(name: str, **facts: Any) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["day"] = _day
-    return environment.get_template(f"{name}.html.j2").render(controller=_CONTROLLER, **facts)
+    return environment.get_template(f"{name}.html.j2").render(controller=COMPANY.controller, **facts)
 
 
 def _day(moment: Any) -> str:

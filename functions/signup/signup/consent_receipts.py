@@ -13,6 +13,7 @@ from astra.datamap.model import CONSENT, CONTRACT
 from astra.datamap.table import DATA_MAP
 from astra.policies import Policy
 from astra.runtime.clock import iso
+from astra.runtime.company import COMPANY
 from astra.runtime.pseudonyms import Pseudonym
 from astra.tlog import Action, Entry
 
@@ -21,7 +22,6 @@ NOTICES: Final = "electronicNotices"
 IP_LOCK: Final = "ipLock"
 PURPOSES: Final = (TERMS, NOTICES, IP_LOCK)
 
-_CONTROLLER: Final = {"name": "Astra Engineers, Inc.", "contact": "privacy@astra-engineering.co"}
 _MAX_EVENTS: Final = 500
 """Older ones than these are dropped from the middle: a document has an end."""
 _TEXTS: Final = {
@@ -60,7 +60,7 @@ def given(
         "schema": "ISO/IEC TS 27560:2023",
         "recordId": f"{subject}.{purpose}",
         "subject": subject,
-        "controller": _CONTROLLER,
+        "controller": COMPANY.controller,
         "purpose": purpose,
         "purposeDescription": what,
         "lawfulBasis": basis,

@@ -12,13 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
-from typing import Final
 
 import jinja2
 
 from astra.notices.inbox import Kind, Notice
-
-_CONTACT: Final = "privacy@astra-engineering.co"
+from astra.runtime.company import COMPANY
 
 
 @dataclass(frozen=True)
@@ -43,10 +41,10 @@ def render(kind: Kind, facts: Mapping[str, str]) -> Letter:
     """The notice of `kind` about `facts`. Raises ValueError naming a fact that is missing, LookupError if notices of
     that kind have no template."""
     try:
-        text = _template(f"{kind.value}.txt").render(facts, contact=_CONTACT)
+        text = _template(f"{kind.value}.txt").render(facts, company=COMPANY, contact=COMPANY.contact)
         title, _, body = text.lstrip().partition("\n")
         title = " ".join(title.split())
-        page = _template(f"{kind.value}.html").render(facts, contact=_CONTACT, title=title)
+        page = _template(f"{kind.value}.html").render(facts, company=COMPANY, contact=COMPANY.contact, title=title)
     except jinja2.UndefinedError as missing:
         raise ValueError(f"facts of {kind.value}: {missing.message}") from None
     except jinja2.TemplateNotFound:
