@@ -1,4 +1,4 @@
-"""Callables to measure others against: what the platform's own SDKs take for any."""
+"""Callables to measure others against: an empty one, and one that commits."""
 
 import secrets
 from functools import cache

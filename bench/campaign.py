@@ -1,5 +1,4 @@
-"""A campaign of notices: in the application to 100,000 members against a bare batched write of the same documents, what
-it costs at the wire, and letters by workers that are killed twenty times."""
+"""Benchmark: a campaign to 100,000 members beside bare batched writes, and killed mailers."""
 
 import os
 import secrets

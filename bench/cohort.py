@@ -1,4 +1,4 @@
-"""Who is affected: from the audit log to a frozen cohort, 1,000 people of very many; its reads follow the evidence."""
+"""Benchmark: counting affected people, from the audit log to a frozen cohort."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a codebase takes to import, in time and memory, against the bare imports of the SDKs it can't do without.
+"""Benchmark: import time and memory of each codebase, beside the bare SDKs.
 
 From the start of the process to the end of its imports; both sides from bytecode, which Cloud Build makes as well."""
 

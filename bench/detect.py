@@ -1,4 +1,4 @@
-"""The watch over the audit log: entries a second, against decoding the same entries and doing nothing with them."""
+"""Benchmark: audit log entries a second, beside decoding alone."""
 
 import random
 import time

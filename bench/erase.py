@@ -1,4 +1,4 @@
-"""The erasure of a person, from the request to the pause before the verification, over the real stores.
+"""Benchmark: the erasure of an account over the real stores.
 
 Each contender deletes an equal tree in a process of its own that has deleted a smaller one before: the clock runs
 beside the deletion alone.

@@ -1,4 +1,4 @@
-"""The uploads codebase end to end, over the real stores: sealing and opening, in time and memory."""
+"""Benchmark: sealing and serving images end to end."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""The transparency log: from pending entries to a witnessed checkpoint, over the real stores; and its verification."""
+"""Benchmark: the transparency log, from pending entries to verification."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""A campaign's letters by a worker that is killed again and again, to a real SMTP server.
+"""Benchmark: e-mail delivery by workers that are killed again and again.
 
 The crash window is from when the server has accepted a letter until that is recorded: killed in it, a worker has sent a
 letter that goes out again. So of each kill one letter may come twice, the last that was accepted before it.

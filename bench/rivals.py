@@ -1,4 +1,4 @@
-"""Other libraries' streaming encryption, each as its documentation says to use it, file to file."""
+"""Streaming encryption of other libraries, used as they document it."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""How fast content is sealed, file to file: against a loop that only copies, and beside other libraries."""
+"""Benchmark: encryption speed file to file, beside copying and other libraries."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""The sweep with as many rows due among ever more that are stored; and a sweep that looks at all of them, beside it.
+"""Benchmark: the retention sweep among ever more documents that are not due.
 
 `python -m bench.sweep 10000 100000` takes other sizes than the usual ones.
 """

@@ -1,4 +1,4 @@
-"""People with as many documents as a benchmark wants, written as fast as the emulator takes them."""
+"""Test data of benchmarks: accounts with any number of documents."""
 
 import secrets
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a process says to Firestore, counted where it leaves: each call of its gRPC channel, after every layer of ours.
+"""Counting of Firestore calls at the gRPC channel.
 
 Counted as Firestore bills it: a document that an answer holds, found or missing, is a read, and so is a query or a
 listing that finds nothing; each write of a commit is a write. https://firebase.google.com/docs/firestore/pricing

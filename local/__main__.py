@@ -1,4 +1,4 @@
-"""`python -m local up` keeps the stack running until Ctrl-C; `python -m local fire NAME` fires one of its schedules."""
+"""`python -m local`: keeps the stack running, or fires one of its schedules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things lie. Standard library only: set-up imports it before the environment exists."""
+"""Paths of the repository. Standard library only: set-up runs before the environment exists."""
 
 from __future__ import annotations
 

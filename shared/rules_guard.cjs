@@ -27,7 +27,7 @@ function isLocked(text) {
   return LOCKED.test(text.replace(/\/\/.*$/gm, "").replace(/\s/g, ""));
 }
 
-/** The text of what is released, or undefined. Several files are one text, as in astra.rules. */
+/** The text of what is released, or undefined. Several files are one text, as in cli.rules. */
 async function released(project, release) {
   const rules = require("firebase-tools/lib/gcp/rules");
   const name = `projects/${project}/releases/${release}`;

@@ -24,6 +24,8 @@ from tlog.settings import LogSettings
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+#: Fixtures that start servers or build the deployment archives, for minutes.
+_STACKS = {"stack", "servers", "up", "rehearsal", "unpacked", "functions", "world"}
 #: The shared stack while it runs: at most one.
 _shared: list[Stack] = []
 
@@ -81,6 +83,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marked = item.get_closest_marker("first") or item.get_closest_marker("last")
         shares = "stack" in getattr(item, "fixturenames", ()) or marked
         item.add_marker(pytest.mark.xdist_group("shared-stack" if shares else "apart"))
+        if marked or not _STACKS.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("stack")
     items.sort(key=lambda item: bool(item.get_closest_marker("last")) - bool(item.get_closest_marker("first")))
 
 

@@ -309,7 +309,7 @@ def test_while_the_account_is_being_deleted_nothing_is_changed(ada: Ada, name: s
 
 
 def test_a_freeze_that_lands_while_a_deletion_begins_wins(ada: Ada, monkeypatch: pytest.MonkeyPatch) -> None:
-    from astra import erasure  # noqa: PLC0415
+    from astra.erasure import request as erasure  # noqa: PLC0415
 
     real = erasure.intend
 

@@ -73,6 +73,7 @@ def test_readme_lists_the_functions_that_are_deployed(codebase: str) -> None:
     assert sorted(re.findall(r"`(\w+)`", row)) == sorted(manifest(codebase)["endpoints"])
 
 
+@pytest.mark.stack
 def test_a_deployed_folder_installs_lists_its_functions_and_names_the_settings_it_misses(tmp_path: Path) -> None:
     folder = tmp_path / "erasure"
     shutil.copytree(ROOT / CODEBASES["erasure"], folder, ignore=shutil.ignore_patterns("venv", "vendor", "__pycache__"))

@@ -77,7 +77,9 @@ class Handler:
 
 def handlers(folder: Path) -> Iterator[Handler]:
     """The callables of a codebase, followed from their decorators to the functions that do the work."""
-    for node in ast.parse((folder / "main.py").read_text(encoding="utf-8")).body:
+    tree = ast.parse((folder / "main.py").read_text(encoding="utf-8"))
+    files = modules(folder, tree)
+    for node in tree.body:
         if not isinstance(node, ast.FunctionDef):
             made = [call for call in triggers(node) if call.rpartition(".")[2] not in STARTED]
             assert not made, f"{ast.unparse(node)}: write it with a decorator, so that it can be looked at"
@@ -86,16 +88,26 @@ def handlers(folder: Path) -> Iterator[Handler]:
             if trigger(decorator).endswith("on_request"):
                 assert node.name in BY_REQUEST, f"{node.name}: make it a callable, or say whose own business it is"
             if isinstance(decorator, ast.Call) and trigger(decorator).endswith("on_call"):
-                assert trigger(decorator) == "callables.on_call", f"{node.name} goes round astra.callables"
+                assert trigger(decorator) == "callables.on_call", f"{node.name} goes round astra.runtime.callables"
                 [returned] = [found for found in node.body if isinstance(found, ast.Return)]
                 assert isinstance(returned.value, ast.Call)
                 module, _, function = ast.unparse(returned.value.func).partition(".")
                 home, _, form = ast.unparse(decorator.args[1]).partition(".")
                 yield Handler(
                     node.name,
-                    definition(folder / f"{module}.py", function, ast.FunctionDef),
-                    definition(folder / f"{home}.py", form, ast.ClassDef),
+                    definition(files[module], function, ast.FunctionDef),
+                    definition(files[home], form, ast.ClassDef),
                 )
+
+
+def modules(folder: Path, main: ast.Module) -> dict[str, Path]:
+    """The file of each module of the codebase, by the name that its main.py gives it."""
+    return {
+        alias.asname or alias.name: folder.joinpath(*(node.module or "").split("."), f"{alias.name}.py")
+        for node in main.body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == folder.name
+        for alias in node.names
+    }
 
 
 def trigger(decorator: ast.expr) -> str:
@@ -135,6 +147,8 @@ def test_there_are_staff_handlers_to_find() -> None:
 
 
 MAIN = """
+from spying import work
+
 @callables.on_call(STAFF, work.Form, LIMIT)
 def spy(call):
     return work.spy(STAFF.platform, call)
@@ -146,9 +160,11 @@ def spy(call):
     [("", False), ("@cached\n", False), ("@privileged\n", False), ("@privileged(tlog.Action.ROLE_GRANTED)\n", True)],
 )
 def test_an_unwrapped_one_would_be_found(tmp_path: Path, decorator: str, wrapped: bool) -> None:
-    (tmp_path / "main.py").write_text(MAIN)
-    (tmp_path / "work.py").write_text(f"class Form:\n    uid: str\n{decorator}def spy(platform, call): ...\n")
-    [handler] = handlers(tmp_path)
+    folder = tmp_path / "spying"
+    (folder / "spying").mkdir(parents=True)
+    (folder / "main.py").write_text(MAIN)
+    (folder / "spying/work.py").write_text(f"class Form:\n    uid: str\n{decorator}def spy(platform, call): ...\n")
+    [handler] = handlers(folder)
     assert handler.is_privileged() is wrapped
     assert handler.fields() == {"uid"}
     assert handler.name not in OWN_BUSINESS

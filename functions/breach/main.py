@@ -1,4 +1,4 @@
-"""Breach alerts: detection in the audit log, assessment of who is affected, and response within the deadlines."""
+"""Breach alerts: triggers and options of detection, assessment and response."""
 
 import base64
 from datetime import timedelta

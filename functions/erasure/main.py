@@ -1,4 +1,4 @@
-"""Erasure: a person asks to be deleted; everything of theirs goes; a signed certificate says so."""
+"""Erasure: triggers and options of requests, jobs and the roll call."""
 
 from datetime import timedelta
 from functools import cache

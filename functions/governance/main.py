@@ -1,4 +1,4 @@
-"""Governance: staff roles, policies, legal holds, disclosures, transfers and processors, and what comes due of them."""
+"""Governance: triggers and options of staff's callables, the policy page and reviews."""
 
 from firebase_functions import https_fn, scheduler_fn
 from flask import Request, Response

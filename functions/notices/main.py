@@ -1,4 +1,4 @@
-"""Notices: campaigns that tell many people something, in the application and by e-mail, and what becomes of each."""
+"""Notices: triggers and options of campaigns, their delivery and what comes back."""
 
 from datetime import timedelta
 from functools import cache

@@ -1,4 +1,4 @@
-"""Retention: what has outlived its time goes, and whoever has left is asked before they go."""
+"""Retention: trigger and options of the hourly sweep."""
 
 from datetime import timedelta
 

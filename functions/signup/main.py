@@ -1,4 +1,4 @@
-"""Sign-up and sign-in: consent is on file before an account exists, and nobody gets around it or in from elsewhere."""
+"""Sign-up and sign-in: triggers and options."""
 
 from functools import cache
 from typing import Any

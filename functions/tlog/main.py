@@ -1,4 +1,4 @@
-"""Transparency log: the sequencer, alone with the log's signing key and the witness's key."""
+"""Transparency log: trigger and options of the sequencer, the only one with its keys."""
 
 from datetime import timedelta
 

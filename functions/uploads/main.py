@@ -1,4 +1,4 @@
-"""Uploads: an image is encrypted for its owner as soon as it has arrived, and opened for nobody else."""
+"""Uploads: triggers and options of sealing, serving and recovery."""
 
 from datetime import timedelta
 

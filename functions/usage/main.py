@@ -1,4 +1,4 @@
-"""Usage: what somebody did in the application, with which kind of device and browser, and nothing that tells who."""
+"""Usage events: triggers and options."""
 
 from datetime import timedelta
 from functools import partial

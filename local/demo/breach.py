@@ -1,4 +1,4 @@
-"""Somebody reads what they must not, and what becomes of it: from the first signal to the last notice."""
+"""Demo: a breach, from the first signal to the notice."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""A customer's browser, as far as the servers can tell: Auth over REST, callables, uploads with a user's token."""
+"""A customer's browser: Auth over REST, callables, uploads."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The people behind the service: who may do what, and what reaches everybody."""
+"""Demo: staff, their roles and what they approve."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Ada's whole life with the service, and Grace's beside it."""
+"""Demo: one customer's life with the service, and another's beside it."""
 
 import base64
 import hashlib

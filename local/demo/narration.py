@@ -1,4 +1,4 @@
-"""What the story is told with: its listener, and patience."""
+"""Narration of the demo: what it prints, and how long it waits."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What somebody does who has a receipt of the log and trusts nobody: run verify.py, which imports nothing of ours."""
+"""Demo: checking a receipt of the log with verify.py alone."""
 
 import json
 import os

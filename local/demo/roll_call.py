@@ -1,4 +1,4 @@
-"""An account that is deleted past the service, and the roll call that finds what it leaves behind."""
+"""Demo: an account deleted in the console, and the roll call that finds its data."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Looks through every store of the local stack for given bytes.
+"""Scan of all stores of the local stack for given bytes.
 
 It knows nothing of the data map: it takes each store from end to end, as somebody would who does not trust the map.
 """

@@ -1,4 +1,4 @@
-"""The story that `make demo` prints, told through the clients' own protocols.
+"""The script of the demo, told through the clients' own protocols.
 
 `tell` drives the deployed functions and says to its listener what was done, what was seen and whether it held. The
 demo prints it; a test listens to the same story.

@@ -1,4 +1,4 @@
-"""Deployment archives: each codebase as `firebase deploy` uploads it, unpacked, with an environment of its own.
+"""Deployment archives: each codebase as it is uploaded, with its own environment.
 
 Invariants:
 

@@ -1,7 +1,7 @@
-"""What each service account may do: `python -m local.grants` writes it as the policies that gcloud sets.
+"""Roles of each service account: `python -m local.deployment.grants` writes gcloud's policies.
 
-Each group of functions runs as an account of its own (see `astra.deployment`). Here is what these accounts touch; which
-secrets they may read follows from the functions themselves.
+Each group of functions runs as an account of its own (see `astra.runtime.deployment`). Here is what these accounts
+touch; which secrets they may read follows from the functions themselves.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def main() -> int:
 
 
 def _chosen() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m local.grants", description="Policies for gcloud.")
+    parser = argparse.ArgumentParser(prog="python -m local.deployment.grants", description="Policies for gcloud.")
     kinds = parser.add_subparsers(dest="what", required=True)
     kinds.add_parser("accounts", help="the service accounts' names, a line each")
     kinds.add_parser("functions", help="those of them that functions run as")

@@ -1,4 +1,4 @@
-"""Writes the lock files: one for the whole environment, and one for each deployed codebase within it."""
+"""Lock files: of the whole environment, and of each codebase within it."""
 
 import argparse
 import subprocess

@@ -1,4 +1,4 @@
-"""What each codebase tells the deploy tool of its functions."""
+"""Manifests: the functions of each codebase, as the deploy tool lists them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LIST = "print(functions_as_yaml(get_functions()))"
 #: For each function the options of the group that serves it.
 _GROUPS = """
 import json
-from astra.deployment import SERVED_BY
+from astra.runtime.deployment import SERVED_BY
 found = {name: getattr(one, SERVED_BY, None) for name, one in get_functions().items()}
 print(json.dumps({name: group and group.options() for name, group in found.items()}))
 """

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/deploy.md from the code that they describe: `python -m local.deploy_tables`."""
+"""Tables of docs/deploy.md: `python -m local.deployment.tables` writes them from the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Google Cloud SDK's copies of the emulators, for machines that can't reach firebase-tools' downloads.
+"""The Google Cloud SDK's copies of the emulators, where downloads are blocked.
 
 Standard library only. firebase-tools starts a jar with `java -jar` and changes its mode first; the SDK's Firestore jar
 names no main class, and the SDK may belong to root. So each program here is a small launcher of our own, in `.local`,

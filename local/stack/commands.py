@@ -1,4 +1,4 @@
-"""How Redis, the witness and firebase-tools are called, and what environment the emulated functions inherit."""
+"""Commands of Redis, the witness and firebase-tools, with their environment."""
 
 from __future__ import annotations
 

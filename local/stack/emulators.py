@@ -1,4 +1,4 @@
-"""Gets the programs behind the Firestore, Pub/Sub and Storage-rules emulators. Standard library only.
+"""The emulators' programs: found or downloaded. Standard library only.
 
 Each comes from the first of: firebase-tools' own cache; firebase-tools' download; the Google Cloud SDK's copy.
 """

@@ -1,4 +1,4 @@
-"""What firebase.json says, for the parts of the local stack that must agree with it. Standard library only."""
+"""firebase.json, as the local stack reads it. Standard library only."""
 
 from __future__ import annotations
 

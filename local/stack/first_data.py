@@ -1,4 +1,4 @@
-"""What a new local stack holds before anybody uses it: the first policy, and the roll call switched on."""
+"""First data of a new local stack: the first policy, and the roll call switched on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs the stack's processes and outlives whoever asked for them, so that none of them can be left behind.
+"""The keeper: runs the stack's processes, and ends them when its parent is gone.
 
 Argument for safety: every way in which a stack can end (a normal stop, an exception, Ctrl-C, SIGTERM, and SIGKILL of
 the process that uses it) closes the pipe on this process's standard input, and the end of that pipe is what makes it

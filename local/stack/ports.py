@@ -1,4 +1,4 @@
-"""Which ports a stack needs, and who sits on one that is taken."""
+"""Ports of a stack, and who holds one that is taken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells when the stack is ready, and why it will never be."""
+"""Readiness: when the stack is up, and why it will not be."""
 
 from __future__ import annotations
 

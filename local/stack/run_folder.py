@@ -1,4 +1,4 @@
-"""What a stack makes for itself at each start and deletes at its end: a project folder, a key and secrets.
+"""The run folder: what a stack makes at its start and deletes at its end.
 
 None of it may ever be committed or deployed, so nothing is written into a source folder: firebase-tools is pointed at a
 folder of links to the real sources, beside which lie the secrets it reads (`.secret.local`).

@@ -1,4 +1,4 @@
-"""The clock that the emulators lack: fires scheduled functions, on a timer and by name."""
+"""Schedules: fires scheduled functions, which the emulators do not."""
 
 from __future__ import annotations
 

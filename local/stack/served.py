@@ -1,4 +1,4 @@
-"""Functions served as in production: by functions-framework and gunicorn, one process each, four threads a core."""
+"""Functions served as in production, by functions-framework and gunicorn."""
 
 from __future__ import annotations
 

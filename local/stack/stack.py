@@ -1,5 +1,4 @@
-"""The local stack as a library: the real emulators, Redis and a mail server, and stand-ins for Replicate and for the
-witness of the log.
+"""The local stack as a library.
 
 For the tests, the demo and `up`.
 """

@@ -1,4 +1,4 @@
-"""This side of the keeper: starts it with its commands and hears from it what ended."""
+"""The keeper's client: starts it, and hears which process ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which Java and which emulator binaries the stack runs: found once by set-up, read at each start."""
+"""Java and the emulators' programs, as set-up found them."""
 
 from __future__ import annotations
 

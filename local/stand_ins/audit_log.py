@@ -1,4 +1,4 @@
-"""Entries of Cloud Audit Logs as Cloud Logging writes them, whole: also what the watch must leave out at once.
+"""Cloud Audit Logs entries, as Cloud Logging writes them.
 
 For tests, benchmarks and the demo, which give them to the stand-in for Cloud Logging: the emulators write none.
 """

@@ -1,4 +1,4 @@
-"""A stand-in for two of Google's interfaces that have no emulators: Cloud Logging, and the keys of service accounts.
+"""Stand-in for Cloud Logging and service account keys, which have no emulator.
 
 What is written (`entries:write`) can be listed, and goes to the topic `audit-logs` as the sink of a real project sends
 it. Of the query language it knows what this repository asks in: comparisons joined by AND, and in brackets by OR.

@@ -1,4 +1,4 @@
-"""An HTTP service on loopback that asks for its token, counts what it is asked, and goes wrong when told to."""
+"""HTTP server for stand-ins: checks the token, counts requests, fails on demand."""
 
 from __future__ import annotations
 

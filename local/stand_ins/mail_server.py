@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback that keeps every message instead of sending it on."""
+"""A real SMTP server on loopback that keeps every message."""
 
 from __future__ import annotations
 

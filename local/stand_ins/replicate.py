@@ -1,4 +1,4 @@
-"""A stand-in for Replicate's HTTP API, which can't run here: what the functions send to Replicate they send to this.
+"""Stand-in for Replicate's HTTP API.
 
 It answers over real HTTP in the shapes of Replicate's public API, keeps what that keeps as long as that does, and calls
 webhooks as that does. No model runs: a test says what comes out of a prediction, and when. Otherwise than at Replicate,

@@ -1,4 +1,4 @@
-"""Webhooks as Replicate sends them: signed by the Standard Webhooks specification, and sent again when refused."""
+"""Webhooks signed after Standard Webhooks, and repeated when refused."""
 
 from __future__ import annotations
 

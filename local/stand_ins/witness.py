@@ -1,4 +1,4 @@
-"""A stand-in for the log's witness, which can't run here: moto's S3 server with one bucket under Object Lock.
+"""Stand-in for the log's witness: moto's S3 server with Object Lock.
 
 It keeps compliance mode as S3 does: what is locked can't be overwritten or deleted. It is another process than the
 emulators, as the real one is in another account; and unlike the real one it forgets everything when the stack stops.

@@ -1,1 +1,1 @@
-"""The helper package shared by the privacy functions. It never imports a codebase."""
+"""The shared package of the privacy functions. It never imports a codebase."""

@@ -1,4 +1,4 @@
-"""Long work in short, repeatable pages.
+"""Jobs: long work in short, idempotent pages, leased and fenced.
 
 Why this can neither lose work nor do it twice with effect:
 - The job is a document, written in the transaction that asked for it. The queue only says "look now"; a lost task

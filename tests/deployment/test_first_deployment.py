@@ -22,6 +22,7 @@ PROJECT, REGION = "astra-europe", "europe-west1"
 PLACE = f"projects/{PROJECT}/locations/{REGION}"
 
 
+@pytest.mark.stack
 @pytest.mark.timeout(400)
 def test_a_person_deploys_everything_to_europe_and_is_asked_about_each_thing_that_costs_or_grants(
     tmp_path: Path,

@@ -15,7 +15,7 @@ FUNCTIONS = endpoints()
 
 def test_the_page_has_the_tables_of_the_code() -> None:
     text = deploy_tables.DOCUMENT.read_text(encoding="utf-8")
-    assert deploy_tables.written(text) == text, "run `.venv/bin/python -m local.deploy_tables`"
+    assert deploy_tables.written(text) == text, "run `.venv/bin/python -m local.deployment.tables`"
 
 
 def test_every_account_is_made_and_given_its_roles() -> None:

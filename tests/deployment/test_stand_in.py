@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import time
 import zipfile
 from typing import TYPE_CHECKING, Any
@@ -147,6 +148,17 @@ def test_a_schedule_calls_as_an_account_that_exists_and_is_named_in_full(ask: As
 )
 def test_a_function_is_refused_at_once(ask: Asking, change: dict[str, Any], why: str) -> None:
     assert why in ask.said("POST", FUNCTIONS, ask.function(**change), functionId="seal_upload")
+
+
+def test_a_function_is_neither_changed_nor_deleted_while_it_is_deployed(ask: Asking) -> None:
+    name, body = f"{FUNCTIONS}/uploads", ask.function()
+    _, begun = ask("POST", FUNCTIONS, body, functionId="uploads")
+    operation = ask.cloud.operations[begun["name"]]
+    operation.due = math.inf
+    for method in ("PATCH", "DELETE"):
+        assert ask.said(method, name, body).startswith("ABORTED: ")
+    operation.due = 0
+    assert ask("DELETE", name)[0] == 200
 
 
 def test_a_function_without_access_to_its_secret_is_not_released(ask: Asking) -> None:

@@ -1,4 +1,4 @@
-"""The clocks of a breach: who must be told by when, as data. Engineering's reading of the law, not legal advice.
+"""Notification deadlines of a breach, as data: engineering's reading, not legal advice.
 
 Hours and days run in UTC from the moment that a row names, through nights, weekends and holidays. A row that nobody has
 looked at for a year fails the tests. Our own two targets come before all others, and hold for everybody. Whose

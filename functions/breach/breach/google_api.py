@@ -1,4 +1,4 @@
-"""Google's own interfaces over HTTPS, as this function's service account; in the emulators, as nobody."""
+"""Google's APIs over HTTPS, as the function's service account."""
 
 import functools
 

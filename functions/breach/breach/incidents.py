@@ -1,4 +1,4 @@
-"""Incidents: from the first signal to the last notice.
+"""Incidents: their documents, states and queries.
 
     incidents/{id}              {state, severity, detector, about, detectedAt, firstSignalAt, lastSignalAt, closedAt,
                                  signals: {id: {at, what, insertId, severity, count?, threshold?}}, said: {…},

@@ -1,4 +1,4 @@
-"""The schedule `tick`: it finds what was lost and says what is due. Each part of that is done though another fails."""
+"""The schedule `tick`: returns lost jobs to their queue and raises what is due."""
 
 from collections.abc import Callable
 from functools import partial

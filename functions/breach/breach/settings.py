@@ -1,4 +1,4 @@
-"""What each group of the functions of breach needs."""
+"""Settings of the functions of `breach`, by group."""
 
 from typing import Self
 

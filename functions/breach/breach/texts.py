@@ -1,4 +1,4 @@
-"""What people and regulators are told of a breach, made of the incident's fields alone: same fields, same words.
+"""Texts of a breach for people and regulators, made from the incident's fields alone.
 
 A field that a reader is owed and that nobody has said yet is refused by its name, never left blank. Regulators may be
 told in phases: the first needs what is known at once, and says of the rest that it is not known yet.

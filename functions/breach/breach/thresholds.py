@@ -1,4 +1,4 @@
-"""From how much on the watch over the audit log calls somebody."""
+"""Thresholds of the rate detectors, with the reason for each."""
 
 from typing import Final
 

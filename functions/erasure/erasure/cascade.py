@@ -1,4 +1,4 @@
-"""The erasure of one person, page by page, driven by the data map alone.
+"""The cascade: erases one data subject in all stores, page by page, by the data map.
 
 Why it can't report what is not true: a count is added only after the store confirmed the deletes; a store that fails
 raises, and the job repeats that page; the step after the last is not "done" but "verify", which reads every store anew

@@ -1,4 +1,4 @@
-"""The certificate: what was erased, what stays and why, signed.
+"""Certificates of erasure: what was deleted, what is retained and why, signed.
 
 Anyone can check it: take `signature` out, write the rest as canonical JSON (RFC 8785), and verify the Ed25519
 signature over those bytes with the public key.

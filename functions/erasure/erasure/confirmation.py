@@ -1,4 +1,4 @@
-"""The deletion waits for the letter that says that somebody's erasure has begun, with their receipt.
+"""Confirmation by e-mail: the deletion waits until it was sent, or for a bounded time.
 
 It is written down with the erasure itself (`erasure.confirm`), and goes out like every other. What it is addressed with
 is deleted with the rest: so the deletion waits for it, but not for long, for it is the lesser promise.

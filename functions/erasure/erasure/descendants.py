@@ -1,4 +1,4 @@
-"""Every document below one document, at any depth, whatever its collections are called.
+"""Descendants of a Firestore document, at any depth, whatever their collections.
 
 One query for thousands instead of one call for each document: a query without a collection over all descendants.
 The Python client offers no such query of its own; Node's `recursiveDelete` is built on the same one.

@@ -1,4 +1,4 @@
-"""A person's documents in one database: every tree that the data map roots at them, a page at a time."""
+"""A data subject's documents in one database, deleted a page at a time."""
 
 from collections import Counter
 from collections.abc import Container, Iterator

@@ -1,4 +1,4 @@
-"""The freeze of an orphan's profile, and its end. Both may be repeated."""
+"""Freezing an orphaned profile, and lifting the freeze. Both are idempotent."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""A person's objects, listed and deleted several at a time."""
+"""A data subject's objects in Storage, listed and deleted in parallel."""
 
 from collections import Counter
 from collections.abc import Sequence

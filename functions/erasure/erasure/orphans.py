@@ -1,4 +1,4 @@
-"""Roll call: finds data whose account is gone, and data of people who were erased, and has it erased.
+"""Roll call: finds data whose account is gone or erased, and starts its erasure.
 
 No function learns that an account was deleted in the console or in bulk, that an account's creation broke off, or that
 a backup was restored. So a round goes through every place of the data map that names an account, a page at a time:
@@ -9,7 +9,7 @@ a backup was restored. So a round goes through every place of the data map that 
 An account without a profile is counted and left alone: Auth knows it, so it is no orphan.
 
 Invariants:
-1. Nothing happens unless the roll call is switched on; see `astra.roll_call`. A dry run writes its report alone.
+1. Nothing happens unless the roll call is switched on; see `astra.erasure.roll_call`. A dry run writes a report alone.
 2. An orphan is denied by both of Auth's views in every round: no listing names it (`list_users`, to the end), and no
    look-up finds it (`get_users`). If the two disagree about anybody, or one look-up with another, the round stops
    before it touches anybody else and calls staff, and every orphan's time begins anew: an Auth that answers wrongly

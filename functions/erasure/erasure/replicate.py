@@ -1,4 +1,4 @@
-"""What Replicate has of a person: stops it, deletes it, and says by when the rest goes by itself.
+"""Replicate: cancels predictions, deletes files, and says when the rest expires.
 
 A prediction can only be cancelled; the service drops its input and output an hour after it ended. Files can be deleted.
 Source: https://replicate.com/docs/reference/http

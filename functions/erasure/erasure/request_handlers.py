@@ -1,4 +1,4 @@
-"""The handlers: ask for an erasure, run it, find it again when it was lost, show what came of it."""
+"""Handlers of erasure: request, run, recover a lost one, show its receipt."""
 
 import logging
 from datetime import timedelta

@@ -1,5 +1,4 @@
-"""The platform's own copies of what was deleted, and how long they last: asked of the platform, for a certificate must
-not promise what the project's settings do not keep."""
+"""Residual copies: the platform's backups and soft deletes, and how long they last."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Rosters: a way through every place that names accounts, a page at a time, and what is known of the people there."""
+"""Rosters: paged listings of every store that names accounts."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

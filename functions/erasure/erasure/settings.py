@@ -1,4 +1,4 @@
-"""What each group of the functions of erasure needs."""
+"""Settings of the functions of `erasure`, by group."""
 
 from datetime import timedelta
 from typing import Annotated, Self

@@ -1,4 +1,4 @@
-"""Looks for anything left of a person, by other ways than the ones that deleted it.
+"""The verifier: looks for remains of a data subject by other ways than the cascade's.
 
 It shares the data map with the cascade and nothing else: it walks collections instead of querying descendants, scans
 the whole Redis keyspace instead of reading an index, and starts each time from the beginning.

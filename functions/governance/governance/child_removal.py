@@ -1,10 +1,10 @@
-"""A child's account: frozen when two people have verified the report, then erased, or given back as it was.
+"""Child removal: two people freeze a reported account, then erase or restore it.
 
     removals/{uid}   {state, before: {state, disabled}, reference, approvers, createdAt, settleDue}
 
 Frozen, nobody can sign in or reach the data, and nothing is deleted: a false report, by a rival say, costs nobody an
-image. Sign-in is turned off and on at Auth after the decision was written, see `astra.doors`; `review` does it again
-after a crash. A breach may hold the same account: what either holds stays frozen until both are undone.
+image. Sign-in is turned off and on at Auth after the decision was written, see `astra.accounts.state`; `review` does
+it again after a crash. A breach may hold the same account: what either holds stays frozen until both are undone.
 """
 
 import enum

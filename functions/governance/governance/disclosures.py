@@ -1,4 +1,4 @@
-"""The register of disclosures: what of somebody's data was given to whom, on which of the policy's five grounds.
+"""The register of disclosures: which data went to whom, on which legal ground.
 
     disclosures/{pseudonym}   {id: {ground, recipient, processReference, scope, approvers, at, gag, toldAt}}
     users/{uid}/gags/{id}     what the person is told once the ban on telling them ends: {until, title, body}

@@ -1,4 +1,4 @@
-"""Legal holds, placed and released by two people. See `astra.holds` for what one does."""
+"""Legal holds: placed and released by two people."""
 
 import secrets
 from typing import Annotated

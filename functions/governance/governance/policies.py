@@ -1,4 +1,4 @@
-"""Publishing a version of a policy: it is announced at once, and takes effect only when everybody has been told.
+"""Publication and withdrawal of policy versions.
 
 Two people publish the very same text. A version with material changes gets no `effectiveAt`, without which nothing
 finds it in force, until `take_effect` sees in one transaction that its notices are complete; then it is the announced

@@ -1,4 +1,4 @@
-"""The policy as anybody can read it: `policy_page/{version}`, or `?version=`; the version in force if none is named.
+"""The public policy page: each version, and what became of it.
 
 `?format=txt`, or `Accept: text/plain`, answers the text alone, byte for byte: `sha256sum` of it is the hash that the
 page, the consent receipts and the log name. Announced, replaced and withdrawn versions stay readable, and say so.

@@ -1,4 +1,4 @@
-"""The register of processors: an agreement for each, and a finding for each that has none, or one that ends.
+"""The register of processors: agreements, and findings about missing ones.
 
 A finding, too, is that there is no CTO, unless a review is open and escalates for it, and that the roll call is off or
 has stopped.

@@ -1,4 +1,4 @@
-"""The companies that we share data with: those that the policy names, each with the hosts that code may call.
+"""Processors that the policy names, with the hosts that code may call.
 
 This table says what code does; `processors/{name}` in Firestore says under which agreement, as `register_processor`
 enters it. What somebody is given is derived from the data map. A test finds every host that code can call, and fails on

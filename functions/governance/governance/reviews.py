@@ -1,4 +1,4 @@
-"""The CTO's review of the security policy: each July, and at once when something material has changed.
+"""The CTO's review of the security policy: yearly, and after material changes.
 
     reviews/{year} or reviews/{date}-{digits}
         {reason, state, openedAt, escalateAt, overdueAt, reminders, vacantAt, signedAt, signedBy, late, policyVersion}

@@ -1,4 +1,4 @@
-"""Who may act as what: the security policy is accepted first, a role is granted then, and ends at once when revoked."""
+"""Staff roles: accepting the security policy, granting and revoking."""
 
 from typing import Annotated
 

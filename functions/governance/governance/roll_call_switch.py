@@ -1,4 +1,4 @@
-"""The roll call's switch: two staff members switch it on, on what a dry run has found; one switches it off."""
+"""The switch of the roll call: two people turn it on, one turns it off."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The schedule `review`: whatever comes due by the calendar. Each part is done though another fails."""
+"""The schedule `review`: runs what is due by the calendar."""
 
 import logging
 from collections.abc import Callable

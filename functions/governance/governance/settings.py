@@ -1,4 +1,4 @@
-"""What the functions of governance need."""
+"""Settings of the functions of `governance`."""
 
 from astra.runtime.settings import ReceiptSettings, RedisSettings
 

@@ -1,4 +1,4 @@
-"""Planning a business transfer: everybody is told, and then has time to delete what is theirs; see `transfers`."""
+"""Business transfers: planning and cancelling."""
 
 import secrets
 from datetime import timedelta

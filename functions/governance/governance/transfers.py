@@ -1,4 +1,4 @@
-"""Business transfers: the one way by which people's data may reach another company, and it is shut at first.
+"""Business transfers: the gate through which data of notified people may pass.
 
     transfers/{id}   {recipient, policyUrl, summary, plannedAt, waitingDays, state, announcedAt, openedAt, cancelledAt}
 

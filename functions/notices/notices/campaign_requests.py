@@ -1,4 +1,4 @@
-"""What staff do about campaigns of notices: send, stop and look at them. See `astra.campaigns` for what one is."""
+"""Staff's callables for campaigns: send, stop, resume, preview."""
 
 import enum
 from collections.abc import Callable, Collection

@@ -1,4 +1,4 @@
-"""Who is in a campaign's cohort, in the order of account ids, a page at a time; and who has come while it was stopped.
+"""The cohort of a campaign, in order of account ids, a page at a time.
 
 Everybody: read a few pages ahead, and outside of the transactions that tell them: those would keep hundreds of people
 from changing their profiles while they last. They ask for one thing instead: whose erasure has begun since. An erasure

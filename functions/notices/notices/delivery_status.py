@@ -1,4 +1,4 @@
-"""What became of a letter, written once: and whoever it did not reach is told in the application.
+"""Delivery status: the end of an e-mail, and the notice in the application if it failed.
 
 A letter that was refused for good or too often becomes a notice in the same transaction, if it can be written at all.
 A report that comes late, twice or out of order changes nothing: each state comes after some others alone.

@@ -1,4 +1,4 @@
-"""The handlers of the fan-out: work on one job, find what was lost."""
+"""Dispatch: works on one job of a campaign, and returns lost jobs to the queue."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Letters that are due, lane by lane: one worker with one connection sends them, one after another.
+"""E-mail delivery: one worker and one connection a lane.
 
 A page of letters is claimed in a transaction, so that a second worker finds none of them due. Just before each is sent
 its campaign and its person are read again: nothing goes out after a campaign was stopped or somebody asked to be

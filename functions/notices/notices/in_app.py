@@ -1,6 +1,6 @@
-"""A campaign's members, range by range: who is in the cohort, what each is told, and when all are.
+"""In-app delivery: freezes a campaign's cohort and notifies its members, by ranges.
 
-See `astra.campaigns` for the documents, and for why everybody is told once.
+See `astra.notices.campaigns` for the documents, and for why everybody is told once.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""What comes back of a notice: reports of a mail server, and that somebody has seen it."""
+"""Reports: bounces from the mail server, and notices marked as seen."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What each group of the functions of notices needs."""
+"""Settings of the functions of `notices`, by group."""
 
 from typing import Self
 

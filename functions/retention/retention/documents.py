@@ -1,4 +1,4 @@
-"""What has outlived its time goes: the documents of one entry of the data map, a page at a time.
+"""Expired documents of one entry of the data map, deleted a page at a time.
 
 Why it can't delete what must stay:
 - Only what `expireAt` says is over is looked at, and every delete is on condition that the document is as it was read:

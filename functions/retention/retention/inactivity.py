@@ -1,4 +1,4 @@
-"""Who has not been here for long is warned twice, and then erased, by the same erasure that people ask for.
+"""Inactive accounts: warned twice, then erased.
 
 What is noted of somebody is in `presence`.
 

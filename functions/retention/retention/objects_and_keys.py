@@ -1,4 +1,4 @@
-"""What has outlived its time in the bucket and in Redis, where nothing says by itself that it has.
+"""Stale objects in Storage and keys in Redis that bear no expiry of their own.
 
 Uploads that were never taken up, though `uploads` does so for a day: where they arrive nothing stays, so that a listing
 of all is a listing of what is wrong. And keys of Redis without a time to live, which only come back from a backup or

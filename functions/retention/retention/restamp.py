@@ -1,4 +1,4 @@
-"""A life has changed in the data map, or how long somebody may be away: what was stored before follows.
+"""Restamping: stored documents follow a changed retention period.
 
 Each entry has a job, which notes the life that it last went through all rows for; it goes through them whether they are
 stamped or not, so that a life which is new in the map reaches them, and one which is no longer there lets go of them. A

@@ -1,4 +1,4 @@
-"""The sweep: every hour all that has outlived its time goes, each kind by a job of its own.
+"""The schedule `sweep`: a job for each kind of expired data, every hour.
 
 rounds/sweep-{entry}, rounds/restamp-{entry}   jobs, with what the last round did in `counts`
 """

@@ -1,4 +1,4 @@
-"""What Firebase Auth asks us before it makes an account or lets somebody in."""
+"""Blocking functions: Firebase Auth asks before it creates an account or signs in."""
 
 import logging
 from dataclasses import dataclass

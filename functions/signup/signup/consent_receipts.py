@@ -1,4 +1,4 @@
-"""Consent receipts, in the shape of ISO/IEC TS 27560: what somebody agreed to, under which text, and since when.
+"""Consent receipts after ISO/IEC TS 27560: purpose, text, time of consent.
 
     users/{uid}/consents/{purpose}   one receipt for each purpose that was ever agreed to
 

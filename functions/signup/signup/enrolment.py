@@ -1,4 +1,4 @@
-"""Enrolment: the age screen and the consents, before there is an account to attach them to."""
+"""Enrolment: age screen and consents, before an account exists."""
 
 from datetime import datetime
 from typing import Annotated, Final

@@ -1,4 +1,4 @@
-"""What people change about themselves: their profile, the policy they accept, the lock on their sign-in."""
+"""Callables for one's profile, acceptance of the policy, and the sign-in lock."""
 
 from datetime import datetime
 from typing import Self

@@ -1,4 +1,4 @@
-"""One person's profile, consents and lock, as read in a transaction, and what that transaction changes in them.
+"""A revision of a profile: read in one transaction, changed by the same one.
 
 users/{uid}                      what the client sees
 users/{uid}/consents/{purpose}   see `receipts`

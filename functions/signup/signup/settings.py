@@ -1,4 +1,4 @@
-"""What each group of the functions of sign-up and sign-in needs."""
+"""Settings of the functions of `signup`, by group."""
 
 from astra.runtime.settings import InactivitySettings, RedisSettings
 

@@ -1,4 +1,4 @@
-"""The way back in for who is locked out, by a network or by a policy not yet accepted: a code from their own mailbox.
+"""Unlocking a sign-in: one-time codes by e-mail.
 
     codes/{pseudonym of the address}   {codes: {keyed hash: when it expires}, tries, createdAt, expireAt}
 

@@ -1,4 +1,4 @@
-"""The sequencer: gives pending entries their places, grows the tree, signs it and has the witness remember it.
+"""The sequencer: indexes pending entries, grows the tree, signs and witnesses it.
 
     rounds/log   a job (see `jobs`): size, entries that have a place; published, those in the last checkpoint
 

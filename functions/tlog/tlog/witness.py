@@ -1,4 +1,4 @@
-"""The witness: a bucket with Object Lock in compliance mode, in another account, that remembers every checkpoint.
+"""The witness: an S3 bucket under Object Lock that keeps every checkpoint.
 
 Whoever controls our project can rewrite Firestore and Storage, but can neither change nor remove what lies here until
 its retention ends: not even the owner of the bucket can. Only hashes leave.

@@ -1,4 +1,4 @@
-"""Key rotation as jobs: keys are wrapped anew, content is never touched.
+"""Key rotation, as jobs: wraps keys anew and leaves content untouched.
 
 Why nothing is lost, wherever it stops: old and new stay side by side until nothing needs the old. Each re-wrapping is
 one update of one document under the precondition that it is still what was read; what a race or a crash left out is

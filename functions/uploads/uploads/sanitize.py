@@ -1,4 +1,4 @@
-"""What comes in is decoded to prove that it is an image, and leaves without what it says about its maker.
+"""Sanitizing an image: decode, strip metadata, encode anew.
 
 Decoding and encoding anew keeps pixels, colour profile and orientation, and nothing else: no EXIF with its place and
 camera, no XMP, IPTC or comment, no thumbnail, nothing behind the image's end. A JPEG keeps its own quantisation (PSNR

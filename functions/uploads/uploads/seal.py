@@ -1,4 +1,4 @@
-"""From an upload in the clear to a sealed image.
+"""Sealing an upload: from plaintext in Storage to an encrypted image.
 
 The order makes every crash harmless: keys, sealed objects, record, and only then the plaintext goes. Whatever died in
 between, the same event again finishes the work, and `recover` is that event for what lost it. The first record decides,

@@ -1,4 +1,4 @@
-"""The way back: a sealed image, decrypted on its way to its owner."""
+"""Serving an image: decrypted on its way to its owner."""
 
 import re
 from collections.abc import Callable, Generator, Iterator

@@ -1,4 +1,4 @@
-"""Events that wait in Redis for the others of their minute, so that all of them are written as one document.
+"""The event buffer in Redis: events of one minute, written as one document.
 
 Under the keys of their user, in one slot of a cluster, each with a time to live and in the user's index (`limits`):
 

@@ -1,4 +1,4 @@
-"""The events that may be logged: a list. What is not in it is refused, and nothing in it holds free text.
+"""The events that may be logged: a closed list without free text.
 
 To add an event, add its class, and that to `Event`. Every property is optional, and is a truth value, a whole number
 between bounds, or one word of a list: there is no place to put a name, an address or a prompt.

@@ -1,4 +1,4 @@
-"""The usage log of a signed-in user: what they do in one minute is written together.
+"""Recording usage events of a signed-in user.
 
 Whoever has logged nothing in this minute has their event committed, with the assertion that nobody erases them; that
 opens the minute for them, and what else they log in it is gathered in Redis, for `flush` to write. What has an `id` of
@@ -42,7 +42,7 @@ _MAX_REMEMBERED_USERS: Final = 10_000
 HANDS: Final = 8
 """How many users' events are written side by side."""
 #: Of one user in one commit, which has a limit.
-_MAX_REMEMBERED_DEVICES: Final = 100
+_MAX_DEVICES_OF_ONE_COMMIT: Final = 100
 
 
 def gather(platform: Platform[RedisSettings], limit: Limit, call: Call[LogEvent]) -> Answer | None:
@@ -115,7 +115,7 @@ def _write(platform: Platform[RedisSettings], uid: str) -> None:
     for event in map(json.loads, taken):
         by_device[tuple(event["device"])].append(event)
     waiting = iter(by_device.items())
-    while some := list(islice(waiting, _MAX_REMEMBERED_DEVICES)):
+    while some := list(islice(waiting, _MAX_DEVICES_OF_ONE_COMMIT)):
         batch = platform.db.batch()
         for device, events in some:
             records = [

@@ -1,4 +1,4 @@
-"""What is kept of a user agent: the kind of device, the family of the browser and its major version.
+"""User agents, reduced to device kind, browser family and major version.
 
 Nothing of its text gets through. ua-parser takes some families from the text itself, where anything may stand, so a
 family counts only if it is one of our list, and a version only if it is a small number. What was seen lately is

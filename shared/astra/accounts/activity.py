@@ -1,4 +1,4 @@
-"""When somebody was last here: what a sign-in notes of it, and `inactivity` goes by.
+"""Activity: when an account was last seen, and when its next warning is due.
 
 users/{uid}.inactivity   {seenAt, dueAt, warnings, told}: when they were last here, when the next step is due, how
                          often they were warned since, and the name of the last warning

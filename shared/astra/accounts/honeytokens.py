@@ -1,4 +1,4 @@
-"""Accounts that nobody has: whoever reaches for one has found it where only an intruder looks.
+"""Honeytokens: accounts of nobody, whose every access is a sign of an intruder.
 
 A honey account lies in the real stores like anybody's: account, profile, sealed image, keys. Nothing marks it there.
 Its id looks like any that Firebase makes, 28 letters and digits, but its second half is keyed from its first: who has

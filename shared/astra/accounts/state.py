@@ -1,4 +1,4 @@
-"""Who is kept out, and by what: a child's removal, a breach that is being contained, or both at once.
+"""Account lockout by a child-removal case or a breach suspension, until both have ended.
 
     removals/{uid}      {state, before: {disabled, …}, settleDue, …}: a reported child; see `children`
     suspensions/{uid}   {incidents, disabled, before, at, settleDue}: see `containing`

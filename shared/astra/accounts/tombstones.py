@@ -1,4 +1,4 @@
-"""The mark that stays when a person goes: nothing of theirs is written again.
+"""Tombstones: an erased person's pseudonym, under which nothing is written again.
 
 Kept under a pseudonym in each database, so that a writer can check it inside its own transaction. It is written
 before anything is deleted and never removed: a backup that brings a person back meets it too.

@@ -1,4 +1,4 @@
-"""The data map's entries for breaches: what of a person was exposed, and what was done to shield them."""
+"""Data map: entries for exposures and suspensions."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""When something has outlived its time, and how that is written in a document.
+"""Expiry: `expireAt` and `expiredAt` of documents.
 
 expireAt    from then on nobody gets it, and the sweep deletes it
 expiredAt   since when it is hidden although it is kept, for a legal hold, or because its deletion is under way:

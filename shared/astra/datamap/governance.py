@@ -1,4 +1,4 @@
-"""The data map's entries for governance: what people are told, who works here, and the records of what was done.
+"""Data map: entries for notices, staff and records of governance.
 
 Staff's own documents go when their account does: what they did under their role is in the log, under a pseudonym. The
 register of disclosures stays, under a pseudonym too: whose data was given away must be answerable when they are gone.

@@ -1,4 +1,4 @@
-"""Whose a document, an object or a key is, by the data map."""
+"""Look-up in the data map: to which entry and account a path belongs."""
 
 import functools
 from datetime import timedelta

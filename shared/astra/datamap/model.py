@@ -1,4 +1,4 @@
-"""What the data map is written in: stores, entries, and the person whose data an entry finds.
+"""The data map's model: stores, entries, subjects.
 
 Invariants:
 1. The place of every entry is of a form by which its store is erased. It names one person before anything that varies,

@@ -1,4 +1,4 @@
-"""The data map: one entry for every place that holds personal data, and nothing anywhere else.
+"""The data map: one entry for every place that holds personal data.
 
 Erasure, its verification and its certificate are derived from this table and from nothing else. A place that is not
 here does not exist: a test walks all that the suite wrote and fails on what no entry claims. New ones begin here.

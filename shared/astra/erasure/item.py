@@ -1,4 +1,4 @@
-"""One single thing of a person, such as an image, in every store: what may be deleted of it, and its deletion."""
+"""A single item of a person, such as an image, in every store: holds and deletion."""
 
 from contextlib import suppress
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Legal holds: what of a person must stay although everything else goes.
+"""Legal holds: entries of the data map that erasure and retention must keep.
 
 A hold names entries of the data map, a basis, an end and two people who approved it; a hold on everything is refused.
 It is checked where data is deleted, so that no way of deleting can pass it by: a page of a cascade reads `held` before

@@ -1,4 +1,4 @@
-"""A letter in which a processor tells us of a breach on its side: told by whom it is from and what it says it is.
+"""E-mails in which a processor reports a breach: recognised by sender and subject.
 
 Who takes letters in logs `log.Event.PROCESSOR_MAIL` with the processor's name, and the watch opens a case of it. That
 is all it does: a forged one costs somebody a look, and a missed one the first of our 72 hours.

@@ -1,4 +1,4 @@
-"""Erasures as jobs: begun, found, looked at and taken up again. The work itself is the erasure codebase's.
+"""Erasure requests, as jobs: begin, resume, confirm.
 
     erasures/{pseudonym}   a job (see `jobs`) with uid, step, cursor and counts until it is verified; then a certificate
 

@@ -1,4 +1,4 @@
-"""Notices to many people: policy changes, transfers, breaches; and letters to one.
+"""Campaigns of notices to many recipients, and single notices.
 
     campaigns/{name}                {kind, facts, sample, textSha256, channels, audience, state, stoppedIn, stoppedAt,
                                     canary, closed, approvers, createdAt, startedAt, goingSince, goingFrom, frozenAt,

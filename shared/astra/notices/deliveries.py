@@ -1,4 +1,4 @@
-"""A campaign's members and the work through them: its jobs, each for a range of account ids, and the ledger's rows.
+"""Deliveries: a campaign's shards, and the row of each recipient.
 
 See `campaigns` for the documents. Fanning out is the breach codebase's; this is what it shares with who starts one.
 """

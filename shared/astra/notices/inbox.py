@@ -1,4 +1,4 @@
-"""What we tell somebody in the application.
+"""The inbox: notices in the application.
 
 users/{uid}/notices/{id}   {kind, title, body, createdAt, campaign?, seenAt?}; its owner may read it
 """

@@ -1,4 +1,4 @@
-"""What notices say: a text and a page from templates, the same facts in both.
+"""Messages: a notice's title, text and page, rendered from templates.
 
 `templates/{kind}.txt.j2`: its first line is the title, and the subject of a letter; the rest is the body.
 `templates/{kind}.html.j2`: the page of a letter. It loads nothing and asks nobody to sign in.

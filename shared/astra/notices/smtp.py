@@ -1,4 +1,4 @@
-"""Letters over SMTP: with TLS wherever they leave the machine."""
+"""SMTP: composing and sending e-mail, over TLS outside the machine."""
 
 import re
 import smtplib

@@ -1,4 +1,4 @@
-"""Which policy is in force, and what its text hashes to: the public one, and the security policy of whoever works here.
+"""Policy versions: which one is in force, and the hash of its text.
 
     policies/{version}           {version, sha256, text, lastUpdated, material, summary, state, announcedAt,
                                  announcedFor, effectiveAt}; anyone may read it

@@ -1,1 +1,1 @@
-"""What every function stands on: platform, settings, callables, limits, logging."""
+"""The ground of every function: platform, settings, callables, limits, log."""

@@ -1,4 +1,4 @@
-"""Callable functions: a typed request in, a plain answer out, a standard error that a person can act on.
+"""Callable functions: typed request, plain answer, standard errors.
 
 What the platform leaves open is closed here: a body that is not JSON is the caller's fault and not ours, unknown
 fields are refused, an expired token is refused in the emulators too, an unforeseen exception leaves neither its

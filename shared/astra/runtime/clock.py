@@ -1,4 +1,4 @@
-"""Time comes from outside, so that a test can be at any moment it likes."""
+"""The clock, injected so that a test sets the time."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

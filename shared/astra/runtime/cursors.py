@@ -1,4 +1,4 @@
-"""Where a page of people ends, without saying who anybody is: a text between two account ids is no id.
+"""Cursors: where a page of accounts ends, without naming an account.
 
 So a job that goes through everybody can note how far it is, and outlive whoever it has just passed.
 """

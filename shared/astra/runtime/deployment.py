@@ -1,4 +1,4 @@
-"""What a function is deployed with, and how a process that serves it starts.
+"""Deployment options of functions, by groups with the same settings.
 
 Functions that need the same settings are a Group: its secrets and what the deployer is asked for are derived from the
 class of these settings, so that what is deployed is what is loaded.

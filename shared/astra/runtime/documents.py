@@ -1,4 +1,4 @@
-"""Several documents in one request: themselves, what they say, or how many they are.
+"""Reading several Firestore documents in one request.
 
 Invariants:
 1. Firestore answers queries and lookups with a stream. gRPC can hang at the end of a process that left one open.

@@ -1,4 +1,4 @@
-"""Transactions that many callers at once all get through."""
+"""Firestore transactions, with backoff under contention."""
 
 from collections.abc import Callable
 from typing import Final, TypeVar

@@ -1,4 +1,4 @@
-"""What every answer to a browser carries, be it an image or a page: TLS alone from now on, no guessing, no referrer."""
+"""HTTP headers of every answer to a browser."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""Where a request comes from, as coarse as anybody here may know it."""
+"""Networks: where a request comes from, truncated to /24 or /48."""
 
 import ipaddress
 from typing import Final

@@ -1,4 +1,4 @@
-"""Structured logging that can't carry personal data.
+"""Structured application log, whose fields can't carry personal data.
 
 A line is an event of a fixed list with fields of closed types: numbers, truth values, members of an enumeration,
 pseudonyms, classes of exceptions. There is no free text to put an address into. Everything that libraries log goes

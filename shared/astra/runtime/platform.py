@@ -1,4 +1,4 @@
-"""The platform's clients, each made when first used and then kept for the life of the process.
+"""The platform: settings, clock and clients, each made on first use.
 
 A group of functions has one (see `deployment`); handlers are given it, so a test can give them another.
 """

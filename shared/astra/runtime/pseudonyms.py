@@ -1,4 +1,4 @@
-"""Keyed pseudonyms: what stays of a person where the person must not.
+"""Keyed pseudonyms of account ids and addresses.
 
 A pseudonym is HMAC-SHA-256 under a key of the environment, in hex. Without the key nobody can tell whom it
 stands for, nor test a guess; with it, an account that comes back out of a backup is recognised as erased.

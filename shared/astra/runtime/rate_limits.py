@@ -1,4 +1,4 @@
-"""Request counters in Redis: of whoever calls, known by no more than a keyed hash, or in a user's own keys.
+"""Rate limits in Redis, by caller and by network.
 
 Every key of a user is named in that user's index, so that erasure reads one set instead of the whole keyspace, and
 every key has a time to live, so that a forgotten one goes by itself.

@@ -1,4 +1,4 @@
-"""Every setting, typed, in one place: a class for each group of functions, with what these need and no more.
+"""Settings from the environment: the base class, and mix-ins for groups.
 
 The environment is the only source: `ASTRA_` and the upper-case field name. A process loads the class of the function
 that it serves (see `deployment`). What is missing or wrong is named at start, all of it at once; a value never appears

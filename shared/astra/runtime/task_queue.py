@@ -1,4 +1,4 @@
-"""Cloud Tasks as a hint: "look at this job now". What it loses, the reconciler finds."""
+"""Cloud Tasks as hints: a lost task is found again by a schedule."""
 
 from datetime import datetime
 from typing import Final

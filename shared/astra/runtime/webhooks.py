@@ -1,4 +1,4 @@
-"""Webhooks after the Standard Webhooks specification: who sent this, and when.
+"""Webhook signatures after the Standard Webhooks specification.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 

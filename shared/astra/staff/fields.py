@@ -1,4 +1,4 @@
-"""The fields that staff's requests are made of. JSON has neither moments nor enumerations: they come as text."""
+"""Field types of staff's requests: times, references, texts."""
 
 import hashlib
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What is frozen while a breach is contained: exports, or what staff do. One document each, of nobody.
+"""Freezes of exports and of staff actions while a breach is contained.
 
 controls/{name}   {frozen, incidents, at}: frozen as long as any incident holds it
 """

@@ -1,4 +1,4 @@
-"""Staff: who has which role, and has accepted the security policy that is in force.
+"""Staff members: their roles and the policy that they accepted.
 
     staff/{uid}                   {role, until, policyVersion, policySha256, acceptedAt, since, grantedBy, claimDue}
     staff/{uid}/proposals/{id}    see `privileged`

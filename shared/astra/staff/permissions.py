@@ -1,4 +1,4 @@
-"""Which roles may do what. What is not here nobody may do."""
+"""Permissions: which roles may do which action. What is not listed is refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What staff may do, and only like this: `@privileged(action)` wraps every handler of theirs.
+"""Authorization of staff's callables: every handler is decorated with `@privileged(action)`.
 
 One transaction checks who asks, appends the log's entry, and writes what was decided: no entry, no action, and a role
 that was revoked, or a security policy that changed, a moment ago counts already, whatever the ID token still says.

@@ -1,4 +1,4 @@
-"""The transparency log: what was done to people's data, so that nobody can deny or change it afterwards.
+"""Entries of the transparency log: actions, commitments, appending.
 
 An action appends an entry in its own transaction: an action whose entry can't be written does not happen. What enters
 the public tree is a commitment, SHA-256(nonce || canonical JSON of the record), which says nothing to anybody who has

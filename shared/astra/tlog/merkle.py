@@ -1,4 +1,4 @@
-"""RFC 6962 Merkle trees over tiles: hashes, roots, proofs and their verification. Nothing here reads or writes.
+"""RFC 6962 Merkle trees: hashes, roots, proofs and their verification.
 
 A tree of `size` leaves is known by its tiles (https://c2sp.org/tlog-tiles): tile `n` of level `l` holds up to 256
 hashes, each of a complete subtree of 256**l leaves. Whatever a proof needs is the hash of a range of leaves, and every

@@ -1,4 +1,4 @@
-"""Receipts of the transparency log: that an entry is in it, so that anybody can check it with `verify.py`, offline.
+"""Receipts: proof that an entry is in the log, checked offline with `verify.py`.
 
 A receipt is a text as https://c2sp.org/tlog-proof has it: the hashes from the entry up to the root, and the checkpoint
 that the log has signed. It goes on proving what it proves whatever becomes of the log, the account or us.

@@ -1,4 +1,4 @@
-"""Signed notes and checkpoints, as https://c2sp.org/signed-note and https://c2sp.org/tlog-checkpoint have them.
+"""Signed notes and checkpoints, after C2SP signed-note and tlog-checkpoint.
 
 A key that verifies is written as one line, `name+key id+base64`, which is what a reader of the log is given.
 """

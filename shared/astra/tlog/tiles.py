@@ -1,4 +1,4 @@
-"""The tree in Storage, as https://c2sp.org/tlog-tiles has it: tiles of hashes, bundles of entries, the last checkpoint.
+"""The log's tiles in Storage, after C2SP tlog-tiles.
 
 Why a tree can only grow: a tile is written once, on condition that nothing is there; where something is, it must be
 the same bytes. What is appended to is first compared with the root that was witnessed, hash by hash, and so is every

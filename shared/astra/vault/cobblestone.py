@@ -1,4 +1,4 @@
-"""Sealed objects: a header, then Cobblestone-256 content (C2SP chunked-encryption).
+"""Cobblestone-256: sealed objects after C2SP chunked-encryption.
 
     offset  size
     0       4     magic "ASTR"

@@ -1,4 +1,4 @@
-"""Per-user encryption whose keys can be destroyed.
+"""Per-user encryption keys, which can be destroyed.
 
 A key of the key service wraps one random key per user (KEK); that wraps random keys for each object (DEKs), one for
 each variant of it; those seal the content. Wrapped keys live in the named database `vault`, which has no backups and

@@ -1,4 +1,4 @@
-"""A key encrypted by another key: AES-256-GCM behind a random nonce, bound to a context."""
+"""Key wrap: AES-256-GCM with a random nonce, bound to a context."""
 
 import os
 from typing import Final

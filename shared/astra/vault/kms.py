@@ -1,4 +1,4 @@
-"""The key that wraps users' keys: named by a URI, held by a key service, never seen by us outside the local stack."""
+"""Key services by URI: Cloud KMS, AWS KMS, and a local one for the emulators."""
 
 import base64
 import threading

@@ -131,8 +131,7 @@ def update_function(cloud: Cloud, ask: Ask) -> Json:
     """Change the fields of a function that the mask names."""
     kept = cloud.get(_name(ask))
     body = ask.json(_FUNCTION, "function")
-    if kept["state"] == "DEPLOYING":
-        raise Refusal("ABORTED", f"Resource '{kept['name']}' has an operation in progress.")
+    _check_idle(kept)
     function = copy.deepcopy(kept)
     mask = [path for path in ask.mask() if path != "name"]
     apply_mask(function, body, mask, _FUNCTION)
@@ -146,6 +145,7 @@ def update_function(cloud: Cloud, ask: Ask) -> Json:
 def delete_function(cloud: Cloud, ask: Ask) -> Json:
     """Delete a function with its service and its event trigger."""
     function = cloud.get(_name(ask))
+    _check_idle(function)
     service = run.service_name(function)
     cloud.delete(function["name"])
     for name in (service, f"{service}/trigger".replace("/services/", "/triggers/")):
@@ -160,6 +160,11 @@ def _name(ask: Ask) -> str:
 
 def _parent(ask: Ask) -> str:
     return f"projects/{ask['project']}/locations/{ask['location']}"
+
+
+def _check_idle(function: Json) -> None:
+    if function["state"] == "DEPLOYING":
+        raise Refusal("ABORTED", f"Resource '{function['name']}' has an operation in progress.")
 
 
 def _check_region(ask: Ask) -> None:

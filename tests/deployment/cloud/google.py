@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from werkzeug.wrappers import Request, Response
@@ -40,6 +42,19 @@ _ALWAYS_ON: Final = {
 }
 
 
+@dataclass(eq=False)
+class _Awaited:
+    pattern: str
+    then: Callable[[], None]
+    left: int
+
+    def hear(self, url: str) -> None:
+        if re.match(self.pattern, url):
+            self.left -= 1
+            if self.left == 0:
+                self.then()
+
+
 class Google:
     """WSGI application in front of one `Cloud`. Requests are served one at a time, as if they were atomic."""
 
@@ -54,16 +69,17 @@ class Google:
         self.unknown: list[str] = []
         #: Refusals, as `METHOD host/path: STATUS: message`.
         self.refusals: list[str] = []
-        self._awaited: tuple[str, Callable[[], None]] | None = None
+        self._awaited: list[_Awaited] = []
 
     @contextmanager
-    def when_asked(self, prefix: str, then: Callable[[], None]) -> Iterator[None]:
-        """Call `then` once, when the next request that begins like `prefix` comes in."""
-        self._awaited = prefix, then
+    def when_asked(self, pattern: str, then: Callable[[], None], times: int = 1) -> Iterator[None]:
+        """Call `then` once, before the request is answered that is the `times`-th to begin as `pattern` says."""
+        awaited = _Awaited(pattern, then, times)
+        self._awaited.append(awaited)
         try:
             yield
         finally:
-            self._awaited = None
+            self._awaited.remove(awaited)
 
     def forget(self) -> None:
         """Begin the record anew; the project stays as it is."""
@@ -92,9 +108,8 @@ class Google:
 
     def _answer(self, ask: Ask) -> Response:
         url = f"{ask.method} {ask.host}{ask.path}"
-        if self._awaited and url.startswith(self._awaited[0]):
-            (_, then), self._awaited = self._awaited, None
-            then()
+        for awaited in list(self._awaited):
+            awaited.hear(url)
         try:
             self.cloud.settle()
             route = self._route(ask)

@@ -12,6 +12,7 @@ import socket
 import socketserver
 import ssl
 import threading
+import weakref
 from typing import TYPE_CHECKING, Final, Self
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
@@ -37,6 +38,8 @@ class Proxy:
         self.authority = authority
         #: Hosts whose bytes were relayed, so that a test can see what else was asked.
         self.relayed: set[str] = set()
+        #: The threads that answer for Google, one a connection.
+        self.answering: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         # Never serves by itself: it makes handlers for connections that are decrypted here.
         self._http: BaseWSGIServer = make_server("127.0.0.1", 0, google, threaded=True, request_handler=_Quiet)
         self._server = _Server(("127.0.0.1", 0), _Connection)
@@ -50,6 +53,11 @@ class Proxy:
     def serve(self, client: ssl.SSLSocket, address: tuple[str, int]) -> None:
         """Let the application answer all requests of one decrypted connection."""
         self._http.finish_request(client, address)
+
+    def rest(self) -> None:
+        """Wait until what clients that have ended asked for before is answered. No other client may be running."""
+        for thread in list(self.answering):
+            thread.join()
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="proxy", daemon=True).start()
@@ -85,6 +93,7 @@ class _Connection(socketserver.BaseRequestHandler):
             self._relay(host, port)
 
     def _answer(self, host: str) -> None:
+        self.server.proxy.answering.add(threading.current_thread())
         self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         context = self.server.proxy.authority.context_for(host)
         try:

@@ -15,13 +15,9 @@ from astra.runtime.settings import RedisSettings, Settings
 from governance import processors
 from governance.processors import ELSEWHERE, PROCESSORS
 from local.paths import ROOT
+from tests.support import code
 
-SOURCES = [
-    path
-    for folder in ("shared/astra", "functions")
-    for path in sorted((ROOT / folder).rglob("*.py"))
-    if not {"venv", "vendor"} & set(path.relative_to(ROOT).parts)
-]
+SOURCES = [*code.DEPLOYED, *code.CLI]
 LISTED = [*PROCESSORS, *ELSEWHERE]
 #: Libraries that call nobody by themselves; httpx and smtplib call what they are told, which the code must then name.
 SILENT = {
@@ -91,21 +87,17 @@ def belongs(host: str) -> bool:
     return any(fnmatch(host, pattern) for line in LISTED for pattern in line.hosts)
 
 
-def modules_of_ours(path: Path) -> set[str]:
-    return {"astra", *(other.stem for other in path.parent.glob("*.py"))}
-
-
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_calls_only_hosts_that_are_listed(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     unlisted = sorted(host for host in hosts(source) if not belongs(host))
-    assert unlisted == [], "name the processor in the policy, then list it in astra.processors"
+    assert unlisted == [], "name the processor in the policy, then list it in governance.processors"
     assert [text for text in hostless(source) if text not in HOSTLESS] == [], "write the host out, or say whose it is"
     known = SILENT | {library for line in LISTED for library in line.libraries}
     # These are parsers and enumerations, without a connection of their own.
     parsers = {"http", "urllib"}
-    unheard_of = sorted(libraries(source) - known - parsers - modules_of_ours(path))
-    assert unheard_of == [], "say in astra.processors, or here, whom this library calls"
+    unheard_of = sorted(libraries(source) - known - parsers - {"astra", "cli", *code.CODEBASES})
+    assert unheard_of == [], "say in governance.processors, or here, whom this library calls"
 
 
 def test_the_parsers_are_used_for_nothing_else() -> None:

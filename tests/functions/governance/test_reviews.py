@@ -275,7 +275,7 @@ def test_one_part_that_fails_costs_no_other_its_date(
     platform: Platform[Any], team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin(platform, team, datetime(2027, 6, 1, tzinfo=UTC))
-    monkeypatch.setattr("processing.processors.named_by", lambda _: 1 / 0)
+    monkeypatch.setattr("governance.processor_register.processors.named_by", lambda _: 1 / 0)
     at(platform, datetime(2027, 7, 1, tzinfo=UTC))
     review(platform)
     assert states(platform) == {"2027": "open"}

@@ -132,7 +132,7 @@ def test_one_mailbox_at_which_the_connection_ends_is_in_nobodys_way(
     crowd: Crowd, office: PostOffice, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deliveries, "LANES", 1)
-    monkeypatch.setattr(email.mail, "_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(email.notices_smtp, "_TIMEOUT_SECONDS", 0.2)
     office.delay = 0.6
     *tried, _, _ = mailboxes(crowd, name, name, "well", "well")
     crowd.announce(Channel.EMAIL, canary=False)
@@ -151,7 +151,7 @@ def test_one_mailbox_at_which_the_connection_ends_is_in_nobodys_way(
 def test_a_server_that_thinks_long_about_a_letter_is_sent_it_once(
     crowd: Crowd, office: PostOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(email.mail, "_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(email.notices_smtp, "_TIMEOUT_SECONDS", 0.2)
     office.delay = 0.6
     [slow] = mailboxes(crowd, "slow")
     crowd.announce(Channel.EMAIL, canary=False)
@@ -257,13 +257,13 @@ def test_a_row_that_went_with_its_person_is_no_failure(
     """They are erased between the moment in which their letter is sent and that in which it is recorded."""
     [uid] = crowd.come(1)
     crowd.announce(Channel.EMAIL, canary=False)
-    deliver = email.mail.deliver
+    deliver = email.notices_smtp.deliver
 
     def and_they_go(smtp: Any, letter: Any) -> None:
         deliver(smtp, letter)
         deliveries.row_of(crowd.db, uid, crowd.name).delete()
 
-    monkeypatch.setattr(email.mail, "deliver", and_they_go)
+    monkeypatch.setattr(email.notices_smtp, "deliver", and_they_go)
     crowd.finish()
     assert (crowd.rows(), crowd.state()) == ({}, State.COMPLETE)
 
@@ -275,14 +275,14 @@ def test_stopped_no_letter_goes_out_but_the_one_under_way(
     crowd.come(6)
     crowd.announce(Channel.EMAIL, canary=False)
     campaign = campaigns.reference(crowd.db, crowd.name)
-    deliver = email.mail.deliver
+    deliver = email.notices_smtp.deliver
 
     def and_stop_at_the_second(smtp: Any, letter: Any) -> None:
         if len(office.messages) == 1:
             campaign.update({"state": "stopped", "stoppedIn": "running"})
         deliver(smtp, letter)
 
-    monkeypatch.setattr(email.mail, "deliver", and_stop_at_the_second)
+    monkeypatch.setattr(email.notices_smtp, "deliver", and_stop_at_the_second)
     crowd.finish()
     assert len(office.messages) == 2
     rows = [row for row in crowd.rows().values() if row["state"] == "queued"]
@@ -314,7 +314,7 @@ def test_a_claim_that_has_run_out_sends_nothing(crowd: Crowd, office: PostOffice
     [claimed] = email.transact(crowd.db, late._claim)
     clock.step(minutes=5)
     url = crowd.platform.settings.smtp_url.get_secret_value()
-    with email.mail.connected(url) as smtp, pytest.raises(email._Stopped):
+    with email.notices_smtp.connected(url) as smtp, pytest.raises(email._Stopped):
         late._send(smtp, claimed)
     assert office.messages == []
 

@@ -142,7 +142,7 @@ def test_who_has_left_altogether_is_counted_as_gone(crowd: Crowd) -> None:
     campaigns.reference(crowd.db, crowd.name).update({"state": "running"})
     opening = crowd.jobs()["opening"]
     batch = crowd.db.batch()
-    notices_in_app.cohorts.open_ranges(
+    notices_in_app.deliveries.open_ranges(
         batch, campaigns.reference(crowd.db, crowd.name), 120, opening["cursor"], crowd.platform.clock()
     )
     batch.commit()

@@ -327,7 +327,7 @@ def test_an_instance_that_does_not_know_of_the_erasure_yet_opens_nothing(
         real(*args)
 
     monkeypatch.setattr(tombstones, "commit_unless_erased", commit)
-    monkeypatch.setattr("recording._see_active", lambda *_: None)
+    monkeypatch.setattr("usage.record._see_active", lambda *_: None)
     with pytest.raises((HttpsError, ServiceUnavailable)):
         ada.view(1)
     monkeypatch.undo()
@@ -363,7 +363,7 @@ def test_the_index_outlives_whatever_else_it_names(ada: User) -> None:
 def test_more_devices_than_one_commit_takes_are_written_in_several(
     ada: User, dying: Callable[[int | None], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("usage.record._MAX_REMEMBERED_DEVICES", 3)
+    monkeypatch.setattr("usage.record._MAX_DEVICES_OF_ONE_COMMIT", 3)
     for seconds in range(10):
         ada.log(CHROME.replace("124", str(100 + seconds)), event="page_viewed", props={"seconds": seconds})
     passed = dying(None)

@@ -52,6 +52,7 @@ def test_a_dead_emulator_ends_it_with_one_line(up: Up) -> None:
     assert_nothing_stays(up, processes)
 
 
+@pytest.mark.stack
 def test_a_port_in_use_is_named_with_its_holder(tmp_path: Path) -> None:
     port = ports.needed(("firestore",), Up.OFFSET)["firestore"]
     with socket.create_server(("127.0.0.1", port)), killed_at_last(Up(tmp_path / "up.txt")) as up:

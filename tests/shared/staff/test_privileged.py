@@ -16,6 +16,7 @@ from astra.runtime.platform import Platform
 from astra.staff import Role
 from astra.staff.permissions import PERMISSIONS
 from astra.staff.privileged import privileged
+from astra.tlog import entries
 from governance.legal_holds import PlaceHold, place_hold
 from governance.roles import GrantRole, RevokeRole, grant_role, revoke_role
 from tests.support.colleagues import Person, Team, logged, replace_security_policy
@@ -75,7 +76,7 @@ def test_without_an_entry_there_is_no_proposal(
     first, second, ada = team.hire(Role.PRIVACY), team.hire(Role.SECURITY), team.customer()
     form = hold(platform, ada)
     with monkeypatch.context() as broken:
-        broken.setattr(tlog, "commitment", lambda *_: 1 / 0)
+        broken.setattr(entries, "commitment", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             place_hold(platform, first.call(form))
     assert place_hold(platform, second.call(form))["state"] == "proposed"

@@ -1,7 +1,7 @@
 """A second implementation of C2SP chunked-encryption, from the specification alone, against the one in use.
 
-Source: https://c2sp.org/chunked-encryption. Nothing here calls `cryptography.cobblestone` or `astra.cobblestone`, but
-to compare.
+Source: https://c2sp.org/chunked-encryption. Nothing here calls `cryptography.cobblestone` or `astra.vault.cobblestone`,
+but to compare.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Who is affected, computed from the evidence, and then given to the campaign that tells them: a job of each incident.
+"""Affected people: a job counts them from the evidence, then lists them for the campaign.
 
     incidents/{id}/work/cohort          a job (see `jobs`): step, token, offset, counts; see `noting` for the rest
 

@@ -1,4 +1,4 @@
-"""The audit log as evidence: what whoever it was did in the time of the incident, and to whose data.
+"""Evidence: Cloud Audit Logs of what the suspected principals accessed, and whose data.
 
 It is asked of Cloud Logging itself, which keeps it, and nothing of it is copied: what an entry says of a person goes
 into that person's own document. Whose hands it was the case knows by name only of service accounts; of people it has a

@@ -1,4 +1,4 @@
-"""What is noted of each person whom an incident concerns: whom the audit log names, and whom staff know.
+"""Exposures: what is recorded of each data subject whom an incident concerns.
 
     users/{uid}/exposures/{incident}    {incident, entries: {name: times}, jurisdiction, createdAt, opened, sealed,
                                          round, sorting, enlisting}: the last two name the incident while that is due

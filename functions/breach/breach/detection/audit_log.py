@@ -1,4 +1,4 @@
-"""What the detectors see: entries of Cloud Logging, typed, and reduced to what says who did what to whose data.
+"""Audit log entries, typed: the principal, the action, and whose data it touched.
 
 The shapes are `google.logging.v2.LogEntry` and `google.cloud.audit.AuditLog` in their JSON form. Fields that are not
 here are left out at once, the caller's address above all, which must be kept nowhere; what Google adds is no error.
@@ -81,7 +81,7 @@ class AuditLog(_Part):
 
 
 class OwnLine(_Part):
-    """A line of our own functions; see `astra.log`."""
+    """A line of our own functions; see `astra.runtime.log`."""
 
     event: str = ""
     actor: str = ""

@@ -1,4 +1,4 @@
-"""One case for everything that one detector sees of one thing, however often it is seen and delivered.
+"""Correlation: one incident for all signals of one detector about one thing.
 
 A case is named by a keyed hash of detector, thing and day. What goes on over midnight goes on in yesterday's case, as
 long as that is open. A false alarm that is seen again is reopened. A breach that was confirmed and closed is over: its

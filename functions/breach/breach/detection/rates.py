@@ -1,4 +1,4 @@
-"""What has to be counted: who does far more than they ever did.
+"""Rate detectors: a principal does far more than in its two weeks before.
 
 A count is of different elements (people read of, documents listed or deleted, entries) in an hour, and is kept as a
 HyperLogLog: an entry that is delivered twice changes nothing, whichever comes first, and a count is never larger for

@@ -1,4 +1,4 @@
-"""What one entry shows by itself: each a small function of the entry alone. What has to be counted is `counting`'s.
+"""Rule detectors: what one audit log entry shows by itself.
 
 Each says why an ordinary day does not set it off. That is tested: thirty days of what the service does.
 """

@@ -1,4 +1,4 @@
-"""The watch over the audit log: entries in, cases out. What it takes is acknowledged only once it has done its part.
+"""The watch: reads audit log entries, applies the detectors, opens incidents.
 
 Why no entry is lost, and none counts twice: what an entry shows by itself opens its case before anything is counted,
 and a case has one name however often it is opened. Counts are sets, to which adding again adds nothing. Where Redis

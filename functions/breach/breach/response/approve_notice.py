@@ -1,11 +1,11 @@
-"""The notice of a breach: what everybody is told of it, what each is told of their own data, and who approves it.
+"""Approval of a breach notice by two people, which starts its campaign.
 
 Nobody is told anything by a detector. Two people approve the very text: the request names its hash, so that none of
 them approves what the other has not seen, and from then on it does not change. They approve it for the very people that
 were counted: counted again, one approval counts no more. Whoever is told is told in the application and by letter, so
 that a mailbox whose password got out is never the only way.
 
-    campaigns/breach-{incident}     the campaign; see `astra.campaigns`
+    campaigns/breach-{incident}     the campaign; see `astra.notices.campaigns`
     incidents/{id}.notice           {sha256, text, html, approvedAt, approvers}: what was approved, word for word
 """
 

@@ -1,4 +1,4 @@
-"""That an incident is a breach: since when we are aware of it, what it concerns, and whom staff know it to concern.
+"""Confirmation of an incident as a breach, its scope, and the people known to be affected.
 
 Whoever confirms it says from when we are aware: that starts the clocks, and nothing else does. They say in which time
 it happened and whose hands did it; who is affected is then computed from the audit log (see `gathering`), beside whom

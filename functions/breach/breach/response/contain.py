@@ -1,13 +1,13 @@
-"""What stops a breach from going on, each offered and not done by itself, and each undone by the same call with `undo`.
+"""Containment measures of an incident, each with its undo.
 
     suspensions/{uid}   {incidents, disabled, before, at, settleDue}: an account that must not sign in, or anew
-    controls/{name}     see `astra.controls`; `key-{hash}` are keys of service accounts,
+    controls/{name}     see `astra.staff.freezes`; `key-{hash}` are keys of service accounts,
                         {name, incidents, disabled, settleDue}
 
 Two incidents may need the same measure: what holds it is a set, and only when the last has undone it, it ends. A
 suspended account's profile is frozen in the decision's transaction, so that an ID token that is out already opens
-nothing; see `astra.doors`. What lies outside the database follows the decision; `settleDue` until it did, so that
-`tick` does it after a crash.
+nothing; see `astra.accounts.state`. What lies outside the database follows the decision; `settleDue` until it did, so
+that `tick` does it after a crash.
 """
 
 import enum

@@ -1,4 +1,4 @@
-"""The clocks of open incidents call at half of their time, at four fifths, at 95 %, and once they are overdue.
+"""Deadline alarms: staff are alerted at 50, 80, 95 and 100 % of a deadline.
 
 Each mark calls once for one due time. Where the law lets us wait after all, or no longer, a clock is due at another: a
 mark that is ahead again will call again.

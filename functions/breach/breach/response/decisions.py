@@ -1,5 +1,4 @@
-"""What a person decides about an incident: that it is one, what is said of it, that it is over. That it is a breach is
-`declaring`'s."""
+"""Decisions on an incident: report, describe, delay the notice, close."""
 
 import secrets
 from datetime import datetime, timedelta

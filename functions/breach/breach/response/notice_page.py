@@ -1,5 +1,4 @@
-"""The public notice of a breach, for everybody: once two people approved it, and never before. It is what they
-approved, whatever has been deployed since."""
+"""The public page of a breach notice, as two people approved it."""
 
 import re
 from typing import Any, Final

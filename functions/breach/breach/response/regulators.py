@@ -1,4 +1,4 @@
-"""What regulators were told: by whom, when, in which phase, and the very text."""
+"""Filings to regulators: by whom, when, in which phase, with which text."""
 
 from typing import Annotated, Any, Literal
 

@@ -250,7 +250,7 @@ def test_after_a_crash_exactly_that_letter_goes_out(
 
     desk.clock.step(hours=20)
     with monkeypatch.context() as patched:
-        patched.setattr(correlate.mail, "send", fail)
+        patched.setattr(correlate.smtp, "send", fail)
         tick(desk)
         desk.clock.step(hours=3)
         tick(desk)

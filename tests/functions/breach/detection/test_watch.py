@@ -261,7 +261,7 @@ def test_letters_that_were_held_up_are_sent_once(
         raise OSError
 
     with monkeypatch.context() as patched:
-        patched.setattr(correlate.mail, "send", fail)
+        patched.setattr(correlate.smtp, "send", fail)
         watch(platform, audit_log.wire(audit_log.read(platform.clock(), THIEF, f"users/{bait}")))
     assert len(stack.mail.messages) == before
     for _ in range(2):
