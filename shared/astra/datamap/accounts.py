@@ -1,4 +1,4 @@
-"""The data map's entries for accounts: sign-up and sign-in, consents, requests under the law, profile and account."""
+"""The data map's entries for accounts: sign-up, sign-in, consents, legal requests, profile."""
 
 from datetime import timedelta
 from typing import Final

@@ -1,4 +1,4 @@
-"""The company's identity, from `company.toml`: names and addresses that people, authorities and the log see."""
+"""The company's identity, from `company.toml`: the names and addresses that people see."""
 
 import tomllib
 from dataclasses import dataclass
