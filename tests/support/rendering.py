@@ -61,7 +61,7 @@ def render_breach_pages() -> None:
 
 def render_policies() -> None:
     """Render the page of the policy that the package holds, and the one for a version that there is not."""
-    file = Path(policies.__file__).parent / f"{policies.FIRST}.txt"
+    file = Path(policies.__file__).parent / f"texts/{policies.FIRST}.txt"
     fields = policies.fields_of(policies.FIRST, file.read_text(encoding="utf-8"), "The first.", AT, AT, material=True)
     first = Policy(policies.FIRST, fields["sha256"], AT)
     policy_pages.render(fields, [first], first, AT)
