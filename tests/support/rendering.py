@@ -78,7 +78,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         registers.write(Path(folder))
     home = Path(astra.__file__).parent
-    templates = sorted(Path(name).name for name in opened if Path(name).parent == home / "templates")
+    roots = (home.parent, Path(__file__).parents[2])
+    templates = sorted(
+        str(Path(name).relative_to(next(root for root in roots if Path(name).is_relative_to(root))))
+        for name in opened
+        if name.endswith(".j2")
+    )
     print(json.dumps({"home": str(home), "templates": templates, "bare": bare}))  # noqa: T201
 
 

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import jinja2
 from google.cloud import firestore
 
 from astra.datamap.table import DATA_MAP
 from astra.notices import messages
 from astra.notices.inbox import Kind
+from astra.runtime import templates
 from astra.runtime.clock import iso
-from astra.runtime.company import COMPANY
 
 from breach import deadlines, incidents
 from breach.deadlines import BY_NAME, UNKNOWN, Clock
@@ -94,7 +93,7 @@ def notice(name: str, incident: Mapping[str, Any]) -> Text:
     whole = {**facts, "elements": elements(incident.get("exposed") or [])}
     letter = messages.render(Kind.BREACH, whole)
     shown = {**whole, "title": letter.notice.title, "sha256": letter.sha256}
-    return Text(letter.text, page("breach-page.html", shown), facts)
+    return Text(letter.text, _page("breach-page.html.j2", shown), facts)
 
 
 def refuse_changed(db: firestore.Client, name: str) -> None:
@@ -141,7 +140,7 @@ def filing(
     ]
     head = f"Notification of a personal data breach: {clock.regime}"
     text = head + "\n\n" + "\n".join(f"{label}: {value}" for label, value in rows) + "\n"
-    return Text(text, page("filing.html", {"title": head, "rows": rows}), {})
+    return Text(text, _page("filing.html.j2", {"title": head, "rows": rows}), {})
 
 
 def _reasons(incident: Mapping[str, Any], clock: Clock, said: str, at: datetime | None) -> str:
@@ -213,14 +212,5 @@ def doubts(incident: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def page(name: str, facts: Mapping[str, Any]) -> str:
-    """A page of that template, to print or to publish."""
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(messages.source),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["day"] = messages.day
-    return environment.get_template(name).render(facts, controller=COMPANY.controller)
+def _page(name: str, facts: Mapping[str, Any]) -> str:
+    return templates.environment("breach").get_template(name).render(facts)

@@ -5,24 +5,21 @@ page, the consent receipts and the log name. Announced, replaced and withdrawn v
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from importlib import resources
 from typing import Any, Final
 
-import jinja2
 from flask import Request, Response
 
 from astra import policies
 from astra.policies import Policy, State
-from astra.runtime import log
-from astra.runtime.company import COMPANY
+from astra.runtime import log, templates
 from astra.runtime.headers import HARDENED
 from astra.runtime.platform import Platform
 from astra.runtime.rate_limits import Limit, TooMany
 from astra.runtime.settings import RedisSettings
+from astra.runtime.templates import day
 
 _NETWORK_LIMIT: Final = Limit(120)
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
@@ -125,7 +122,7 @@ def blocks(lines: list[str]) -> list[Block]:
 
 def standing(version: Policy, in_force: Policy, every: list[Policy], now: datetime) -> str:
     """What became of a version, or will."""
-    since = _day(version.effective_at or version.announced_for)
+    since = day(version.effective_at or version.announced_for)
     if version.state is State.WITHDRAWN:
         return "Withdrawn: it never took effect, and will not."
     if version.state is State.SUPERSEDED:
@@ -137,7 +134,7 @@ def standing(version: Policy, in_force: Policy, every: list[Policy], now: dateti
     if version.version == in_force.version:
         return f"In force since {since}."
     followers = [one for one in every if one.version > version.version and one.is_in_force(now)]
-    return f"In force from {since} to {_day(min(one.effective_at for one in followers if one.effective_at))}."
+    return f"In force from {since} to {day(min(one.effective_at for one in followers if one.effective_at))}."
 
 
 def _is_coming(version: Policy, in_force: Policy, now: datetime) -> bool:
@@ -169,19 +166,4 @@ def _wants_text(request: Request) -> bool:
 
 
 def _page(name: str, **facts: Any) -> str:
-    read: Callable[[str], str] = lambda file: (  # noqa: E731
-        resources.files("astra").joinpath(f"templates/{file}").read_text(encoding="utf-8")
-    )
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(read),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["day"] = _day
-    return environment.get_template(f"{name}.html.j2").render(controller=COMPANY.controller, **facts)
-
-
-def _day(moment: Any) -> str:
-    return f"{moment.day} {moment:%B %Y}"
+    return templates.environment("governance").get_template(f"{name}.html.j2").render(facts)

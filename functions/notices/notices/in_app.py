@@ -214,7 +214,7 @@ def complete(
 def _size(campaign: dict[str, Any]) -> int:
     """How many members a page has: by how much it writes for each, however they are told."""
     facts = campaign["facts"].values()
-    weight = len((messages.source(f"{campaign['kind']}.txt") or "").encode()) + sum(len(one.encode()) for one in facts)
+    weight = len(messages.text_source(campaign["kind"]).encode()) + sum(len(one.encode()) for one in facts)
     if campaign["audience"] == Audience.LISTED or Channel.EMAIL in campaign["channels"]:
         return min(
             _MAX_PAGE_MEMBERS,
