@@ -16,8 +16,8 @@ from google.cloud import firestore
 
 from astra.datamap.model import Disposition, Entry
 from astra.datamap.table import DATA_MAP
-from astra.erasure.request import resuming
-from astra.runtime.firestore import transact
+from astra.erasure.request import pending_resume
+from astra.runtime.firestore import PendingWrite, transact
 from astra.runtime.pseudonyms import Pseudonym
 
 HOLDS: Final = "holds"
@@ -92,24 +92,24 @@ def put(
 
 def release(db: firestore.Client, subject: Pseudonym, hold_id: str, now: datetime) -> None:
     """End a hold before its time. An erasure that waited for it goes on. Raises Refused if there is none."""
-    transact(db, lambda transaction: releasing(transaction, db, subject, hold_id, now)())
+    transact(db, lambda transaction: pending_release(transaction, db, subject, hold_id, now).apply())
 
 
-def releasing(
+def pending_release(
     transaction: firestore.Transaction, db: firestore.Client, subject: Pseudonym, hold_id: str, now: datetime
-) -> Callable[[], None]:
-    """Reads a hold. Answers what ends it, in the same transaction. Raises Refused if there is none."""
+) -> PendingWrite:
+    """Read a hold. Return the write that ends it. Raise Refused if there is none."""
     stored = reference(db, subject).get(transaction=transaction).to_dict() or {}
     if hold_id not in stored:
         raise Refused("There is no hold of this id.")
-    resume = resuming(transaction, db, subject, now)
+    resume = pending_resume(transaction, db, subject, now)
 
     def write() -> None:
-        resume()
+        resume.apply()
         if stored[hold_id]["releasedAt"] is None:
             transaction.update(reference(db, subject), {f"`{hold_id}`.releasedAt": now})
 
-    return write
+    return PendingWrite(write)
 
 
 def held(stored: "firestore.DocumentSnapshot[Any]", now: datetime) -> dict[str, dict[str, Any]]:

@@ -21,7 +21,7 @@ from astra.notices.inbox import Kind
 from astra.runtime.account_id import is_account_id
 from astra.runtime.clock import iso
 from astra.runtime.documents import fetch
-from astra.runtime.firestore import transact
+from astra.runtime.firestore import PendingWrite, transact
 from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonym
 from astra.runtime.settings import ReceiptSettings, Settings
@@ -144,13 +144,13 @@ def begin_again(platform: Platform[Settings], uid: str, now: datetime) -> None:
     transact(db, body)
 
 
-def resuming(
+def pending_resume(
     transaction: firestore.Transaction, db: firestore.Client, subject: Pseudonym, now: datetime
-) -> Callable[[], None]:
-    """Reads whether an erasure waits for a legal hold. Answers what lets it go on, in the same transaction."""
+) -> PendingWrite:
+    """Read whether an erasure waits for a legal hold. Return the write that lets it go on."""
     job = reference(db, subject).get(["step"], transaction=transaction)
     waits = (job.to_dict() or {}).get("step") == HELD
-    return lambda: transaction.update(job.reference, {"nextRunAt": now}) if waits else None
+    return PendingWrite(lambda: transaction.update(job.reference, {"nextRunAt": now}) if waits else None)
 
 
 def _opened(uid: str, now: datetime) -> dict[str, Any]:

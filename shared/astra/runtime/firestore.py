@@ -1,6 +1,7 @@
 """Firestore transactions, with backoff under contention."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from google.api_core.exceptions import Aborted
@@ -8,6 +9,16 @@ from google.api_core.retry import Retry
 from google.cloud import firestore
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PendingWrite:
+    """A write that a transaction's reads have decided on.
+
+    Apply it in the same transaction, after the last read: Firestore takes no read after a write.
+    """
+
+    apply: Callable[[], None]
 
 
 def _contended(error: Exception) -> bool:
