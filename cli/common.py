@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from cli.operator import Desk
 
 
-RUNNING: Final = Path(__file__).parents[1] / ".local/up.json"
-"""The environment of the local stack that `make up` keeps running."""
+RUNS: Final = Path(__file__).parents[1] / ".local/run"
+"""Where the local stacks that `make up` keeps running leave their environment."""
 _SWITCHES: Final = ("--local", "--json", "--yes")
 
 
@@ -56,9 +56,10 @@ def choose(project: str | None, *, local: bool, as_json: bool, yes: bool) -> Non
     """Take the common options. Raises LookupError if the local stack is meant and does not run."""
     CHOSEN.project, CHOSEN.as_json, CHOSEN.yes = project, as_json, yes
     if local:
-        if not RUNNING.is_file():
+        running = sorted(RUNS.glob("*/up.json"), key=lambda file: file.stat().st_mtime)
+        if not running:
             raise LookupError("no local stack is running: start it with `make up`")
-        os.environ.update(json.loads(RUNNING.read_text(encoding="utf-8")))
+        os.environ.update(json.loads(running[-1].read_text(encoding="utf-8")))
 
 
 def confirm(platform: "Desk[Any]", what: str) -> None:

@@ -12,6 +12,7 @@ from firebase_admin import auth
 
 from astra import policies
 from astra.accounts import activity, honeytokens
+from astra.accounts.state import ProfileState
 from astra.runtime.platform import Platform
 from astra.runtime.settings import InactivitySettings
 from cli import common, operator, output
@@ -27,7 +28,7 @@ def plant(platform: Platform[InactivitySettings], name: str, email: str, photogr
     auth.create_user(uid=uid, email=email, password=secrets.token_urlsafe(24), app=platform.app)
     batch, profile = db.batch(), db.document("users", uid)
     fields = {"name": name, "email": email, "createdAt": now, "policyVersion": required.version}
-    fields |= {"ipLock": False, "jurisdiction": None, "state": "active"}
+    fields |= {"ipLock": False, "jurisdiction": None, "state": ProfileState.ACTIVE.value}
     batch.create(profile, fields | {activity.FIELD: activity.seen(platform.settings, now)})
     consent = {"policyVersion": required.version, "policySha256": required.sha256, "givenAt": now}
     batch.create(profile.collection("consents").document("terms"), consent)

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from astra.jobs import STUCK
+from astra.runtime import templates
 from astra.runtime.clock import iso
 from breach import deadlines, texts
 from breach.deadlines import BY_NAME, Who
@@ -109,7 +110,11 @@ def page(name: str, incident: dict[str, Any], now: datetime) -> str:
         said = {"uncertainty": texts.uncertainty(incident), **said}
     told = [(label, said[key]) for key, label in _SAID if said.get(key)]
     context = {"reference": name, "facts": [row for row in facts if row[1]], "clocks": rows, "said": told}
-    return texts.page("incident-report.html", {**context, "picture": svg(moments(incident))})
+    return (
+        templates.environment("cli")
+        .get_template("incident-report.html.j2")
+        .render(context, picture=svg(moments(incident)))
+    )
 
 
 _NUMBERS: Final = (

@@ -10,7 +10,7 @@ from google.cloud import firestore
 
 from astra.notices import campaigns, messages
 from astra.notices.campaigns import State
-from astra.notices.deliveries import LANE, LETTER_STATES
+from astra.notices.deliveries import LANE, DeliveryState
 from astra.notices.inbox import Kind
 from astra.runtime.clock import iso
 from astra.runtime.platform import Platform
@@ -32,7 +32,7 @@ def _row(name: str, progress: Progress) -> list[Any]:
     state = fields["state"] + (f", {stuck} stuck" if stuck else "")
     speed = f"{rate:.1f}/s" if rate is not None else ""
     end = iso(fields["completedAt"]) if fields["completedAt"] else f"in {_short(left)}" if left is not None else ""
-    return [name, fields["kind"], state, bar, told, str(progress.letters.get("queued", "")), speed, end]
+    return [name, fields["kind"], state, bar, told, str(progress.letters.get(DeliveryState.QUEUED, "")), speed, end]
 
 
 def _short(duration: timedelta) -> str:
@@ -54,7 +54,7 @@ def _jobs(progress: Progress, now: datetime) -> "Table":
         counts = ", ".join(f"{what}: {many}" for what, many in sorted(job["counts"].items()) if many)
         table.add_row(name, job["state"], str(job["attempts"]), due, counts or ("letters" if LANE in name else ""))
     for state, many in progress.letters.items():
-        table.add_row("", "", "", f"letters {state}" if state in LETTER_STATES else "letters in all", str(many))
+        table.add_row("", "", "", f"letters {state}" if state in tuple(DeliveryState) else "letters in all", str(many))
     return table
 
 

@@ -19,7 +19,7 @@ def publish_first(db: firestore.Client) -> None:
 
 
 def _publish(db: firestore.Client, collection: str, version: str, effective_at: datetime) -> None:
-    text = resources.files("astra").joinpath(f"policies/{version}.txt").read_text(encoding="utf-8")
+    text = resources.files("astra").joinpath(f"policies/texts/{version}.txt").read_text(encoding="utf-8")
     fields = fields_of(version, text, "The first version.", effective_at, effective_at, material=True)
     db.collection(collection).document(version).set(
         fields | {"effectiveAt": effective_at, "state": State.PUBLISHED.value}

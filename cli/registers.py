@@ -1,14 +1,17 @@
-"""Registers: the record of processing (GDPR art. 30) and the processors, as pages."""
+"""Registers: the record of processing (GDPR art. 30) and the processors, as pages.
+
+Both are written from the data map and the table of processors, so that they can't say what code does not do, and, where
+a project is named, from its registers: agreements with processors, versions of the policy, and business transfers.
+Without a project they say that they lack these. The same code and the same registers write the same bytes: no time of
+writing is in them.
+"""
 
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Self
 
-import jinja2
 import typer
 from google.cloud import firestore
 
@@ -17,13 +20,13 @@ from astra.datamap import table
 from astra.datamap.model import Disposition, Entry, Store
 from astra.datamap.table import DATA_MAP, NOT_PERSONAL
 from astra.policies import FIRST, Policy
+from astra.runtime import templates
 from astra.runtime.settings import Settings
 from cli import common, operator, output
 from governance.processors import ELSEWHERE, PROCESSORS, PROCESSORS_COLLECTION, Processor
 from governance.transfers import TRANSFERS
 
 PAGES: Final = ("record-of-processing", "processors")
-_CONTROLLER: Final = {"name": "Astra Engineers, Inc.", "contact": "privacy@astra-engineering.co"}
 _STORES: Final = {
     Store.REPLICATE: "At Replicate",
     Store.STORAGE: "Cloud Storage",
@@ -71,27 +74,15 @@ def write(folder: Path, registers: Registers | None = None) -> list[Path]:
 
 def page(name: str, ending: str, entries: Iterable[Entry] = DATA_MAP, registers: Registers | None = None) -> str:
     """One page: of PAGES, as `md` or `html`."""
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_template),
-        autoescape=ending == "html",  # noqa: S701  (Markdown is escaped by `cell`)
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"cell": _cell, "day": _day}
+    environment = templates.environment("cli")
+    environment.filters["cell"] = _cell
     facts = _facts(list(entries)) | {"registers": registers}
-    return environment.get_template(f"{name}.{ending}.j2").render(facts)
-
-
-def _template(name: str) -> str:
-    return resources.files("astra").joinpath(f"templates/{name}").read_text(encoding="utf-8")
+    return environment.get_template(f"{name}.{ending}.j2").render(facts).rstrip("\n") + "\n"
 
 
 def _facts(entries: list[Entry]) -> dict[str, Any]:
     stores = {store: sorted((e for e in entries if e.store is store), key=lambda e: e.name) for store in Store}
     return {
-        "controller": _CONTROLLER,
         "policy": FIRST,
         "map_sha256": table.digest(),
         "stores": [(_STORES[store], found) for store, found in stores.items() if found],
@@ -115,10 +106,6 @@ def _erasure(entry: Entry) -> str:
             return f"anonymised: {entry.disposition_note}"
         case Disposition.RETAIN:
             return f"stays: {entry.disposition_note}"
-
-
-def _day(moment: datetime | None) -> str:
-    return f"{moment.day} {moment:%B %Y}" if moment else ""
 
 
 def _cell(text: object) -> str:

@@ -6,7 +6,6 @@ import argparse
 import json
 import signal
 import sys
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,13 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from local.deployment import archives
-from local.paths import MAIL, UP, shown
+from local.paths import MAIL, shown
 from local.stack.progress import SetupError
 from local.stack.schedules import ScheduleError
 from local.stack.stack import EMULATORS, Stack, StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from types import FrameType
 
     from local.stack.run_folder import Source
@@ -60,19 +59,15 @@ def keep_up(only: tuple[str, ...], offset: int, sources: Mapping[str, Source] | 
         console = Console()
         console.print(overview(stack))
         console.print(f"logs: {shown(stack.log_dir)}   mail: {shown(MAIL)}   Ctrl-C stops everything")
-        with _announced(stack):
-            stack.wait()
+        announce(stack)
+        stack.wait()
 
 
-@contextmanager
-def _announced(stack: Stack) -> Iterator[None]:
-    """Let `astra --local` find the stack while it runs. The file holds its keys, so nobody else may read it."""
-    UP.touch(mode=0o600)
-    UP.write_text(json.dumps({**stack.environment(), "GOOGLE_CLOUD_PROJECT": stack.project}), encoding="utf-8")
-    try:
-        yield
-    finally:
-        UP.unlink(missing_ok=True)
+def announce(stack: Stack) -> None:
+    """Let `astra --local` find the stack, by a file in its run folder, which goes with it and nobody else may read."""
+    file = stack.run_dir / "up.json"
+    file.touch(mode=0o600)
+    file.write_text(json.dumps({**stack.environment(), "GOOGLE_CLOUD_PROJECT": stack.project}), encoding="utf-8")
 
 
 def overview(stack: Stack) -> Table:

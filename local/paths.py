@@ -16,8 +16,6 @@ LOCAL = ROOT / ".local"
 LOGS = LOCAL / "logs"
 RUNS = LOCAL / "run"
 MAIL = LOCAL / "mail"
-#: The environment of the stack that `make up` keeps running, for `astra --local`.
-UP = LOCAL / "up.json"
 EMULATORS = LOCAL / "emulators"
 ARCHIVES = LOCAL / "archives"
 TOOLCHAIN = LOCAL / "toolchain.json"

@@ -142,7 +142,7 @@ def test_whatever_acts_asks() -> None:
 def test_the_local_stack_is_named_or_missed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(common, "RUNNING", tmp_path / "up.json")
+    monkeypatch.setattr(common, "RUNS", tmp_path)
     assert main(["staff", "list", "--local"]) == 1
     assert capsys.readouterr().err == "no local stack is running: start it with `make up`\n"
 

@@ -8,9 +8,9 @@ import pytest
 from firebase_functions.https_fn import HttpsError
 
 from astra import policies
-from astra.notices import messages
 from astra.runtime.callables import parse
 from astra.runtime.clock import iso
+from astra.runtime.templates import day
 from breach import deadlines
 from breach.detection.audit_log import hour_of
 from governance.policies import PublishPolicy, _refuse_text
@@ -34,7 +34,7 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 @at_awkward_moments
 def test_a_time_is_written_in_utc(moment: datetime) -> None:
     assert datetime.fromisoformat(iso(moment)) == moment.replace(microsecond=0)
-    assert messages.day(iso(moment)).startswith(f"{moment.day} {moment:%B %Y}")
+    assert day(iso(moment)).startswith(f"{moment.day} {moment:%B %Y}")
 
 
 @at_awkward_moments

@@ -169,7 +169,7 @@ def vendored(folder: Path, **how: Any) -> Path:
 def test_the_wheels_version_follows_its_content(tmp_path: Path) -> None:
     copy = repository(tmp_path / "repository")
     first = vendored(copy)
-    with (copy / "shared/astra/templates/letter.html.j2").open("a", encoding="utf-8") as opened:
+    with (copy / "shared/astra/notices/templates/letter.html.j2").open("a", encoding="utf-8") as opened:
         opened.write("<!-- changed -->\n")
     assert vendored(copy).name != first.name
     assert not first.exists()

@@ -29,9 +29,9 @@ def run(*command: str | Path, **environment: str) -> str:
     return done.stdout
 
 
-def tracked() -> set[str]:
-    """Return the package's files, including new ones that no commit has yet."""
-    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", TREE).split("\0")
+def tracked(tree: str = TREE) -> set[str]:
+    """Return the files in a folder as from the folder above it, including new ones that no commit has yet."""
+    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", tree).split("\0")
     return {name.removeprefix("shared/") for name in listed if name and (ROOT / name).is_file()}
 
 
@@ -60,7 +60,8 @@ def test_the_wheel_holds_the_package_file_by_file(wheel: Path) -> None:
 
 
 def test_the_installed_wheel_renders_every_template(rendered: dict[str, Any]) -> None:
-    assert rendered["templates"] == sorted(Path(name).name for name in tracked() if "/templates/" in name)
+    every = {name for tree in (TREE, "functions", "cli") for name in tracked(tree) if "/templates/" in name}
+    assert rendered["templates"] == sorted(every)
 
 
 def test_only_notices_that_staff_word_themselves_have_no_template(rendered: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from flask import Request, Response
 
 from astra.runtime import callables
 from astra.runtime.callables import Answer, Call
-from astra.runtime.deployment import LONG_TASK, TASK_TIMEOUT, Group, defaults
+from astra.runtime.deployment import LONG_TASK, TASK_TIMEOUT_SECONDS, Group, defaults
 from astra.runtime.rate_limits import Limit
 from astra.runtime.settings import RedisSettings
 from astra.runtime.task_queue import Queue
@@ -43,7 +43,7 @@ def assessments(group: Group[Any]) -> Queue:
 @tasks_fn.on_task_dispatched(**ASSESSMENT.options(**{**LONG_TASK, "cpu": 0.2, "concurrency": 1, "max_instances": 2}))
 @ASSESSMENT.serves
 def assess(request: https_fn.CallableRequest[Any]) -> None:
-    budget = timedelta(seconds=TASK_TIMEOUT * 0.7)
+    budget = timedelta(seconds=TASK_TIMEOUT_SECONDS * 0.7)
     affected.work(ASSESSMENT.platform, assessments(ASSESSMENT), request.data["job"], budget=budget)
 
 

@@ -8,7 +8,7 @@ from firebase_functions import https_fn, scheduler_fn, tasks_fn
 
 from astra.runtime import callables
 from astra.runtime.callables import Answer, Call
-from astra.runtime.deployment import LONG_TASK, TASK_TIMEOUT, Group, defaults
+from astra.runtime.deployment import LONG_TASK, TASK_TIMEOUT_SECONDS, Group, defaults
 from astra.runtime.rate_limits import Limit
 from astra.runtime.settings import emulated
 from astra.runtime.task_queue import Queue
@@ -52,7 +52,7 @@ def receipt(call: Call[request_handlers.ShowReceipt]) -> Answer:
 @ERASURE.serves
 def erase(request: https_fn.CallableRequest[Any]) -> None:
     request_handlers.erase(
-        ERASURE.platform, erasures(ERASURE), request.data["job"], budget=timedelta(seconds=TASK_TIMEOUT * 0.7)
+        ERASURE.platform, erasures(ERASURE), request.data["job"], budget=timedelta(seconds=TASK_TIMEOUT_SECONDS * 0.7)
     )
 
 

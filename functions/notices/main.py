@@ -9,7 +9,7 @@ from flask import Request, Response
 
 from astra.runtime import callables
 from astra.runtime.callables import Answer, Call
-from astra.runtime.deployment import LONG_TASK, TASK_TIMEOUT, Group, defaults
+from astra.runtime.deployment import LONG_TASK, TASK_TIMEOUT_SECONDS, Group, defaults
 from astra.runtime.rate_limits import Limit
 from astra.runtime.settings import Environment, RedisSettings
 from astra.runtime.task_queue import Queue
@@ -38,7 +38,7 @@ def queue(group: Group[Any]) -> Queue:
 @tasks_fn.on_task_dispatched(**CAMPAIGNS.options(**LONG_TASK))
 @CAMPAIGNS.serves
 def notify(request: https_fn.CallableRequest[Any]) -> None:
-    budget = timedelta(seconds=TASK_TIMEOUT * 0.7)
+    budget = timedelta(seconds=TASK_TIMEOUT_SECONDS * 0.7)
     dispatch.notify(CAMPAIGNS.platform, queue(CAMPAIGNS), request.data["job"], budget=budget)
 
 

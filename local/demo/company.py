@@ -48,7 +48,7 @@ def hire(stack: Stack, client: Client, listener: Listener) -> Staff:
     mary, joan, radia, hedy = (client.join() for _ in range(4))
     early = refused(lambda: client.call("grant_role", {"uid": joan.uid, "role": "privacy"}, mary.token))
     listener.check("nobody has a role because they say so", early is not None and early.status == "PERMISSION_DENIED")
-    text = resources.files("astra").joinpath(f"policies/{policies.FIRST_SECURITY}.txt").read_bytes()
+    text = resources.files("astra").joinpath(f"policies/texts/{policies.FIRST_SECURITY}.txt").read_bytes()
     for colleague in (mary, joan, radia, hedy):
         form = {"version": policies.FIRST_SECURITY, "sha256": hashlib.sha256(text).hexdigest()}
         client.call("accept_security_policy", form, colleague.token)
@@ -69,7 +69,7 @@ def _proposed(client: Client, granting: dict[str, str], by: Person) -> bool:
 def _policy_changed(stack: Stack, client: Client, staff: Staff, grace: Person, listener: Listener) -> None:
     today = datetime.now(UTC)
     version = f"{today:%Y-%m-%d}"
-    before = resources.files("astra").joinpath(f"policies/{policies.FIRST}.txt").read_text(encoding="utf-8")
+    before = resources.files("astra").joinpath(f"policies/texts/{policies.FIRST}.txt").read_text(encoding="utf-8")
     form = {
         "version": version,
         "text": before.replace("Last updated: Aug 02, 2025", f"Last updated: {today:%b %d, %Y}"),

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from astra.accounts.state import ProfileState
 from local.demo.client import Client, Person
 from local.demo.customer_life import PHOTOGRAPH, wait_sealed
 from local.demo.narration import Listener, wait_for
@@ -28,15 +29,15 @@ def tell(stack: Stack, client: Client, listener: Listener) -> None:
     listener.saw("what it leaves behind: its id and address occur", f"{len(left)} times in {stores}")
     today = datetime.now(UTC)
     stack.fire("reconcile", at=today + timedelta(days=2))
-    listener.check("the first round that misses it does nothing", _state(stack, ida) == "active")
+    listener.check("the first round that misses it does nothing", _state(stack, ida) == ProfileState.ACTIVE)
     stack.fire("reconcile", at=today + timedelta(days=4))
-    listener.check("a day later its profile is frozen, which can be undone", _state(stack, ida) == "frozen")
+    listener.check("a day later its profile is frozen, which can be undone", _state(stack, ida) == ProfileState.FROZEN)
     listener.check("and its image is still there", len(scan(stack, needles)) >= len(left))
     stack.fire("reconcile", at=today + timedelta(days=12))
     wait_for("its profile to go", lambda: None if _state(stack, ida) else True, 90)
     wait_for("everything of it to go", lambda: None if scan(stack, needles) else True, 90)
     listener.check("a week later it is erased with all that is left of it", held=True)
-    listener.check("whoever has an account keeps everything", _state(stack, maria) == "active")
+    listener.check("whoever has an account keeps everything", _state(stack, maria) == ProfileState.ACTIVE)
 
 
 def _state(stack: Stack, person: Person) -> Any:

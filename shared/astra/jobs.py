@@ -37,9 +37,9 @@ from astra.runtime.documents import fetch
 from astra.runtime.firestore import transact
 from astra.runtime.pseudonyms import Pseudonym
 
-MOST_ATTEMPTS: Final = 12
-_LEASE: Final = timedelta(minutes=5)
-_LONGEST_DELAY: Final = timedelta(hours=1)
+MAX_ATTEMPTS: Final = 12
+_LEASE_DURATION: Final = timedelta(minutes=5)
+_MAX_DELAY: Final = timedelta(hours=1)
 RUNNING: Final = "running"
 STUCK: Final = "stuck"
 STOPPED: Final = {"state": STUCK, "leased": False, "nextRunAt": None}
@@ -146,15 +146,20 @@ class Worker:
         if not fields or fields["nextRunAt"] is None or fields["nextRunAt"] > now:
             return None
         attempts = fields["attempts"] + fields["leased"]  # nobody gave it back: its worker died, or is late
-        claimed = {"fence": fields["fence"] + 1, "attempts": attempts, "leased": True, "nextRunAt": now + _LEASE}
-        if attempts >= MOST_ATTEMPTS:
+        claimed = {
+            "fence": fields["fence"] + 1,
+            "attempts": attempts,
+            "leased": True,
+            "nextRunAt": now + _LEASE_DURATION,
+        }
+        if attempts >= MAX_ATTEMPTS:
             claimed |= STOPPED
         # One conditional write, not a transaction: a crowd of workers is told apart without waiting for each other.
         try:
             done = job.update(claimed, option=self._db.write_option(last_update_time=snapshot.update_time))
         except (Aborted, FailedPrecondition, NotFound):
             return None  # somebody else has it
-        if attempts >= MOST_ATTEMPTS:
+        if attempts >= MAX_ATTEMPTS:
             log.write(log.Event.JOB_STUCK, severity=logging.CRITICAL, job=Pseudonym(job.id))
             return None
         return _Claim(job, {**fields, **claimed}, done.update_time)
@@ -164,16 +169,16 @@ class Worker:
         now = self._clock()
         if isinstance(outcome, Pause):
             outcome = {**outcome.changes, "nextRunAt": outcome.until}
-        going_on = {"attempts": 0, "leased": not release, "nextRunAt": now if release else now + _LEASE}
+        going_on = {"attempts": 0, "leased": not release, "nextRunAt": now if release else now + _LEASE_DURATION}
         atomic = outcome if isinstance(outcome, Atomic) else Atomic(lambda *_: outcome, rare=True)
         self._checkpoint(claim, going_on, atomic)
 
     def _fail(self, claim: _Claim, error: Exception) -> datetime | None:
         now, attempts = self._clock(), claim.fields["attempts"] + 1
         log.failure(log.Event.JOB_FAILED, error, job=claim.name, attempts=attempts)
-        delay = min(self._retry_delay * 2 ** (attempts - 1), _LONGEST_DELAY)
+        delay = min(self._retry_delay * 2 ** (attempts - 1), _MAX_DELAY)
         changes: dict[str, Any] = {"attempts": attempts, "leased": False, "nextRunAt": now + delay}
-        if attempts >= MOST_ATTEMPTS:
+        if attempts >= MAX_ATTEMPTS:
             log.write(log.Event.JOB_STUCK, severity=logging.CRITICAL, job=claim.name)
             changes |= STOPPED
         try:

@@ -36,7 +36,7 @@ def work(project: str, subject: str, now: datetime, diary: Path, page: int, mome
 
     Writes a line into `diary` for each page and each transaction that begins, and one for each moment.
     """
-    objects._PAGE = documents._PAGE = page  # type: ignore[misc]
+    objects._PAGE_OBJECTS = documents._PAGE_DOCUMENTS = page  # type: ignore[misc]
     platform = Platform(ErasureSettings, lambda: now)
     settle(platform, project)
     moments = itertools.count(1)

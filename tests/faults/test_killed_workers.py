@@ -29,7 +29,7 @@ _processes.set_forkserver_preload(["firebase_admin.auth", "google.cloud.storage"
 
 @pytest.fixture
 def ada(platform: Platform[Any], monkeypatch: pytest.MonkeyPatch) -> Somebody:
-    monkeypatch.setattr(objects, "_PAGE", PAGE)
+    monkeypatch.setattr(objects, "_PAGE_OBJECTS", PAGE)
     settle(platform, f"demo-{secrets.token_hex(6)}")
     ada = Somebody(platform)
     generate(platform, ada.uid)

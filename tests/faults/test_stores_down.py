@@ -94,7 +94,7 @@ def test_redis_is_down_when_the_verifier_looks(stack: Stack, ada: Somebody) -> N
 def test_replicate_is_down(
     stack: Stack, ada: Somebody, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], verb: str
 ) -> None:
-    monkeypatch.setattr(replicate, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(replicate, "_TIMEOUT_SECONDS", 0.2)
     prediction, file = generate(ada.platform, ada.uid)
     path = {"cancel": f"/v1/predictions/{prediction}/cancel", "file": f"/v1/files/{file}"}[verb]
     down = Fault(path, **fault, times=ROUNDS)
@@ -110,7 +110,7 @@ def test_replicate_is_down(
 def test_what_replicate_deleted_without_saying_so_is_not_counted(
     stack: Stack, ada: Somebody, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replicate, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(replicate, "_TIMEOUT_SECONDS", 0.2)
     _, file = generate(ada.platform, ada.uid)
     stack.replicate.faults.append(Fault(f"/v1/files/{file}", hang=0.6))
     ada.ask()

@@ -9,7 +9,7 @@ from google.cloud import firestore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from astra.jobs import MOST_ATTEMPTS, Atomic, Pause, Worker, due, opened
+from astra.jobs import MAX_ATTEMPTS, Atomic, Pause, Worker, due, opened
 from astra.runtime.platform import Platform
 
 BUDGET = timedelta(minutes=1)
@@ -201,12 +201,12 @@ def test_failures_wait_longer_each_time_then_the_job_is_stuck_and_in_nobodys_way
         raise OSError("canary")
 
     waits = []
-    for _ in range(MOST_ATTEMPTS - 1):
+    for _ in range(MAX_ATTEMPTS - 1):
         again = at.worker.run(poison, fail, BUDGET)
         assert again is not None
         waits.append((again - at.clock()).total_seconds())
         at.clock.now = again
-    assert waits == [min(2**n, 3600) for n in range(MOST_ATTEMPTS - 1)]
+    assert waits == [min(2**n, 3600) for n in range(MAX_ATTEMPTS - 1)]
     assert at.worker.run(poison, fail, BUDGET) is None
     assert at.fields(poison)["state"] == "stuck"
     assert at.due() == [good.id]
@@ -218,13 +218,13 @@ def test_a_job_that_kills_its_worker_each_time_is_stuck_in_the_end(at: Setting) 
     def die(_: dict[str, Any]) -> dict[str, Any]:
         raise KeyboardInterrupt
 
-    for deaths in range(MOST_ATTEMPTS):
+    for deaths in range(MAX_ATTEMPTS):
         assert (at.fields(job)["state"], at.fields(job)["attempts"]) == ("running", max(0, deaths - 1))
         with pytest.raises(KeyboardInterrupt):
             at.worker.run(job, die, BUDGET)
         at.clock.step(minutes=5)
     assert at.worker.run(job, count_to(1), BUDGET) is None
-    assert (at.fields(job)["state"], at.fields(job)["attempts"]) == ("stuck", MOST_ATTEMPTS)
+    assert (at.fields(job)["state"], at.fields(job)["attempts"]) == ("stuck", MAX_ATTEMPTS)
     assert at.due() == []
 
 
@@ -272,7 +272,7 @@ def test_progress_forgives_earlier_failures(at: Setting) -> None:
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.sampled_from(["page", "fail", "die", "race", "budget"]), max_size=MOST_ATTEMPTS - 1))
+@given(st.lists(st.sampled_from(["page", "fail", "die", "race", "budget"]), max_size=MAX_ATTEMPTS - 1))
 def test_whatever_happens_the_job_ends_and_counts_each_page_once(at: Setting, fates: list[str]) -> None:
     """Crashes, failures, second workers and short budgets in any order: no page is lost, none counts twice."""
     job, remaining = at.open(done=0), list(fates)

@@ -20,7 +20,7 @@ SUMMARY: Final = "Acme Mail sends our letters from now on."
 
 def text_of(version: str, change: str = "") -> str:
     """The first policy's text, as of another day."""
-    first = resources.files("astra").joinpath(f"policies/{policies.FIRST}.txt").read_text(encoding="utf-8")
+    first = resources.files("astra").joinpath(f"policies/texts/{policies.FIRST}.txt").read_text(encoding="utf-8")
     return first.replace("Aug 02, 2025", f"{policies.dated(version):%b %d, %Y}") + change
 
 

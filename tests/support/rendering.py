@@ -61,7 +61,7 @@ def render_breach_pages() -> None:
 
 def render_policies() -> None:
     """Render the page of the policy that the package holds, and the one for a version that there is not."""
-    file = Path(policies.__file__).parent / f"{policies.FIRST}.txt"
+    file = Path(policies.__file__).parent / f"texts/{policies.FIRST}.txt"
     fields = policies.fields_of(policies.FIRST, file.read_text(encoding="utf-8"), "The first.", AT, AT, material=True)
     first = Policy(policies.FIRST, fields["sha256"], AT)
     policy_pages.render(fields, [first], first, AT)
@@ -78,7 +78,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         registers.write(Path(folder))
     home = Path(astra.__file__).parent
-    templates = sorted(Path(name).name for name in opened if Path(name).parent == home / "templates")
+    roots = (home.parent, Path(__file__).parents[2])
+    templates = sorted(
+        str(Path(name).relative_to(next(root for root in roots if Path(name).is_relative_to(root))))
+        for name in opened
+        if name.endswith(".j2")
+    )
     print(json.dumps({"home": str(home), "templates": templates, "bare": bare}))  # noqa: T201
 
 

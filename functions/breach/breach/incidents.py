@@ -31,7 +31,7 @@ from astra.staff import Role
 
 INCIDENTS: Final = "incidents"
 EXPOSURES: Final = "exposures"
-MOST_SIGNALS: Final = 50
+MAX_SIGNALS: Final = 50
 _CALLED: Final = (Role.SECURITY, Role.CTO)
 
 

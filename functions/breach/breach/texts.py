@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import jinja2
 from google.cloud import firestore
 
 from astra.datamap.table import DATA_MAP
 from astra.notices import messages
 from astra.notices.inbox import Kind
+from astra.runtime import templates
 from astra.runtime.clock import iso
 
 from breach import deadlines, incidents
@@ -27,9 +27,9 @@ _CATEGORY: Final = {entry.name: entry.category.partition(", encrypted")[0] for e
 _PEOPLE_NEED: Final = ("whatHappened", "weAreDoing", "youCanDo", "contact")
 _AT_ONCE: Final = ("nature", "measures", "contact")
 _IN_THE_END: Final = (*_AT_ONCE, "consequences", "exposed", "affected")
-_READS_KEPT: Final = timedelta(days=30)
+_READ_LOG_RETENTION: Final = timedelta(days=30)
 """How long Cloud Logging keeps who read what, unless it is told to keep it longer."""
-_OPEN: Final = "not known yet"
+_NOT_KNOWN: Final = "not known yet"
 _MORE: Final = "more people may be affected"
 _NO_PROOF: Final = {
     "audit-logging-disabled": f"the audit log was cut off, and what was done meanwhile is not in it: {_MORE}",
@@ -93,7 +93,7 @@ def notice(name: str, incident: Mapping[str, Any]) -> Text:
     whole = {**facts, "elements": elements(incident.get("exposed") or [])}
     letter = messages.render(Kind.BREACH, whole)
     shown = {**whole, "title": letter.notice.title, "sha256": letter.sha256}
-    return Text(letter.text, page("breach-page.html", shown), facts)
+    return Text(letter.text, _page("breach-page.html.j2", shown), facts)
 
 
 def refuse_changed(db: firestore.Client, name: str) -> None:
@@ -128,19 +128,19 @@ def filing(
         ("Occurred", f"{iso(incident['occurredFrom'])} to {iso(incident['occurredUntil'])}"),
         ("Discovered", iso(deadlines.discovered(incident))),
         ("Aware since", iso(incident["awareAt"])),
-        ("Categories of data", "; ".join(_CATEGORY[one] for one in incident.get("exposed") or []) or _OPEN),
+        ("Categories of data", "; ".join(_CATEGORY[one] for one in incident.get("exposed") or []) or _NOT_KNOWN),
         ("People affected", _counted(affected)),
-        ("Records, approximately", str(numbers["records"]) if "records" in numbers else _OPEN),
-        ("People whose data stayed sealed", str(numbers["sealed"]) if "sealed" in numbers else _OPEN),
+        ("Records, approximately", str(numbers["records"]) if "records" in numbers else _NOT_KNOWN),
+        ("People whose data stayed sealed", str(numbers["sealed"]) if "sealed" in numbers else _NOT_KNOWN),
         ("Uncertainty", said.get("uncertainty") or uncertainty(incident)),
-        ("Likely consequences", said.get("consequences") or _OPEN),
+        ("Likely consequences", said.get("consequences") or _NOT_KNOWN),
         ("Measures", said["measures"]),
         ("Reasons for delay", _reasons(incident, clock, delay_reason, at)),
         ("Contact", said["contact"]),
     ]
     head = f"Notification of a personal data breach: {clock.regime}"
     text = head + "\n\n" + "\n".join(f"{label}: {value}" for label, value in rows) + "\n"
-    return Text(text, page("filing.html", {"title": head, "rows": rows}), {})
+    return Text(text, _page("filing.html.j2", {"title": head, "rows": rows}), {})
 
 
 def _reasons(incident: Mapping[str, Any], clock: Clock, said: str, at: datetime | None) -> str:
@@ -152,7 +152,7 @@ def _reasons(incident: Mapping[str, Any], clock: Clock, said: str, at: datetime 
         return "; ".join(dict.fromkeys(found))
     runs = next(iter(deadlines.running(incident, (clock,))), None)
     if runs and runs.met is None and at is None:
-        return _OPEN
+        return _NOT_KNOWN
     if runs and runs.is_overdue(at or runs.due):
         raise Late("delayReason missing: it is late, which needs reasons")
     return "none: it is in time"
@@ -161,7 +161,7 @@ def _reasons(incident: Mapping[str, Any], clock: Clock, said: str, at: datetime 
 def is_draftable(name: str, incident: Mapping[str, Any]) -> bool:
     """Whether regulators could be told at least in a first phase."""
     try:
-        filing(name, incident, BY_NAME["gdpr-authority"], PHASES[0], delay_reason=_OPEN)
+        filing(name, incident, BY_NAME["gdpr-authority"], PHASES[0], delay_reason=_NOT_KNOWN)
     except Missing:
         return False
     return True
@@ -177,7 +177,7 @@ def _said(incident: Mapping[str, Any], needed: tuple[str, ...]) -> dict[str, str
 
 def _counted(affected: Mapping[str, int] | None) -> str:
     if affected is None:
-        return _OPEN
+        return _NOT_KNOWN
     each = ", ".join(f"{place}: {many}" for place, many in sorted(affected.items()))
     return f"{sum(affected.values())}" + (f" ({each})" if each else "")
 
@@ -185,7 +185,7 @@ def _counted(affected: Mapping[str, int] | None) -> str:
 def uncertainty(incident: Mapping[str, Any]) -> str:
     """What the numbers leave open, for whoever reads them."""
     if not incident.get("numbers"):
-        return _OPEN
+        return _NOT_KNOWN
     ruled_out = incident.get("ruledOut")
     why = [f"two people are sure that nobody is affected: {ruled_out['reason']}"] if ruled_out else []
     return "; ".join([*why, *doubts(incident)]) or "every read of the audit log names whose data it was"
@@ -206,20 +206,11 @@ def doubts(incident: Mapping[str, Any]) -> list[str]:
     if of_itself := _NO_PROOF.get(incident["detector"]):
         found.append(of_itself)
     confirmed = incident.get("confirmedAt", incident["awareAt"])
-    kept_from = max(confirmed, incident.get("countedAt", confirmed)) - _READS_KEPT
+    kept_from = max(confirmed, incident.get("countedAt", confirmed)) - _READ_LOG_RETENTION
     if incident["occurredFrom"] < kept_from:
         found.append(f"reads before {iso(kept_from)} may be in no audit log any more: {_MORE}")
     return found
 
 
-def page(name: str, facts: Mapping[str, Any]) -> str:
-    """A page of that template, to print or to publish."""
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(messages.source),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["day"] = messages.day
-    return environment.get_template(name).render(facts, controller={"name": "Astra Engineers, Inc."})
+def _page(name: str, facts: Mapping[str, Any]) -> str:
+    return templates.environment("breach").get_template(name).render(facts)

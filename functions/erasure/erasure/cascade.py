@@ -33,9 +33,9 @@ from erasure.documents import Trees
 from erasure.replicate import Artefacts, Prediction
 from erasure.settings import ErasureSettings
 
-_PREDICTIONS: Final = 20
-_MOST_REOPENINGS: Final = 10
-_LONG: Final = timedelta(minutes=1)
+_PREDICTIONS_A_RUN: Final = 20
+_MAX_REOPENINGS: Final = 10
+_VERIFICATION_SLICE: Final = timedelta(minutes=1)
 """After this the verification makes a checkpoint: well within a worker's lease."""
 _STORES: Final = (Store.REPLICATE, Store.STORAGE, Store.REDIS, Store.FIRESTORE, Store.VAULT, Store.AUTH)
 _VERIFY: Final = "verify"
@@ -147,7 +147,7 @@ class Cascade:
         records = self._platform.db.collection("users", job["uid"], "predictions").order_by("__name__")
         if job["cursor"]:
             records = records.start_after({"__name__": job["cursor"]})
-        page = records.limit(_PREDICTIONS).get()
+        page = records.limit(_PREDICTIONS_A_RUN).get()
         files, until = set(job.get("files", [])), job.get("replicateUntil")
         deleted: Counter[str] = Counter()
         for record in page:
@@ -157,7 +157,7 @@ class Cascade:
             files |= set(prediction.files)
             until = max(prediction.gone_by, until or prediction.gone_by)
         noted = {"files": sorted(files), "replicateUntil": until} if page else {}
-        if len(page) < _PREDICTIONS:
+        if len(page) < _PREDICTIONS_A_RUN:
             return self._ended(job, +deleted, **noted)
         return {**noted, **self._went_on(job, +deleted, page[-1].id)}
 
@@ -241,7 +241,7 @@ class Cascade:
         for entry in DATA_MAP:
             if entry.name in seen:
                 continue
-            if seen and self._platform.clock() - began > _LONG:
+            if seen and self._platform.clock() - began > _VERIFICATION_SLICE:
                 return {"cursor": {"found": dict(found), "seen": seen}}
             found += verifier.found(self._platform, person, job.get("files", []), [entry])
             seen.append(entry.name)
@@ -254,7 +254,7 @@ class Cascade:
         kept = {entry.name for entry in DATA_MAP if entry.disposition is not Disposition.DELETE} | held.keys()
         if remaining := sum(count for name, count in found.items() if name not in kept):
             log.write(log.Event.ERASURE_REOPENED, job=self._subject, remaining=remaining)
-            if job["reopened"] >= _MOST_REOPENINGS:
+            if job["reopened"] >= _MAX_REOPENINGS:
                 log.write(log.Event.JOB_STUCK, severity=logging.CRITICAL, job=self._subject)
                 return {"state": "stuck", "cursor": None, "nextRunAt": None}
             # From the start: whatever wrote this may have come through any door.

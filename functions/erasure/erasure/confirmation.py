@@ -32,4 +32,4 @@ def after(platform: Platform[ErasureSettings], page: Page) -> Page:
 
 def _is_queued(platform: Platform[ErasureSettings], uid: str) -> bool:
     row = deliveries.row_of(platform.db, uid, erasure.LETTER).get(["state"]).to_dict() or {}
-    return row.get("state") == "queued"
+    return row.get("state") == deliveries.DeliveryState.QUEUED

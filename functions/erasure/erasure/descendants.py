@@ -20,9 +20,9 @@ from google.cloud.firestore_v1.types import (
 
 from astra.runtime.documents import read_plain
 
-_FIRST: Final = 1_000
+_FIRST_QUERY_DOCUMENTS: Final = 1_000
 """How many the first query is for: no page waits long for it."""
-_AHEAD: Final = 20_000
+_MAX_QUERY_DOCUMENTS: Final = 20_000
 """How many a later query is for, at most: each walks over all that was just deleted before it."""
 
 
@@ -32,10 +32,10 @@ def below(db: firestore.Client, root: str, after: str | None = None) -> Iterator
     One query is ahead of what is asked for. A missing `root` is fine.
     """
     # Not in a `with`: it would wait for its thread wherever an iterator that was left is collected.
-    reader, most = ThreadPoolExecutor(1), _FIRST
+    reader, most = ThreadPoolExecutor(1), _FIRST_QUERY_DOCUMENTS
     ahead = reader.submit(page, db, root, most, after)
     while len(found := ahead.result()) == most:
-        most = min(2 * most, _AHEAD)
+        most = min(2 * most, _MAX_QUERY_DOCUMENTS)
         ahead = reader.submit(page, db, root, most, found[-1])
         yield from found
     yield from found

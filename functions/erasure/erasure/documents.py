@@ -14,7 +14,7 @@ from astra.datamap.table import DATA_MAP
 
 from erasure import descendants
 
-_PAGE: Final = 490
+_PAGE_DOCUMENTS: Final = 490
 """A commit takes 500 writes: the roots and the checkpoint are among them."""
 
 _UNKNOWN: Final[dict[str, Any]] = {}
@@ -63,8 +63,8 @@ class Trees:
         if cursor != self._cursor:
             self._ahead = self._behind(cursor["after"] if cursor else None)
         self._cursor = _UNKNOWN  # a read that fails ends the iterator: that is not the end of the documents
-        documents = [(name_of(self._store, path), path) for path in islice(self._ahead, _PAGE)]
-        if len(documents) < _PAGE:
+        documents = [(name_of(self._store, path), path) for path in islice(self._ahead, _PAGE_DOCUMENTS)]
+        if len(documents) < _PAGE_DOCUMENTS:
             return Page(documents, self._roots, None)
         self._cursor = {"after": documents[-1][1]}
         return Page(documents, [], self._cursor)

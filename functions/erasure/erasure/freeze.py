@@ -7,6 +7,7 @@ from google.cloud import firestore
 from astra import tlog
 from astra.accounts import activity
 from astra.accounts import state as account_state
+from astra.accounts.state import ProfileState
 from astra.runtime import log
 from astra.runtime.documents import fetch
 from astra.runtime.firestore import transact
@@ -22,8 +23,8 @@ def freeze(platform: Platform[RollCallSettings], uid: str, subject: Pseudonym) -
 
     def body(transaction: firestore.Transaction) -> None:
         profile = db.collection("users").document(uid).get(transaction=transaction)
-        if (profile.to_dict() or {}).get("state") == account_state.ACTIVE:
-            transaction.update(profile.reference, {"state": account_state.FROZEN})
+        if (profile.to_dict() or {}).get("state") == ProfileState.ACTIVE:
+            transaction.update(profile.reference, {"state": ProfileState.FROZEN.value})
             tlog.append(transaction, db, tlog.Entry(tlog.Action.ORPHAN_FROZEN, {}, now, subject))
 
     transact(db, body)
@@ -41,7 +42,7 @@ def give_back(platform: Platform[RollCallSettings], uid: str, subject: Pseudonym
         profile, removal, suspension = fetch(db, *places, transaction=transaction)
         fields = profile.to_dict() or {}
         if (
-            fields.get("state") != account_state.FROZEN
+            fields.get("state") != ProfileState.FROZEN
             or account_state.removes(removal)
             or account_state.suspends(suspension)
         ):

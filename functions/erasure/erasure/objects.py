@@ -10,8 +10,8 @@ from google.cloud.storage import Blob, Bucket
 
 from astra.datamap.model import Entry, Subject
 
-_PAGE: Final = 400
-_HANDS: Final = 8
+_PAGE_OBJECTS: Final = 400
+_THREADS: Final = 8
 
 
 def delete_page(bucket: Bucket, person: Subject, entries: Sequence[Entry]) -> tuple["Counter[str]", bool]:
@@ -20,14 +20,14 @@ def delete_page(bucket: Bucket, person: Subject, entries: Sequence[Entry]) -> tu
     def listed(entry: Entry) -> list[Blob]:
         place = person.place(entry)
         # Every generation: on a bucket with versioning, the old ones too. Without a prefix it would list the bucket.
-        return list(bucket.list_blobs(prefix=place, versions=True, max_results=_PAGE)) if place else []
+        return list(bucket.list_blobs(prefix=place, versions=True, max_results=_PAGE_OBJECTS)) if place else []
 
     deleted: Counter[str] = Counter()
-    with ThreadPoolExecutor(_HANDS) as hands:
+    with ThreadPoolExecutor(_THREADS) as hands:
         listings = list(hands.map(listed, entries))
         for entry, blobs in zip(entries, listings, strict=True):
             deleted[entry.name] = sum(hands.map(_delete, blobs))
-    return +deleted, any(len(blobs) == _PAGE for blobs in listings)
+    return +deleted, any(len(blobs) == _PAGE_OBJECTS for blobs in listings)
 
 
 def _delete(blob: Blob) -> int:

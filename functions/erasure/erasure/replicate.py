@@ -14,9 +14,9 @@ from google.cloud import firestore
 
 from erasure.settings import ErasureSettings
 
-_TIMEOUT: Final = 10.0
-_LONGEST_RUN: Final = timedelta(minutes=30)
-_KEPT: Final = timedelta(hours=1)
+_TIMEOUT_SECONDS: Final = 10.0
+_MAX_RUN: Final = timedelta(minutes=30)
+_KEPT_FOR: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Prediction:
         """The prediction that `users/{uid}/predictions/{item}` speaks of."""
         fields = record.to_dict() or {}
         files = tuple(str(name) for name in fields.get("files", []))
-        return cls(record.id, files, fields["createdAt"] + _LONGEST_RUN + _KEPT)
+        return cls(record.id, files, fields["createdAt"] + _MAX_RUN + _KEPT_FOR)
 
 
 class Artefacts:
@@ -45,7 +45,9 @@ class Artefacts:
     def _client(self) -> httpx.Client:
         token = self._settings.replicate_token.get_secret_value()
         return httpx.Client(
-            base_url=str(self._settings.replicate_url), headers={"Authorization": f"Bearer {token}"}, timeout=_TIMEOUT
+            base_url=str(self._settings.replicate_url),
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=_TIMEOUT_SECONDS,
         )
 
     def delete(self, prediction: Prediction) -> int:

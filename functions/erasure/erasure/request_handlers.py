@@ -25,7 +25,7 @@ from astra.tlog import receipts
 from erasure import cascade, confirmation, orphans
 from erasure.settings import DeletionSettings, ErasureSettings, RollCallSettings
 
-_FRESH: Final = timedelta(minutes=5)
+_MAX_SIGN_IN_AGE: Final = timedelta(minutes=5)
 
 
 class DeleteAccount(Shape):
@@ -45,7 +45,7 @@ def delete_account(
 ) -> Answer:
     """Begin the caller's erasure, and have them told. Asked again, it answers the same receipt and begins nothing."""
     caller, now = call.caller, platform.clock()
-    if now - caller.signed_in_at > _FRESH:
+    if now - caller.signed_in_at > _MAX_SIGN_IN_AGE:
         raise HttpsError(
             FunctionsErrorCode.FAILED_PRECONDITION,
             "Sign in again, then ask for the deletion within 5 minutes.",

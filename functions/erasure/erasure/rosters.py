@@ -9,15 +9,16 @@ from firebase_admin import auth
 
 from astra import erasure
 from astra.accounts import honeytokens, tombstones
-from astra.datamap.model import ACCOUNT_ID, Store
+from astra.datamap.model import Store
 from astra.datamap.table import DATA_MAP
+from astra.runtime.account_id import is_account_id
 from astra.runtime.documents import fetch
 from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonym
 
 from erasure.settings import RollCallSettings
 
-PAGE: Final = 100
+MAX_PAGE_ACCOUNTS: Final = 100
 """As many accounts as Auth looks up at once."""
 ACCOUNTS: Final = "accounts"
 """The place of the account list."""
@@ -65,8 +66,8 @@ class People:
 def look_up(platform: Platform[RollCallSettings], sightings: list[Sighting]) -> People:
     """Look everybody up whom a page names. Honeytoken accounts are skipped: our own jobs must not touch them."""
     names = platform.pseudonyms
-    by_uid = {one.uid: one for one in sightings if ACCOUNT_ID.fullmatch(one.uid)}
-    odd = sum(not ACCOUNT_ID.fullmatch(one.uid) for one in sightings)
+    by_uid = {one.uid: one for one in sightings if is_account_id(one.uid)}
+    odd = sum(not is_account_id(one.uid) for one in sightings)
     uids = {names.of_uid(uid): uid for uid in by_uid if not honeytokens.is_honey(names, uid)}
     if not uids:
         return People({}, {}, set(), set(), set(), set(), odd)
@@ -107,7 +108,7 @@ def rosters() -> Iterator[Roster]:
 
 
 def _accounts(platform: Platform[RollCallSettings], cursor: str | None) -> Page:
-    page = auth.list_users(page_token=cursor, max_results=PAGE, app=platform.app)
+    page = auth.list_users(page_token=cursor, max_results=MAX_PAGE_ACCOUNTS, app=platform.app)
     sightings = [Sighting(user.uid, _at(_created(user))) for user in page.users]
     return sightings, page.next_page_token or None
 
@@ -127,7 +128,7 @@ def _collection(store: Store, name: str) -> Callable[[Platform[RollCallSettings]
         request = {
             "parent": f"{db._database_string}/documents",
             "collection_id": name,
-            "page_size": PAGE,
+            "page_size": MAX_PAGE_ACCOUNTS,
             "page_token": cursor or "",
             "show_missing": True,
             "mask": {"field_paths": ["createdAt"]},
@@ -146,7 +147,7 @@ def _folders(prefix: str) -> Callable[[Platform[RollCallSettings], str | None], 
     def page(platform: Platform[RollCallSettings], cursor: str | None) -> Page:
         # Old generations too: of a folder there may be nothing else left.
         listing = platform.bucket.list_blobs(
-            prefix=prefix, delimiter="/", versions=True, page_token=cursor, max_results=PAGE
+            prefix=prefix, delimiter="/", versions=True, page_token=cursor, max_results=MAX_PAGE_ACCOUNTS
         )
         # An object directly below is nobody's, and odd. The folder itself may be one: the console makes it.
         odd = [Sighting("", _at(_AGES_AGO)) for blob in next(listing.pages, ()) if blob.name != prefix]

@@ -21,7 +21,7 @@ from astra.runtime.platform import Platform
 from erasure.replicate import Artefacts
 from erasure.settings import ErasureSettings
 
-_PAGE: Final = 300
+_PAGE_DOCUMENTS: Final = 300
 
 
 def found(
@@ -82,8 +82,8 @@ def _documents(db: firestore.Client, path: str, entry: Entry, person: Subject) -
 def _below(document: firestore.DocumentReference) -> Iterator[firestore.DocumentReference]:
     for collection in document.collections():
         # Documents that are not there too: there may be some below them.
-        listing = iter(collection.list_documents(page_size=_PAGE))
-        while children := list(islice(listing, _PAGE)):
+        listing = iter(collection.list_documents(page_size=_PAGE_DOCUMENTS))
+        while children := list(islice(listing, _PAGE_DOCUMENTS)):
             looked_at = fetch(document._client, *children, fields=["__name__"])
             there = {child.reference.path for child in looked_at if child.exists}
             for child in children:

@@ -9,7 +9,7 @@ it again after a crash. A breach may hold the same account: what either holds st
 
 import enum
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
@@ -18,7 +18,7 @@ from pydantic import Field
 from astra import erasure, tlog
 from astra.accounts import activity
 from astra.accounts import state as account_state
-from astra.accounts.state import ACTIVE, FROZEN, settle
+from astra.accounts.state import ProfileState, RemovalState, settle
 from astra.runtime.callables import Shape
 from astra.runtime.documents import fetch
 from astra.runtime.platform import Platform
@@ -27,8 +27,6 @@ from astra.runtime.settings import Settings
 from astra.staff import Role
 from astra.staff.fields import Reference, Uid, sha256_of
 from astra.staff.privileged import Act, Decision, Denied, Reason, privileged
-
-_UNDONE: Final = "undone"
 
 
 class Step(enum.StrEnum):
@@ -58,24 +56,28 @@ def remove_child(act: Act, form: RemoveChild) -> Decision:
         raise HttpsError(FunctionsErrorCode.NOT_FOUND, "There is no such account.")
     settled = partial(settle, act.platform, form.uid)
     if form.step is Step.FREEZE:
-        if state not in (ACTIVE, FROZEN) or noted:  # frozen without a removal: a breach holds it
+        # Frozen without a removal: a breach holds it.
+        if state not in (ProfileState.ACTIVE, ProfileState.FROZEN) or noted:
             raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "The account is not active, or not yet settled.")
-        before = {"state": ACTIVE, "disabled": account_state.was_disabled(act.platform, form.uid, removal, suspension)}
+        disabled = account_state.was_disabled(act.platform, form.uid, removal, suspension)
+        before = {"state": ProfileState.ACTIVE.value, "disabled": disabled}
 
         def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
-            fields = {"state": FROZEN, "before": before, "reference": form.reference, "approvers": approvers}
-            transaction.create(removal.reference, {**fields, "createdAt": act.now, "settleDue": True})
-            transaction.update(profile.reference, {"state": FROZEN})
+            fields: dict[str, Any] = {"state": RemovalState.FROZEN.value, "before": before, "reference": form.reference}
+            fields |= {"approvers": approvers, "createdAt": act.now, "settleDue": True}
+            transaction.create(removal.reference, fields)
+            transaction.update(profile.reference, {"state": ProfileState.FROZEN.value})
 
         return _decided(form, write, settled)
-    if state != FROZEN or noted.get("state") != FROZEN:
+    if state != ProfileState.FROZEN or noted.get("state") != RemovalState.FROZEN:
         raise HttpsError(FunctionsErrorCode.FAILED_PRECONDITION, "The account is not frozen: freeze it first.")
     if form.step is Step.UNDO:
 
         def undo(transaction: firestore.Transaction, _: list[Pseudonym]) -> None:
-            transaction.update(removal.reference, {"state": _UNDONE, "settleDue": True})
+            transaction.update(removal.reference, {"state": RemovalState.UNDONE.value, "settleDue": True})
             is_over = not account_state.suspends(suspension)
-            changes = activity.thawed(profile.to_dict() or {}, act.now) if is_over else {"state": FROZEN}
+            frozen = {"state": ProfileState.FROZEN.value}
+            changes = activity.thawed(profile.to_dict() or {}, act.now) if is_over else frozen
             transaction.update(profile.reference, changes)
 
         return _decided(form, undo, settled)

@@ -32,8 +32,8 @@ from astra.staff.privileged import Act, Decision, privileged
 
 DISCLOSURES: Final = "disclosures"
 GAGS: Final = "gags"
-_LONGEST_GAG: Final = timedelta(days=366)
-_PAGE: Final = 100
+_MAX_GAG: Final = timedelta(days=366)
+_PAGE_DISCLOSURES: Final = 100
 _CATEGORY: Final = {entry.name: entry.category for entry in DATA_MAP}
 
 
@@ -88,7 +88,7 @@ class RecordDisclosure(Shape):
 @privileged(tlog.Action.DISCLOSURE_RECORDED)
 def record_disclosure(act: Act, form: RecordDisclosure) -> Decision:
     """Enter a disclosure before it is made. Nothing may leave that is not here, with two people's approval."""
-    if form.gag and not act.now < form.gag.until <= act.now + _LONGEST_GAG:
+    if form.gag and not act.now < form.gag.until <= act.now + _MAX_GAG:
         raise HttpsError(
             FunctionsErrorCode.INVALID_ARGUMENT, "gag.until: must lie in the future, at most 366 days ahead"
         )
@@ -137,7 +137,7 @@ def tell(platform: Platform[Settings]) -> int:
         platform.db.collection_group(GAGS)
         .where(filter=firestore.FieldFilter("until", "<=", platform.clock()))
         .order_by("until")
-        .limit(_PAGE)
+        .limit(_PAGE_DISCLOSURES)
     )
     told = 0
     for gag in ended.get():

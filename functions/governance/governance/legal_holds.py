@@ -72,10 +72,10 @@ def place_hold(act: Act, form: PlaceHold) -> Decision:
 def release_hold(act: Act, form: ReleaseHold) -> Decision:
     """End a hold before its time: an erasure that waited for it goes on."""
     try:
-        release = legal_holds.releasing(act.transaction, act.db, act.subject(form.uid), form.holdId, act.now)
+        release = legal_holds.pending_release(act.transaction, act.db, act.subject(form.uid), form.holdId, act.now)
     except legal_holds.Refused as refused:
         raise HttpsError(FunctionsErrorCode.NOT_FOUND, str(refused)) from None
-    return Decision(lambda *_: release(), {"holdId": form.holdId}, concerns=form.uid, two_people=True)
+    return Decision(lambda *_: release.apply(), {"holdId": form.holdId}, concerns=form.uid, two_people=True)
 
 
 def _notice(form: PlaceHold) -> inbox.Notice:

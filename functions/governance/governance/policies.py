@@ -140,13 +140,13 @@ def withdraw_policy(act: Act, form: WithdrawPolicy) -> Decision:
     ]:
         raise _impossible(f"Version {newer[-1]} goes on from this one: withdraw that one first.")
     announced = version.material and collection == policies.PUBLIC
-    stop = campaigns.stopping(act.transaction, act.db, campaign_of(form.version)) if announced else None
+    stop = campaigns.pending_stop(act.transaction, act.db, campaign_of(form.version)) if announced else None
     colleagues = [] if collection == policies.PUBLIC else _colleagues(act)
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
         transaction.update(document, {"state": State.WITHDRAWN.value, "effectiveAt": None, "withdrawnAt": act.now})
         if stop:
-            stop()
+            stop.apply()
             told = Campaign(inbox.Kind.POLICY_WITHDRAWN, {"version": form.version, "reason": form.reason}, _CHANNELS)
             name = f"{campaign_of(form.version)}-withdrawn"
             campaigns.announce(transaction, act.db, name, told, act.now, approvers, canary=False)
@@ -178,7 +178,7 @@ def _take_effect(transaction: firestore.Transaction, platform: Platform[Settings
     stored = Policy.of(document.get(transaction=transaction))
     complete_at = campaigns.completed_at(db, campaign_of(version), transaction)
     newer = policies.versions(db, policies.PUBLIC, transaction, after=version)
-    stop = campaigns.stopping(transaction, db, campaign_of(version))
+    stop = campaigns.pending_stop(transaction, db, campaign_of(version))
     if stored.state is not State.ANNOUNCED or stored.announced_for is None:
         return False
     at = max(stored.announced_for, now)
@@ -199,7 +199,7 @@ def _take_effect(transaction: firestore.Transaction, platform: Platform[Settings
     tlog.append(transaction, db, tlog.Entry(tlog.Action.POLICY_DATED, record, now))
     transaction.update(document, changes)
     if overtaken:
-        stop()
+        stop.apply()
     else:
         # Until then somebody may be filling in the form who agreed to the version before.
         campaigns.tell_newcomers(transaction, db, campaign_of(version), at + lives("enrolments"))

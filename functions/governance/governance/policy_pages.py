@@ -5,30 +5,28 @@ page, the consent receipts and the log name. Announced, replaced and withdrawn v
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from importlib import resources
 from typing import Any, Final
 
-import jinja2
 from flask import Request, Response
 
 from astra import policies
 from astra.policies import Policy, State
-from astra.runtime import log
+from astra.runtime import log, templates
 from astra.runtime.headers import HARDENED
 from astra.runtime.platform import Platform
 from astra.runtime.rate_limits import Limit, TooMany
 from astra.runtime.settings import RedisSettings
+from astra.runtime.templates import day
 
-_MOST: Final = Limit(120)
+_NETWORK_LIMIT: Final = Limit(120)
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
-_FRESH: Final = "public, max-age=300"
+_CACHE_CONTROL: Final = "public, max-age=300"
 _PROBE: Final = "/__/health"
 _HEADING: Final = re.compile(r"\d+(\.\d+)*\.? \S")
-_LONGEST_HEADING: Final = 80
+_MAX_HEADING_CHARACTERS: Final = 80
 _HEADERS: Final = {
     **HARDENED,
     "Access-Control-Allow-Origin": "*",
@@ -36,7 +34,6 @@ _HEADERS: Final = {
     "frame-ancestors 'none'",
     "Vary": "Accept",
 }
-_CONTROLLER: Final = {"name": "Astra Engineers, Inc.", "contact": "privacy@astra-engineering.co"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ def _answer(platform: Platform[RedisSettings], request: Request) -> Response:
     if request.path == _PROBE:  # each new instance is asked for this
         return _said("", HTTPStatus.NOT_FOUND)
     try:
-        platform.limits.admit_network(request, "policy_page", _MOST)
+        platform.limits.admit_network(request, "policy_page", _NETWORK_LIMIT)
     except TooMany as many:
         return _said(str(many), HTTPStatus.TOO_MANY_REQUESTS, **many.headers)
     now, as_text = platform.clock(), _wants_text(request)
@@ -79,7 +76,7 @@ def _answer(platform: Platform[RedisSettings], request: Request) -> Response:
         response = Response(fields["text"], mimetype="text/plain")
     else:
         response = Response(render(fields, every, in_force, now), mimetype="text/html")
-    response.headers["Cache-Control"] = _FRESH
+    response.headers["Cache-Control"] = _CACHE_CONTROL
     response.add_etag()
     response.make_conditional(request)
     return response
@@ -113,7 +110,7 @@ def blocks(lines: list[str]) -> list[Block]:
         if line.startswith("- "):
             before = found.pop().lines if found and found[-1].kind == "ul" else ()
             found.append(Block("ul", (*before, line[2:])))
-        elif len(line) > _LONGEST_HEADING or line[-1] in ".:;,":
+        elif len(line) > _MAX_HEADING_CHARACTERS or line[-1] in ".:;,":
             found.append(Block("p", (line,)))
         elif _HEADING.match(line):
             level = 2 + line.split(" ")[0].strip(".").count(".")
@@ -125,7 +122,7 @@ def blocks(lines: list[str]) -> list[Block]:
 
 def standing(version: Policy, in_force: Policy, every: list[Policy], now: datetime) -> str:
     """What became of a version, or will."""
-    since = _day(version.effective_at or version.announced_for)
+    since = day(version.effective_at or version.announced_for)
     if version.state is State.WITHDRAWN:
         return "Withdrawn: it never took effect, and will not."
     if version.state is State.SUPERSEDED:
@@ -137,7 +134,7 @@ def standing(version: Policy, in_force: Policy, every: list[Policy], now: dateti
     if version.version == in_force.version:
         return f"In force since {since}."
     followers = [one for one in every if one.version > version.version and one.is_in_force(now)]
-    return f"In force from {since} to {_day(min(one.effective_at for one in followers if one.effective_at))}."
+    return f"In force from {since} to {day(min(one.effective_at for one in followers if one.effective_at))}."
 
 
 def _is_coming(version: Policy, in_force: Policy, now: datetime) -> bool:
@@ -169,19 +166,4 @@ def _wants_text(request: Request) -> bool:
 
 
 def _page(name: str, **facts: Any) -> str:
-    read: Callable[[str], str] = lambda file: (  # noqa: E731
-        resources.files("astra").joinpath(f"templates/{file}").read_text(encoding="utf-8")
-    )
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(read),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["day"] = _day
-    return environment.get_template(f"{name}.html.j2").render(controller=_CONTROLLER, **facts)
-
-
-def _day(moment: Any) -> str:
-    return f"{moment.day} {moment:%B %Y}"
+    return templates.environment("governance").get_template(f"{name}.html.j2").render(facts)

@@ -38,7 +38,7 @@ FINDINGS: Final = "findings"
 _MEND: Final = "Register the agreement with `register_processor`."
 _APPOINT: Final = "Appoint one with `grant_role`: nobody else can sign the security policy's review."
 _ROLL_CALL: Final = "`astra erasure roll-call` says why, and what to do."
-_AHEAD: Final = timedelta(days=30)
+_WARNED_AHEAD: Final = timedelta(days=30)
 
 
 class Kind(enum.StrEnum):
@@ -115,7 +115,7 @@ def _problems(platform: Platform[Settings], now: datetime) -> Iterable[tuple[str
         kinds = [
             (Kind.MISSING, agreement is None),
             (Kind.EXPIRED, ends is not None and ends <= now),
-            (Kind.ENDING, ends is not None and now < ends <= now + _AHEAD),
+            (Kind.ENDING, ends is not None and now < ends <= now + _WARNED_AHEAD),
             (Kind.OUTDATED, bool(line) and line["dataShared"] != processor.data_shared),
             (Kind.UNNAMED, processor.name not in named),
         ]

@@ -18,6 +18,7 @@ from google.cloud import firestore
 
 from astra import policies
 from astra.datamap.table import DATA_MAP
+from astra.runtime.company import COMPANY
 
 PROCESSORS_COLLECTION: Final = "processors"
 _NAMED: Final = re.compile(r"we share data with: (?P<names>[^.]+)\.")
@@ -54,7 +55,7 @@ PROCESSORS: Final[tuple[Processor, ...]] = (
     Processor(
         name="Vercel",
         service="hosting of the web application, firewall and edge network",
-        hosts=("*.vercel.app", "*.vercel.com", "usebez.ai"),
+        hosts=("*.vercel.app", "*.vercel.com", COMPANY.domain),
         also="what a browser sends to the web application, in transit; no function here calls it",
     ),
     Processor(
@@ -94,7 +95,7 @@ ELSEWHERE: Final[tuple[Elsewhere, ...]] = (
     Elsewhere(
         what="the application itself",
         why="a letter names its address; no code of ours calls it",
-        hosts=("www.usebez.ai",),
+        hosts=(f"www.{COMPANY.domain}",),
         settings=("receipt_url",),
     ),
     Elsewhere(

@@ -12,6 +12,7 @@
 A change that is found while a review is open is part of that one. Its own has as many days as July has.
 """
 
+import enum
 import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
@@ -33,13 +34,20 @@ from astra.staff.privileged import Act, Decision, privileged
 from governance.processors import PROCESSORS
 
 REVIEWS: Final = "reviews"
-OPEN: Final = "open"
-ESCALATED: Final = "escalated"
-OVERDUE: Final = "overdue"
-SIGNED: Final = "signed"
-UNSIGNED: Final = (OPEN, ESCALATED, OVERDUE)
 WEEK: Final = timedelta(days=7)
-_CHANGE: Final = (timedelta(days=30), timedelta(days=31))
+_CHANGE_DEADLINES: Final = (timedelta(days=30), timedelta(days=31))
+
+
+class ReviewState(enum.StrEnum):
+    """The state of a review, in the order in which it goes through them."""
+
+    OPEN = "open"
+    ESCALATED = "escalated"
+    OVERDUE = "overdue"
+    SIGNED = "signed"
+
+
+UNSIGNED: Final = tuple(state.value for state in ReviewState if state is not ReviewState.SIGNED)
 
 
 class SignReview(Shape):
@@ -56,21 +64,28 @@ def of_july(year: int) -> dict[str, Any]:
 
 def of_change(now: datetime) -> dict[str, Any]:
     """The review of a material change that was found at `now`."""
-    return _opened("change", now, *_CHANGE)
+    return _opened("change", now, *_CHANGE_DEADLINES)
 
 
 def _opened(reason: str, at: datetime, escalates: timedelta, overdue: timedelta) -> dict[str, Any]:
     dates = {"openedAt": at, "escalateAt": at + escalates, "overdueAt": at + overdue}
-    return {"reason": reason, "state": OPEN, **dates, "reminders": 0, "vacantAt": None, "signedAt": None}
+    return {
+        "reason": reason,
+        "state": ReviewState.OPEN.value,
+        **dates,
+        "reminders": 0,
+        "vacantAt": None,
+        "signedAt": None,
+    }
 
 
-def stage(review: dict[str, Any], now: datetime, *, vacant: bool) -> str:
+def stage(review: dict[str, Any], now: datetime, *, vacant: bool) -> ReviewState:
     """The state that an unsigned review is in at `now`; none goes back."""
     if now >= review["overdueAt"]:
-        return OVERDUE
-    if now >= review["escalateAt"] or vacant or review["state"] == ESCALATED:
-        return ESCALATED
-    return OPEN
+        return ReviewState.OVERDUE
+    if now >= review["escalateAt"] or vacant or review["state"] == ReviewState.ESCALATED:
+        return ReviewState.ESCALATED
+    return ReviewState.OPEN
 
 
 def weeks(review: dict[str, Any], now: datetime) -> int:
@@ -84,7 +99,7 @@ def material(platform: Platform[Settings], now: datetime) -> str:
         "policies": [policies.current(platform.db, now, kind).sha256 for kind in (policies.PUBLIC, policies.SECURITY)],
         "processors": [[processor.name, *processor.hosts] for processor in PROCESSORS],
         "entries": [
-            [entry.name, entry.where, entry.category, entry.purpose, entry.lawful_basis, *entry.recipients]
+            [entry.name, entry.where, entry.category, entry.purpose, str(entry.lawful_basis), *entry.recipients]
             for entry in DATA_MAP
         ],
     }
@@ -99,14 +114,14 @@ def sign_review(act: Act, form: SignReview) -> Decision:
     required = policies.current(act.db, act.now, policies.SECURITY, act.transaction)
     if review is None:
         raise HttpsError(FunctionsErrorCode.NOT_FOUND, "No such review has been opened.")
-    if review["state"] == SIGNED:
+    if review["state"] == ReviewState.SIGNED:
         raise HttpsError(FunctionsErrorCode.ALREADY_EXISTS, "This review is signed.")
     if form.policyVersion != required.version:
         raise HttpsError(
             FunctionsErrorCode.FAILED_PRECONDITION, f"The security policy in force is {required.version}: review that."
         )
     late = act.now >= review["overdueAt"]
-    signed = {"state": SIGNED, "signedAt": act.now, "signedBy": act.actor, "late": late}
+    signed = {"state": ReviewState.SIGNED.value, "signedAt": act.now, "signedBy": act.actor, "late": late}
 
     def write(transaction: firestore.Transaction, _: list[Pseudonym]) -> None:
         reviewed = {"policyVersion": required.version, "policySha256": required.sha256}

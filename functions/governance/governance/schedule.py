@@ -20,9 +20,12 @@ from astra.runtime.settings import Settings
 from astra.staff import Member, Role
 
 from governance import child_removal, disclosures, policies, processor_register
-from governance.reviews import ESCALATED, OPEN, OVERDUE, REVIEWS, UNSIGNED, material, of_change, of_july, stage, weeks
+from governance.reviews import REVIEWS, UNSIGNED, ReviewState, material, of_change, of_july, stage, weeks
 
-_MARKED: Final = {ESCALATED: tlog.Action.REVIEW_ESCALATED, OVERDUE: tlog.Action.REVIEW_OVERDUE}
+_MARKED: Final = {
+    ReviewState.ESCALATED: tlog.Action.REVIEW_ESCALATED,
+    ReviewState.OVERDUE: tlog.Action.REVIEW_OVERDUE,
+}
 
 
 def review(platform: Platform[Settings]) -> None:
@@ -90,7 +93,7 @@ def _advance(platform: Platform[Settings], document: firestore.DocumentReference
         if review.get("state") not in UNSIGNED:
             return None
         ctos = [member for member in people if member.role is Role.CTO]
-        changes: dict[str, Any] = {"state": stage(review, now, vacant=not ctos)}
+        changes: dict[str, Any] = {"state": stage(review, now, vacant=not ctos).value}
         # Filled and vacant again, it escalates again: those who were told then believe that it is settled.
         changes["vacantAt"] = None if ctos else review["vacantAt"] or now
         vacated = not ctos and review["vacantAt"] is None
@@ -104,7 +107,7 @@ def _advance(platform: Platform[Settings], document: firestore.DocumentReference
             record = {"review": document.id, "vacant": not ctos}
             action = _MARKED[changes["state"]] if moved else tlog.Action.REVIEW_ESCALATED
             tlog.append(transaction, db, tlog.Entry(action, record, now))
-        for member in ctos if changes["state"] == OPEN else people:
+        for member in ctos if changes["state"] == ReviewState.OPEN else people:
             _remind(transaction, db, member, document.id, changes["state"], now)
         transaction.update(document, changes)
         return changes["state"] if moved or vacated else None

@@ -100,11 +100,11 @@ def cancel_transfer(act: Act, form: CancelTransfer) -> Decision:
 
     opened = stored.get("state") == State.OPENED.value
     name = f"{transfers.campaign(form.transfer)}-cancelled"
-    stop = campaigns.stopping(act.transaction, act.db, transfers.campaign(form.transfer))
+    stop = campaigns.pending_stop(act.transaction, act.db, transfers.campaign(form.transfer))
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:
         transaction.update(document, {"state": State.CANCELLED.value, "cancelledAt": act.now})
-        stop()
+        stop.apply()
         facts = {"recipient": stored.get("recipient"), "opened": "yes" if opened else ""}
         told = Campaign(Kind.TRANSFER_CANCELLED, facts, _CHANNELS)
         campaigns.announce(transaction, act.db, name, told, act.now, approvers, canary=False)

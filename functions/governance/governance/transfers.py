@@ -29,6 +29,7 @@ from google.cloud import firestore
 from astra import tlog
 from astra.accounts import tombstones
 from astra.accounts.honeytokens import is_honey
+from astra.accounts.state import ProfileState
 from astra.notices import campaigns, inbox
 from astra.runtime.clock import iso
 from astra.runtime.documents import fetch
@@ -38,7 +39,7 @@ from astra.runtime.settings import Settings
 from astra.staff import freezes
 
 TRANSFERS: Final = "transfers"
-_PAGE: Final = 100
+_PAGE_PROFILES: Final = 100
 
 
 class State(enum.StrEnum):
@@ -122,12 +123,12 @@ def _page(
     refuse_frozen(db, transaction)
     transfer = Transfer.of(reference(db, name).get(transaction=transaction))
     transfer.refuse_closed(campaigns.completed_at(db, transfer.campaign, transaction), now)
-    profiles = db.collection("users").order_by("__name__").select(["state"]).limit(_PAGE)
+    profiles = db.collection("users").order_by("__name__").select(["state"]).limit(_PAGE_PROFILES)
     if after:
         profiles = profiles.start_after({"__name__": db.document("users", after)})
     found = profiles.get(transaction=transaction)
     people = (profile for profile in found if not is_honey(platform.pseudonyms, profile.id))
-    active = [profile.id for profile in people if profile.get("state") == "active"]
+    active = [profile.id for profile in people if profile.get("state") == ProfileState.ACTIVE]
     stones = (tombstones.reference(db, platform.pseudonyms.of_uid(uid)) for uid in active)
     owed = (inbox.reference(db, uid, transfer.campaign) for uid in active)
     erased = fetch(db, *stones, transaction=transaction)
@@ -142,7 +143,7 @@ def _page(
         tlog.append(transaction, db, tlog.Entry(tlog.Action.TRANSFER_OPENED, record, now))
         transaction.update(reference(db, name), {"state": State.OPENED.value, "openedAt": now})
         campaigns.tell_newcomers(transaction, db, transfer.campaign, until=now)
-    return page, found[-1].id if found else after, len(found) < _PAGE
+    return page, found[-1].id if found else after, len(found) < _PAGE_PROFILES
 
 
 def refuse_frozen(db: firestore.Client, transaction: firestore.Transaction | None = None) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from google.cloud import firestore
 
 from astra.accounts import tombstones
+from astra.accounts.state import ProfileState
 from astra.notices import deliveries, inbox
 from astra.notices.deliveries import DELIVERIES
 from astra.runtime.cursors import cut
@@ -25,14 +26,12 @@ from astra.runtime.documents import fetch, read_plain
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
 
-_STALE: Final = timedelta(minutes=2)
-_MEANWHILE: Final = timedelta(minutes=5)
+_MAX_READ_AGE: Final = timedelta(minutes=2)
+_CLOCK_MARGIN: Final = timedelta(minutes=5)
 """Longer than from when an erasure takes the time until its tombstone is there, and than clocks differ."""
-_PAGES_AHEAD: Final = 5
+_MAX_PAGES_AHEAD: Final = 5
 """Read by one query: a task that stops has paid for this many in vain, at most."""
-_ERASING: Final = "erasing"
 _LATER: Final = "later"
-_ACTIVE: Final = "active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +40,14 @@ class Member:
 
     uid: str
     state: str
-    """Of their profile; "erasing" too if it has gone, and "later" if it was not there yet."""
+    """A ProfileState: ERASING too if the profile is deleted; _LATER if it was not there yet."""
     facts: Mapping[str, str] | None = None
     """What is told to them alone, of somebody on a list."""
 
     @property
     def is_gone(self) -> bool:
         """Whether nothing is to be told to them any more."""
-        return self.state == _ERASING
+        return self.state == ProfileState.ERASING
 
     @property
     def is_late(self) -> bool:
@@ -58,7 +57,7 @@ class Member:
     @property
     def is_active(self) -> bool:
         """Whether they can sign in."""
-        return self.state == _ACTIVE
+        return self.state == ProfileState.ACTIVE
 
 
 class Members(Protocol):
@@ -86,11 +85,11 @@ class Everybody:
     def prepare(self, job: dict[str, Any], most: int) -> None:
         """Read the next pages and one more member, unless one page is there and neither another's nor stale."""
         now, cursor = self._platform.clock(), job["cursor"]
-        is_stale = self._read_at is None or cursor < self._first or now - self._read_at > _STALE
+        is_stale = self._read_at is None or cursor < self._first or now - self._read_at > _MAX_READ_AGE
         self._ahead = [] if is_stale else self._from(cursor)
         if is_stale or (len(self._ahead) <= most and not self._is_last):
             # Of the first members, no more than these: each is paid for.
-            limit = min(_PAGES_AHEAD * most, job.get("left", _PAGES_AHEAD * most)) + 1
+            limit = min(_MAX_PAGES_AHEAD * most, job.get("left", _MAX_PAGES_AHEAD * most)) + 1
             self._ahead = self._read(cursor, job["end"], limit)
             self._read_at, self._first, self._is_last = now, cursor, len(self._ahead) != limit
 
@@ -98,13 +97,16 @@ class Everybody:
         self, transaction: firestore.Transaction, job: dict[str, Any], most: int
     ) -> tuple[list[Member], str | None]:
         """Of those who were read."""
-        erased = tombstones.since(transaction, self._db, (self._read_at or self._frozen_at) - _MEANWHILE)
+        erased = tombstones.since(transaction, self._db, (self._read_at or self._frozen_at) - _CLOCK_MARGIN)
         found = self._from(job["cursor"])[: most + 1]
         taken, cursor = cut([member.uid for member in found], most)
         found = found[:taken]
         if erased:
             name = self._platform.pseudonyms.of_uid
-            found = [Member(one.uid, _ERASING) if not one.is_late and name(one.uid) in erased else one for one in found]
+            found = [
+                Member(one.uid, ProfileState.ERASING) if not one.is_late and name(one.uid) in erased else one
+                for one in found
+            ]
         return found, cursor
 
     def _from(self, cursor: str) -> list[Member]:
@@ -119,7 +121,7 @@ class Everybody:
         created = fields["createdAt"].timestamp_value
         frozen_at = (int(self._frozen_at.timestamp()), self._frozen_at.microsecond * 1000)
         late = (created.seconds, created.nanos) > frozen_at
-        return Member(uid, _LATER if late else fields["state"].string_value or _ACTIVE)
+        return Member(uid, _LATER if late else fields["state"].string_value or ProfileState.ACTIVE)
 
     def _place(self, uid: str) -> firestore.DocumentReference:
         return self._db.document("users", uid)
@@ -130,8 +132,8 @@ class Newcomers(Everybody):
     differ, so it asks for somewhat more, and looks what each was told."""
 
     def __init__(self, platform: Platform[Settings], name: str, since: datetime, until: datetime) -> None:
-        super().__init__(platform, until + _MEANWHILE)
-        self._name, self._since = name, since - _MEANWHILE
+        super().__init__(platform, until + _CLOCK_MARGIN)
+        self._name, self._since = name, since - _CLOCK_MARGIN
 
     def page(
         self, transaction: firestore.Transaction, job: dict[str, Any], most: int
@@ -175,7 +177,7 @@ class Listed:
         taken, cursor = cut(list(found), most)
         profiles = [self._db.document("users", uid) for uid in list(found)[:taken]]
         states = {
-            profile.id: (profile.to_dict() or {"state": _ERASING}).get("state", _ACTIVE)
+            profile.id: (profile.to_dict() or {"state": ProfileState.ERASING}).get("state", ProfileState.ACTIVE)
             for profile in fetch(self._db, *profiles, transaction=transaction, fields=["state"])
         }
         return [Member(one.id, states[one.id], found[one.id].get("facts")) for one in profiles], cursor

@@ -12,6 +12,7 @@ from google.cloud import firestore
 
 from astra.notices import inbox, messages
 from astra.notices.campaigns import CAMPAIGNS
+from astra.notices.deliveries import DeliveryState
 from astra.notices.inbox import Kind
 from astra.notices.messages import Letter
 from astra.runtime import log
@@ -21,13 +22,13 @@ from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
 
 _AFTER: Final = {
-    "accepted": ("queued",),
-    "delivered": ("queued", "accepted"),
-    "bounced": ("queued", "accepted", "delivered"),
-    "failed": ("queued",),
-    "gone": ("queued",),
+    DeliveryState.ACCEPTED: (DeliveryState.QUEUED,),
+    DeliveryState.DELIVERED: (DeliveryState.QUEUED, DeliveryState.ACCEPTED),
+    DeliveryState.BOUNCED: (DeliveryState.QUEUED, DeliveryState.ACCEPTED, DeliveryState.DELIVERED),
+    DeliveryState.FAILED: (DeliveryState.QUEUED,),
+    DeliveryState.GONE: (DeliveryState.QUEUED,),
 }
-_UNREACHED: Final = ("bounced", "failed")
+_UNREACHED: Final = (DeliveryState.BOUNCED, DeliveryState.FAILED)
 
 
 def person_of(row: firestore.DocumentReference) -> str:
@@ -40,9 +41,11 @@ def letter_of(row: dict[str, Any], campaign: dict[str, Any]) -> Letter:
     return messages.render(Kind(row.get("kind") or campaign["kind"]), campaign.get("facts", {}) | row["facts"])
 
 
-def settle(platform: Platform[Settings], row: firestore.DocumentReference, state: str, code: int | None = None) -> bool:
-    """Write that a letter is now `state`, of `cohorts.LETTER_STATES`, after SMTP's reply `code`. Answers whether it is
-    news: of a row that has gone with its person it is none."""
+def settle(
+    platform: Platform[Settings], row: firestore.DocumentReference, state: DeliveryState, code: int | None = None
+) -> bool:
+    """Write that a letter is now `state`, after SMTP's reply `code`. Answers whether it is news: of a row that has gone
+    with its person it is none."""
     db, now, uid = platform.db, platform.clock(), person_of(row)
     instead = (
         (inbox.reference(db, uid, row.id), db.document(CAMPAIGNS, row.id), *inbox.reads(platform, uid))
@@ -59,7 +62,7 @@ def settle(platform: Platform[Settings], row: firestore.DocumentReference, state
             notice, campaign, *person = others
             if not notice.exists and inbox.reachable(person[0], person[1]):
                 _tell(transaction, platform, row, fields, campaign.to_dict() or {}, now)
-        changes = {"state": state, "nextRunAt": None, "settledAt": now}
+        changes = {"state": state.value, "nextRunAt": None, "settledAt": now}
         transaction.update(row, changes | ({"code": code} if code else {}))
         return True
 

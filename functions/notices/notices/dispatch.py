@@ -20,7 +20,7 @@ from notices.email import Mailing
 from notices.in_app import Telling
 from notices.settings import CampaignSettings
 
-_MOST: Final = 100
+_MAX_JOBS: Final = 100
 
 
 def notify(platform: Platform[CampaignSettings], queue: Queue, job: str, budget: timedelta) -> None:
@@ -59,7 +59,7 @@ def deliver(platform: Platform[Environment], queue: Queue) -> int:
 
 def _overdue(platform: Platform[Environment], now: datetime) -> Iterator[str]:
     due = firestore.FieldFilter("nextRunAt", "<=", now)
-    overdue = platform.db.collection_group(SHARDS).where(filter=due).order_by("nextRunAt").limit(_MOST)
+    overdue = platform.db.collection_group(SHARDS).where(filter=due).order_by("nextRunAt").limit(_MAX_JOBS)
     for stored in overdue.select([]).get():
         _, name, _, shard = stored.reference.path.split("/")
         yield f"{name}/{shard}"

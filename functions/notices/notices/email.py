@@ -21,7 +21,7 @@ from astra.jobs import Atomic, Pause
 from astra.notices import inbox
 from astra.notices import smtp as notices_smtp
 from astra.notices.campaigns import State
-from astra.notices.deliveries import DELIVERIES, LANE, LETTER_STATES, SHARDS
+from astra.notices.deliveries import DELIVERIES, LANE, SHARDS, DeliveryState
 from astra.notices.inbox import Kind
 from astra.runtime import log
 from astra.runtime.documents import count, fetch
@@ -33,19 +33,19 @@ from notices import delivery_status
 from notices.in_app import ENDED, PARKED, complete
 from notices.settings import CampaignSettings
 
-_PAGE: Final = 100
-_CLAIM: Final = timedelta(minutes=4)
+_PAGE_LETTERS: Final = 100
+_CLAIM_DURATION: Final = timedelta(minutes=4)
 """Less than a job's lease: whoever may claim a letter again has the lane."""
-_PATIENCE: Final = timedelta(minutes=2, seconds=30)
+_ANSWER_TIMEOUT: Final = timedelta(minutes=2, seconds=30)
 """For the answer to a letter. SMTP would grant ten minutes (RFC 5321, 4.5.3.2.6), a lane's lease is five."""
-_SENDING: Final = _PATIENCE + timedelta(seconds=30)
+_SENDING_TIMEOUT: Final = _ANSWER_TIMEOUT + timedelta(seconds=30)
 """What one letter may take, with the answers before. So much must be left of a claim, or it fell due while under way;
 the first minute is for connecting and for the letters before."""
-_MOST_ATTEMPTS: Final = 8
-_LONGEST_DELAY: Final = timedelta(hours=4)
-_MOST_DOUBLINGS: Final = 16
-_MINUTE: Final = timedelta(minutes=1)
-_OPEN: Final = (State.CANARY, State.WAITING, State.RUNNING)
+_MAX_ATTEMPTS: Final = 8
+_MAX_DELAY: Final = timedelta(hours=4)
+_MAX_DOUBLINGS: Final = 16
+_BUDGET_WINDOW: Final = timedelta(minutes=1)
+_OPEN_STATES: Final = (State.CANARY, State.WAITING, State.RUNNING)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Changes = dict[str, Any]
@@ -81,7 +81,7 @@ class Mailing:
         url = self._platform.settings.smtp_url.get_secret_value()
         try:
             while claimed:
-                with notices_smtp.connected(url, _PATIENCE) as smtp:
+                with notices_smtp.connected(url, _ANSWER_TIMEOUT) as smtp:
                     self._send_all(smtp, claimed)
         except _Stopped:
             self._give_back(claimed)
@@ -94,13 +94,13 @@ class Mailing:
 
     def _claim(self, transaction: firestore.Transaction) -> list[_Claimed]:
         now = self._platform.clock()
-        if self._campaign and self._campaign.get(["state"], transaction=transaction).get("state") not in _OPEN:
+        if self._campaign and self._campaign.get(["state"], transaction=transaction).get("state") not in _OPEN_STATES:
             return []
         due = self._rows().where(filter=firestore.FieldFilter("nextRunAt", "<=", now)).order_by("nextRunAt")
-        found = due.limit(_PAGE).get(transaction=transaction)
+        found = due.limit(_PAGE_LETTERS).get(transaction=transaction)
         for row in found:
-            transaction.update(row.reference, {"nextRunAt": now + _CLAIM, "attempts": row.get("attempts") + 1})
-        return [_Claimed(row.reference, row.to_dict() or {}, now + _CLAIM) for row in found]
+            transaction.update(row.reference, {"nextRunAt": now + _CLAIM_DURATION, "attempts": row.get("attempts") + 1})
+        return [_Claimed(row.reference, row.to_dict() or {}, now + _CLAIM_DURATION) for row in found]
 
     def _rows(self) -> firestore.Query:
         return self._db.collection_group(DELIVERIES).where(filter=firestore.FieldFilter("lane", "==", self._lane))
@@ -127,12 +127,14 @@ class Mailing:
             self._db, *person_and_tombstone, *([self._campaign] if self._campaign else [])
         )
         told, person = (campaign[0].to_dict() or {} if campaign else {}), profile.to_dict() or {}
-        if (campaign and told["state"] not in _OPEN) or self._platform.clock() + _SENDING > claimed.until:
+        if (
+            campaign and told["state"] not in _OPEN_STATES
+        ) or self._platform.clock() + _SENDING_TIMEOUT > claimed.until:
             raise _Stopped
         # Of their own erasure somebody is told while there still is an address to tell them at.
         of_erasure = claimed.fields.get("kind") == Kind.ERASURE and profile.exists
         if not (of_erasure or inbox.reachable(profile, tombstone)):
-            delivery_status.settle(self._platform, row, "gone")
+            delivery_status.settle(self._platform, row, DeliveryState.GONE)
             return
         to = person.get("email") or ""
         try:
@@ -140,15 +142,17 @@ class Mailing:
             text, key = letter.notice.body + "\n", claimed.fields["key"]
             composed = notices_smtp.compose(settings.mail_from, to, letter.notice.title, text, key, letter.html)
             domain = to.rpartition("@")[2].lower()
-            self._platform.limits.admit(domain, "letters", Limit(settings.letters_a_minute, _MINUTE, fails_closed=True))
+            self._platform.limits.admit(
+                domain, "letters", Limit(settings.letters_a_minute, _BUDGET_WINDOW, fails_closed=True)
+            )
             notices_smtp.deliver(smtp, composed)
         except TooMany as many:
             self._defer(claimed, many.retry_after)
         except Unknown:  # uncounted, all lanes at full speed would have our address blocked
-            self._defer(claimed, _MINUTE)
+            self._defer(claimed, _BUDGET_WINDOW)
         except notices_smtp.Undeliverable as refused:
             if refused.for_good:
-                delivery_status.settle(self._platform, row, "bounced", refused.code)
+                delivery_status.settle(self._platform, row, DeliveryState.BOUNCED, refused.code)
             else:
                 self._try_again(claimed, refused.code)
         except notices_smtp.FAILURES:
@@ -157,13 +161,13 @@ class Mailing:
             log.failure(log.Event.FAILED, error)
             self._try_again(claimed)
         else:
-            delivery_status.settle(self._platform, row, "accepted")
+            delivery_status.settle(self._platform, row, DeliveryState.ACCEPTED)
 
     def _try_again(self, claimed: _Claimed, code: int | None = None) -> None:
         """Later, and not without end."""
         attempts = claimed.fields["attempts"] + 1
-        if attempts >= _MOST_ATTEMPTS:
-            delivery_status.settle(self._platform, claimed.row, "failed", code)
+        if attempts >= _MAX_ATTEMPTS:
+            delivery_status.settle(self._platform, claimed.row, DeliveryState.FAILED, code)
             return
         due = {"nextRunAt": self._platform.clock() + self._delay(attempts)}
         self._postpone(claimed, due | ({"code": code} if code else {}))
@@ -175,7 +179,7 @@ class Mailing:
     def _defer(self, claimed: _Claimed, window: timedelta) -> None:
         """A domain has had enough for now. The more often, the later: or all its letters came up every minute."""
         deferred = claimed.fields["deferred"] + 1
-        delay = window - _MINUTE + _doubled(_MINUTE, deferred)
+        delay = window - _BUDGET_WINDOW + _doubled(_BUDGET_WINDOW, deferred)
         attempts = {"attempts": claimed.fields["attempts"], "deferred": deferred}
         self._postpone(claimed, {"nextRunAt": self._platform.clock() + delay, **attempts})
 
@@ -220,11 +224,12 @@ class Mailing:
 
     def _counts(self, transaction: firestore.Transaction) -> dict[str, int]:
         """What became of the lane's letters."""
-        states = {state: firestore.FieldFilter("state", "==", state) for state in LETTER_STATES if state != "gone"}
+        left = [state.value for state in DeliveryState if state is not DeliveryState.GONE]
+        states = {state: firestore.FieldFilter("state", "==", state) for state in left}
         counts = {state: count(self._rows().where(filter=is_so), transaction) for state, is_so in states.items()}
         return {state: many for state, many in counts.items() if many}
 
 
 def _doubled(delay: timedelta, times: int) -> timedelta:
     """`delay` the first time, and then twice as long each time."""
-    return min(delay * (1 << min(times - 1, _MOST_DOUBLINGS)), _LONGEST_DELAY)
+    return min(delay * (1 << min(times - 1, _MAX_DOUBLINGS)), _MAX_DELAY)

@@ -17,7 +17,7 @@ from astra.accounts.honeytokens import is_honey
 from astra.jobs import Atomic
 from astra.notices import deliveries, inbox, messages
 from astra.notices.campaigns import Audience, Channel, State
-from astra.notices.deliveries import DELIVERIES, LANE, NEWCOMERS, OPENING, SHARDS
+from astra.notices.deliveries import DELIVERIES, LANE, NEWCOMERS, OPENING, SHARDS, DeliveryState
 from astra.notices.inbox import Kind
 from astra.runtime import documents
 from astra.runtime.platform import Platform
@@ -25,17 +25,17 @@ from astra.runtime.settings import Settings
 
 from notices.cohort import Everybody, Listed, Member, Members, Newcomers
 
-_PAGE: Final = 4_000
+_MAX_PAGE_MEMBERS: Final = 4_000
 """Members, at most: whatever is read for a page is read for all of them."""
-_OF_TWO: Final = 400
+_MAX_PAGE_MEMBERS_WITH_ROWS: Final = 400
 """Members of a page that writes more than a notice for each."""
-_BYTES: Final = 6 * 1024 * 1024
+_MAX_PAGE_BYTES: Final = 6 * 1024 * 1024
 """Of a page's notices, each with its path and its index entries: a transaction may weigh 10 MiB."""
-_AROUND: Final = 1_100
-_OWN: Final = 4_000
+_NOTICE_OVERHEAD_BYTES: Final = 1_100
+_MAX_OWN_FACTS_BYTES: Final = 4_000
 """What somebody on a list is told alone: at most of every entry of the data map, a line each."""
-_CANARY: Final = 100
-_SOON: Final = timedelta(seconds=30)
+_CANARY_MEMBERS: Final = 100
+_POLL_DELAY: Final = timedelta(seconds=30)
 _NOBODY: Final = "nobody"
 """Counts who was counted in the cohort and is honey: there is nobody to tell, and nobody gone."""
 _MORE: Final = "more"
@@ -56,7 +56,7 @@ class Telling:
         self._campaign = campaign
         self._job = job
         self._members: Members | None = None
-        self._most = _PAGE
+        self._most = _MAX_PAGE_MEMBERS
 
     def page(self, job: dict[str, Any]) -> Changes | Atomic:
         """Freeze the cohort, or tell the next members of a range."""
@@ -71,7 +71,7 @@ class Telling:
         fields = self._campaign.get().to_dict() or {}
         self._most = _size(fields)
         if self._job.startswith(NEWCOMERS):
-            self._most = min(self._most, _OF_TWO)
+            self._most = min(self._most, _MAX_PAGE_MEMBERS_WITH_ROWS)
             return Newcomers(self._platform, self._campaign.id, job["since"], job["until"])
         if fields["audience"] == Audience.LISTED:
             return Listed(self._platform, self._campaign.id)
@@ -88,8 +88,8 @@ class Telling:
 
         def write(transaction: firestore.Transaction, _: object) -> Changes:
             transaction.update(self._campaign, {"frozenAt": now, "count": count})
-            if fields["canary"] or count <= deliveries.FEW:
-                return {"left": max(1, math.ceil(count / _CANARY)) if fields["canary"] else count + 1}
+            if fields["canary"] or count <= deliveries.MAX_MEMBERS_OF_ONE_JOB:
+                return {"left": max(1, math.ceil(count / _CANARY_MEMBERS)) if fields["canary"] else count + 1}
             deliveries.open_ranges(transaction, self._campaign, count, "", now)
             return {"left": 0, **ENDED}
 
@@ -108,7 +108,7 @@ class Telling:
         siblings, are_newcomers = stored.reference.collection(SHARDS), self._job.startswith(NEWCOMERS)
         # Last of all: whoever else is told by then has a notice or a letter.
         if are_newcomers and _are_going(siblings.get(transaction=transaction)):
-            return {"nextRunAt": self._platform.clock() + _SOON}
+            return {"nextRunAt": self._platform.clock() + _POLL_DELAY}
         found, cursor = self._members.page(transaction, job, most)
         jobs_ = siblings.get(transaction=transaction) if cursor is None else []
         # From here on it only writes.
@@ -168,9 +168,9 @@ class Telling:
             notice = messages.render(kind, campaign["facts"] | (member.facts or {})).notice
             inbox.write(transaction, self._db, member.uid, name, notice, now, campaign=name)
         for member in members:
-            gone, letter = {"state": "gone"}, {"nextRunAt": now}
+            gone, letter = {"state": DeliveryState.GONE.value}, {"nextRunAt": now}
             # A list is of those whom it concerns: who is frozen gets their letter, it may be to contain that breach.
-            done = gone if member.is_gone else letter if by_mail else {"state": "delivered"}
+            done = gone if member.is_gone else letter if by_mail else {"state": DeliveryState.DELIVERED.value}
             transaction.update(deliveries.row_of(self._db, member.uid, name), done)
         return [member.uid for member in reached]
 
@@ -214,10 +214,14 @@ def complete(
 def _size(campaign: dict[str, Any]) -> int:
     """How many members a page has: by how much it writes for each, however they are told."""
     facts = campaign["facts"].values()
-    weight = len((messages.source(f"{campaign['kind']}.txt") or "").encode()) + sum(len(one.encode()) for one in facts)
+    weight = len(messages.text_source(campaign["kind"]).encode()) + sum(len(one.encode()) for one in facts)
     if campaign["audience"] == Audience.LISTED or Channel.EMAIL in campaign["channels"]:
-        return min(_PAGE, _OF_TWO, max(1, _BYTES // (weight + _OWN + 2 * _AROUND)))
-    return min(_PAGE, max(1, _BYTES // (weight + _AROUND)))
+        return min(
+            _MAX_PAGE_MEMBERS,
+            _MAX_PAGE_MEMBERS_WITH_ROWS,
+            max(1, _MAX_PAGE_BYTES // (weight + _MAX_OWN_FACTS_BYTES + 2 * _NOTICE_OVERHEAD_BYTES)),
+        )
+    return min(_MAX_PAGE_MEMBERS, max(1, _MAX_PAGE_BYTES // (weight + _NOTICE_OVERHEAD_BYTES)))
 
 
 def _chained(root: str, names: Iterable[str]) -> str:

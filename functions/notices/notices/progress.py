@@ -9,7 +9,7 @@ from google.cloud import firestore
 
 from astra.notices import deliveries
 from astra.notices.campaigns import Channel, State
-from astra.notices.deliveries import DELIVERIES, LETTER_STATES, SHARDS
+from astra.notices.deliveries import DELIVERIES, SHARDS, DeliveryState
 from astra.runtime import documents
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
@@ -56,7 +56,7 @@ class Progress:
         It only grows: a letter that is queued takes back one of two steps that reaching its member was."""
         reached, letters = self.members.total(), self.letters.get("letters", 0)
         # Of a list each has a row from the beginning, of everybody only who was reached.
-        return reached + max(reached, letters) - self.letters.get("queued", 0)
+        return reached + max(reached, letters) - self.letters.get(DeliveryState.QUEUED, 0)
 
     @property
     def share(self) -> float:
@@ -91,7 +91,7 @@ class Progress:
 def _letters(db: firestore.Client, name: str) -> dict[str, int]:
     rows = db.collection_group(DELIVERIES).where(filter=firestore.FieldFilter("campaign", "==", name))
     found = {
-        state: documents.count(rows.where(filter=firestore.FieldFilter("state", "==", state)))
-        for state in LETTER_STATES
+        state.value: documents.count(rows.where(filter=firestore.FieldFilter("state", "==", state.value)))
+        for state in DeliveryState
     }
     return found | {"letters": sum(found.values())}

@@ -13,9 +13,10 @@ from pydantic import AfterValidator, StringConstraints, ValidationError
 from astra.erasure import change_gate
 from astra.erasure.change_gate import Bar
 from astra.notices import deliveries, inbox
-from astra.notices.deliveries import DELIVERIES
+from astra.notices.deliveries import DELIVERIES, DeliveryState
 from astra.runtime import log, webhooks
-from astra.runtime.callables import UID, Answer, Call, Shape
+from astra.runtime.account_id import is_account_id
+from astra.runtime.callables import Answer, Call, Shape
 from astra.runtime.documents import fetch
 from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
@@ -26,13 +27,13 @@ from notices import delivery_status
 from notices.settings import BounceSettings
 
 _KEY: Final = re.compile(r"<?([0-9a-f]{64})(@[^@\s<>]{1,255})?>?")
-_BY_CLASS: Final = {"2": "delivered", "5": "bounced"}
-_MOST: Final = Limit(6_000)
-_LARGEST: Final = 65536
+_BY_CLASS: Final = {"2": DeliveryState.DELIVERED, "5": DeliveryState.BOUNCED}
+_NETWORK_LIMIT: Final = Limit(6_000)
+_MAX_REPORT_BYTES: Final = 65536
 
 
 def _name(value: str) -> str:
-    if not UID.fullmatch(value):
+    if not is_account_id(value):  # the last part of the path that begins with one: the same rule
         raise ValueError("is no notice's name")
     return value
 
@@ -78,7 +79,7 @@ def bounced(platform: Platform[BounceSettings], request: Request) -> Response:
     shall not, know which. Repeated, it changes nothing; see `outcomes`.
     """
     try:
-        platform.limits.admit_network(request, "bounced", _MOST)
+        platform.limits.admit_network(request, "bounced", _NETWORK_LIMIT)
         return Response(status=_taken(platform, request))
     except TooMany as many:
         return Response(status=HTTPStatus.TOO_MANY_REQUESTS, headers=many.headers)
@@ -92,7 +93,7 @@ def _taken(platform: Platform[BounceSettings], request: Request) -> HTTPStatus:
         return HTTPStatus.METHOD_NOT_ALLOWED
     if request.content_length is None:
         return HTTPStatus.LENGTH_REQUIRED
-    if request.content_length > _LARGEST:
+    if request.content_length > _MAX_REPORT_BYTES:
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     body, secret = request.get_data(), platform.settings.bounce_secret.get_secret_value()
     try:
@@ -108,5 +109,5 @@ def _taken(platform: Platform[BounceSettings], request: Request) -> HTTPStatus:
         with_key = firestore.FieldFilter("key", "==", key[1])
         for row in platform.db.collection_group(DELIVERIES).where(filter=with_key).select([]).limit(1).get():
             if delivery_status.settle(platform, row.reference, state):
-                log.write(log.Event.MAIL_SETTLED, bounced=state == "bounced")
+                log.write(log.Event.MAIL_SETTLED, bounced=state is DeliveryState.BOUNCED)
     return HTTPStatus.NO_CONTENT

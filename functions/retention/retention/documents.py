@@ -37,11 +37,11 @@ from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
 
-_PAGE: Final = 200
-_AHEAD: Final = 5 * _PAGE
-_PAGE_OF_THINGS: Final = 40
-_HANDS: Final = 8
-_LOOK_AGAIN: Final = timedelta(days=1)
+_PAGE_DOCUMENTS: Final = 200
+_QUERY_DOCUMENTS: Final = 5 * _PAGE_DOCUMENTS
+_PAGE_ITEMS: Final = 40
+_THREADS: Final = 8
+_HELD_RECHECK_DELAY: Final = timedelta(days=1)
 OUTAGE: Final = (DeadlineExceeded, RetryError, ServiceUnavailable)
 """Of the database itself: no row's fault, so the job waits."""
 
@@ -58,8 +58,8 @@ class Round:
 
     field: str
     #: How many a query asks for, which walks over all that was just deleted before it; and how many go at once.
-    ahead: int = _PAGE
-    most: int = _PAGE
+    ahead: int = _PAGE_DOCUMENTS
+    most: int = _PAGE_DOCUMENTS
 
     def __init__(self, rows: firestore.CollectionReference | firestore.CollectionGroup, now: Clock) -> None:
         self._rows, self.now = rows, now
@@ -122,7 +122,7 @@ class Rows(Round):
         super().__init__(expiry.everybodys(platform.db, entry), now)
         self._platform, self._db, self.entry = platform, platform.db, entry
         self._is_thing = any(other.item == entry.item for other in DATA_MAP if entry.item and other is not entry)
-        self.ahead, self.most = (_PAGE_OF_THINGS, _PAGE_OF_THINGS) if self._is_thing else (_AHEAD, _PAGE)
+        self.ahead, self.most = (_PAGE_ITEMS, _PAGE_ITEMS) if self._is_thing else (_QUERY_DOCUMENTS, _PAGE_DOCUMENTS)
 
     def due(self, since: datetime | None = None) -> firestore.Query:
         """What is over, oldest first; of each no more than since when."""
@@ -192,7 +192,7 @@ class Rows(Round):
 
         doomed, kept = transact(self._db, decide)
         try:
-            with ThreadPoolExecutor(_HANDS) as hands:
+            with ThreadPoolExecutor(_THREADS) as hands:
                 gone = list(hands.map(self._destroy, doomed))
         except OUTAGE as error:
             raise _Undone from error
@@ -221,7 +221,7 @@ class Rows(Round):
                 continue
             place = places[row.reference.path]
             if hold := self.hold(row, stored[place.path] if place else None):
-                again = min(hold["expiresAt"], self.now() + _LOOK_AGAIN)
+                again = min(hold["expiresAt"], self.now() + _HELD_RECHECK_DELAY)
                 transaction.update(row.reference, {EXPIRED: _over_since(row), EXPIRES: again})
                 counts["held"] += 1
             else:

@@ -26,13 +26,15 @@ from google.cloud import firestore
 
 from astra import erasure, staff, tlog
 from astra.accounts import tombstones
-from astra.accounts.activity import DAY, FIELD, FIRST, LAST, anew, seen
+from astra.accounts.activity import DAY, FIELD, FIRST_WARNING, LAST_WARNING, anew, seen
 from astra.accounts.honeytokens import is_honey
-from astra.datamap.model import ACCOUNT_ID
+from astra.accounts.state import ProfileState
 from astra.erasure import legal_holds
 from astra.notices import campaigns, deliveries
 from astra.notices.campaigns import Channel
+from astra.notices.deliveries import DeliveryState
 from astra.notices.inbox import Kind
+from astra.runtime.account_id import is_account_id
 from astra.runtime.clock import Clock, iso
 from astra.runtime.documents import fetch
 from astra.runtime.firestore import transact
@@ -41,7 +43,7 @@ from astra.runtime.settings import InactivitySettings
 
 from retention.documents import OUTAGE, Round, Snapshots
 
-_ACCOUNTS: Final = 100
+_MAX_PAGE_ACCOUNTS: Final = 100
 """As many as Auth looks up at once."""
 
 
@@ -71,7 +73,7 @@ class Account:
 
 def at_auth(platform: Platform[InactivitySettings], uids: list[str]) -> dict[str, Account]:
     """Up to a hundred of them, as Auth knows them; who is missing has none. Raises ServiceUnavailable."""
-    asked = [auth.UidIdentifier(uid) for uid in uids if ACCOUNT_ID.fullmatch(uid)]
+    asked = [auth.UidIdentifier(uid) for uid in uids if is_account_id(uid)]
     try:
         found = auth.get_users(asked, app=platform.app).users if asked else []
     except FirebaseError as error:
@@ -83,7 +85,7 @@ class Inactive(Round):
     """A round through all who are due, longest due first."""
 
     field = f"{FIELD}.dueAt"
-    ahead = most = _ACCOUNTS
+    ahead = most = _MAX_PAGE_ACCOUNTS
 
     def __init__(self, platform: Platform[InactivitySettings], now: Clock) -> None:
         super().__init__(platform.db.collection("users"), now)
@@ -151,19 +153,19 @@ class Inactive(Round):
         now, noted = self.now(), read.profile.get(FIELD)
         if not noted or noted["dueAt"] > now:
             return Step.NOTHING
-        if read.is_erased or read.profile.get("state") == "erasing":
+        if read.is_erased or read.profile.get("state") == ProfileState.ERASING:
             return Step.LEAVE
         if account and account.seen and self._next_after(account.seen) > now:
             return Step.SEEN
-        if account is None or not account.open or read.waits or read.profile.get("state") != "active":
+        if account is None or not account.open or read.waits or read.profile.get("state") != ProfileState.ACTIVE:
             return Step.WAIT
         return self._step_of(noted["warnings"], read.letter)
 
     def _step_of(self, warnings: int, letter: dict[str, Any]) -> Step:
         if not warnings:
             return Step.WARN
-        given_at, gap = letter.get("settledAt"), FIRST - LAST if warnings == 1 else LAST
-        if letter.get("state") == "queued" or (given_at and given_at + gap > self.now()):
+        given_at, gap = letter.get("settledAt"), FIRST_WARNING - LAST_WARNING if warnings == 1 else LAST_WARNING
+        if letter.get("state") == DeliveryState.QUEUED or (given_at and given_at + gap > self.now()):
             return Step.AGAIN
         return Step.WARN if warnings == 1 else Step.ERASE
 
@@ -190,7 +192,7 @@ class Inactive(Round):
     def _warn(self, transaction: firestore.Transaction, read: "_Read", account: Account | None) -> None:
         now, written, noted = self.now(), self._platform.clock(), read.profile[FIELD]
         warnings = noted["warnings"] + 1
-        left, gap = (FIRST, FIRST - LAST) if warnings == 1 else (LAST, LAST)
+        left, gap = (FIRST_WARNING, FIRST_WARNING - LAST_WARNING) if warnings == 1 else (LAST_WARNING, LAST_WARNING)
         last = max(noted["seenAt"], account.seen) if account and account.seen else noted["seenAt"]
         name = f"inactivity-{warnings}-{written:%Y%m%d%H%M%S}"
         facts = {"erasesAt": iso(now + left), "lastActiveAt": iso(last)}

@@ -31,9 +31,9 @@ from retention.documents import ENDED, note
 if TYPE_CHECKING:
     from google.cloud.storage import Blob
 
-_HANDS: Final = 8
-_SCAN: Final = 1000
-_SECONDS: Final = 20
+_THREADS: Final = 8
+_SCAN_KEYS: Final = 1000
+_TIMEOUT_SECONDS: Final = 20
 _COUNTERS: Final = "rate:"
 """Keys of ours that are nobody's."""
 
@@ -46,7 +46,9 @@ def folders() -> list[Entry]:
 def stale(platform: Platform[Settings], entry: Entry, now: datetime) -> "Iterator[Blob]":
     """The objects of `entry` that have outlived their time."""
     assert entry.lives is not None  # noqa: S101  (one of `folders`)
-    for blob in platform.bucket.list_blobs(prefix=entry.where.split("{", 1)[0], versions=True, timeout=_SECONDS):
+    for blob in platform.bucket.list_blobs(
+        prefix=entry.where.split("{", 1)[0], versions=True, timeout=_TIMEOUT_SECONDS
+    ):
         if blob.time_created <= now - entry.lives:
             yield blob
 
@@ -54,9 +56,9 @@ def stale(platform: Platform[Settings], entry: Entry, now: datetime) -> "Iterato
 def forgotten(platform: Platform[RedisSettings]) -> Iterator[str]:
     """Keys of ours that would never go by themselves."""
     page: list[str] = []
-    for key in platform.redis.scan_iter(count=_SCAN):
+    for key in platform.redis.scan_iter(count=_SCAN_KEYS):
         page.append(str(key))
-        if len(page) == _SCAN:
+        if len(page) == _SCAN_KEYS:
             yield from _lasting(platform, page)
             page = []
     yield from _lasting(platform, page)
@@ -74,7 +76,7 @@ class Folder:
 
     def page(self, job: dict[str, Any]) -> Atomic:
         """Delete what is stale, and note it."""
-        with ThreadPoolExecutor(_HANDS) as hands:
+        with ThreadPoolExecutor(_THREADS) as hands:
             counts = sum(hands.map(_delete, stale(self._platform, self._entry, self._now())), Counter[str]())
         return _noted(self._platform, self._entry, job, counts, self._now())
 
@@ -106,7 +108,7 @@ def _lasting(platform: Platform[RedisSettings], keys: list[str]) -> list[str]:
 
 def _delete(blob: "Blob") -> "Counter[str]":
     try:
-        blob.delete(if_generation_match=blob.generation, retry=None, timeout=_SECONDS)
+        blob.delete(if_generation_match=blob.generation, retry=None, timeout=_TIMEOUT_SECONDS)
     except NotFound:
         return Counter()
     except (GoogleAPIError, OSError) as error:  # the next sweep tries again

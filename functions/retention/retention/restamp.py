@@ -19,6 +19,7 @@ from google.cloud import firestore
 from astra import tlog
 from astra.accounts import activity
 from astra.accounts.honeytokens import is_honey
+from astra.accounts.state import ProfileState
 from astra.datamap import expiry
 from astra.datamap.expiry import EXPIRED, EXPIRES
 from astra.datamap.model import Entry
@@ -31,11 +32,11 @@ from retention.documents import ENDED, Snapshots
 from retention.inactivity import at_auth
 from retention.settings import RetentionSettings
 
-_PAGE: Final = 200
-_PEOPLE: Final = 100
+_PAGE_DOCUMENTS: Final = 200
+_PAGE_PEOPLE: Final = 100
 _LEAST: Final = "\x01"
 """Before any id."""
-_AGAIN: Final = timedelta(days=1)
+_RETRY_DELAY: Final = timedelta(days=1)
 PROFILE: Final = "profile"
 
 Life = float | None
@@ -71,8 +72,8 @@ class Restamp:
 
     def page(self, job: dict[str, Any]) -> Atomic:
         """Change the next rows; those that are as they should be are not even read again."""
-        now, found = self._now(), self._read(job["cursor"] or "", _PAGE + 1)
-        page, ends = found[:_PAGE], len(found) <= _PAGE
+        now, found = self._now(), self._read(job["cursor"] or "", _PAGE_DOCUMENTS + 1)
+        page, ends = found[:_PAGE_DOCUMENTS], len(found) <= _PAGE_DOCUMENTS
         stale = [row.reference for row in page if self._is_ours(row) and self._changes(row.to_dict() or {}, now)]
 
         def write(transaction: firestore.Transaction, read: Snapshots) -> dict[str, Any]:
@@ -130,8 +131,8 @@ class Presences:
         query = users.order_by("__name__").select([activity.FIELD])
         if job["cursor"]:
             query = query.where(filter=firestore.FieldFilter("__name__", ">=", users.document(job["cursor"])))
-        found = query.limit(_PEOPLE + 1).get()
-        most, cursor = cut([row.id for row in found], _PEOPLE)
+        found = query.limit(_PAGE_PEOPLE + 1).get()
+        most, cursor = cut([row.id for row in found], _PAGE_PEOPLE)
         people = [row for row in found[:most] if not is_honey(self._platform.pseudonyms, row.id)]
         known = at_auth(self._platform, [row.id for row in people])
 
@@ -151,7 +152,7 @@ class Presences:
 
     def _noted(self, profile: dict[str, Any] | None, seen: datetime | None) -> dict[str, Any] | None:
         """What somebody's note should be; None if it is, or there is nobody."""
-        if profile is None or profile.get("state") == "erasing":
+        if profile is None or profile.get("state") == ProfileState.ERASING:
             return None
         noted: dict[str, Any] | None = profile.get(activity.FIELD)
         if noted is None:
@@ -187,4 +188,4 @@ def _ended(
         seconds = None if life is None else int(life)
         record = {"entry": name, "lifeSeconds": seconds, "stamped": counts["stamped"]}
         tlog.append(transaction, platform.db, tlog.Entry(tlog.Action.LIFE_CHANGED, record, now))
-    return {"counts": dict(counts), **ENDED, "again": None if job["last"] else now + _AGAIN}
+    return {"counts": dict(counts), **ENDED, "again": None if job["last"] else now + _RETRY_DELAY}

@@ -23,8 +23,8 @@ from retention.documents import Rows
 from retention.inactivity import Inactive
 from retention.settings import RetentionSettings
 
-_TURN: Final = timedelta(minutes=1)
-_LATEST: Final = timedelta(hours=2)
+_TURN_DURATION: Final = timedelta(minutes=1)
+_MAX_WAIT: Final = timedelta(hours=2)
 """No worker makes a job wait for longer."""
 
 
@@ -55,7 +55,7 @@ def sweep(platform: Platform[RetentionSettings], budget: timedelta, ahead: timed
     turns = deque(begun)
     while turns and platform.clock() < deadline:
         name = turns.popleft()
-        again = worker.run(reference(platform.db, name), begun[name], min(_TURN, budget))
+        again = worker.run(reference(platform.db, name), begun[name], min(_TURN_DURATION, budget))
         if again is not None and again <= platform.clock():
             turns.append(name)
 
@@ -125,7 +125,7 @@ def begin(platform: Platform[RetentionSettings], name: str, fields: dict[str, An
         elif anew or stored["state"] == "ended":
             fence = stored["fence"] + 1  # whoever is still at it stops
             transaction.set(job, {**opened(now, **fields), "fence": fence, "createdAt": stored["createdAt"]})
-        elif stored["nextRunAt"] is not None and stored["nextRunAt"] > now + _LATEST:
+        elif stored["nextRunAt"] is not None and stored["nextRunAt"] > now + _MAX_WAIT:
             transaction.update(job, {"nextRunAt": now, "leased": False})
 
     transact(platform.db, body)

@@ -12,10 +12,12 @@ from google.cloud import firestore
 from astra import policies, tlog
 from astra.accounts import activity, tombstones
 from astra.accounts.honeytokens import is_honey
+from astra.accounts.state import ProfileState
 from astra.erasure.change_gate import Bar, Barred
 from astra.notices import campaigns, inbox
 from astra.policies import Policy
 from astra.runtime import http, log
+from astra.runtime.account_id import is_account_id
 from astra.runtime.documents import fetch
 from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
@@ -78,7 +80,8 @@ def before_create(platform: Platform[SignInSettings], asked: Asked) -> None:
         transaction.delete(enrolment)
         return True
 
-    if not transact(db, enrol):
+    # An account without a profile can do nothing: what has one has an id that every path can take.
+    if not (is_account_id(asked.uid) and transact(db, enrol)):
         log.write(log.Event.SIGN_UP_REFUSED)
         raise HttpsError(
             FunctionsErrorCode.PERMISSION_DENIED,
@@ -103,7 +106,7 @@ def before_sign_in(platform: Platform[SignInSettings], asked: Asked) -> None:
     fields: dict[str, Any] = found.to_dict() or {}
     if not fields and asked.role:
         return
-    if fields.get("state") != "active":
+    if fields.get("state") != ProfileState.ACTIVE:
         raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "This account is not active. Write to us.")
     # Also of who is refused below: they know the password, and mean to come back.
     if activity.is_news(fields, platform.clock()) and not _noted(platform, found):
@@ -144,7 +147,7 @@ def _profile(form: dict[str, Any], email: str | None, now: datetime, *, locked: 
         "policyVersion": form["policyVersion"],
         "ipLock": locked,
         "jurisdiction": form["jurisdiction"],
-        "state": "active",
+        "state": ProfileState.ACTIVE.value,
     }
 
 

@@ -9,10 +9,11 @@ withdrawn, given again under a newer policy. `state` is what the last of them ma
 from datetime import datetime
 from typing import Any, Final
 
-from astra.datamap.model import Basis
+from astra.datamap.model import CONSENT, CONTRACT
 from astra.datamap.table import DATA_MAP
 from astra.policies import Policy
 from astra.runtime.clock import iso
+from astra.runtime.company import COMPANY
 from astra.runtime.pseudonyms import Pseudonym
 from astra.tlog import Action, Entry
 
@@ -21,25 +22,24 @@ NOTICES: Final = "electronicNotices"
 IP_LOCK: Final = "ipLock"
 PURPOSES: Final = (TERMS, NOTICES, IP_LOCK)
 
-_CONTROLLER: Final = {"name": "Astra Engineers, Inc.", "contact": "privacy@astra-engineering.co"}
-_MOST_EVENTS: Final = 500
+_MAX_EVENTS: Final = 500
 """Older ones than these are dropped from the middle: a document has an end."""
 _TEXTS: Final = {
-    TERMS: ("run the service under its Security & Privacy Policy", "contract, GDPR art. 6(1)(b)", "delete the account"),
+    TERMS: ("run the service under its Security & Privacy Policy", str(CONTRACT), "delete the account"),
     NOTICES: (
         "send notices that the law asks for by e-mail",
-        "consent, GDPR art. 6(1)(a); New York GBL 899-aa(5)(b)",
+        f"{CONSENT}; New York GBL 899-aa(5)(b)",
         "account settings, or an e-mail to us",
     ),
     IP_LOCK: (
         "refuse sign-in from any network but one",
-        "consent, GDPR art. 6(1)(a)",
+        str(CONSENT),
         "account settings, or an e-mail to us",
     ),
 }
 """Of each purpose: what it is, its lawful basis, and how it is withdrawn."""
 _COVERS: Final = {
-    TERMS: tuple(entry for entry in DATA_MAP if entry.lawful_basis is Basis.CONTRACT),
+    TERMS: tuple(entry for entry in DATA_MAP if entry.lawful_basis == CONTRACT),
     NOTICES: tuple(entry for entry in DATA_MAP if entry.name == "profile"),
     IP_LOCK: tuple(entry for entry in DATA_MAP if entry.name == "network-locks"),
 }
@@ -60,7 +60,7 @@ def given(
         "schema": "ISO/IEC TS 27560:2023",
         "recordId": f"{subject}.{purpose}",
         "subject": subject,
-        "controller": _CONTROLLER,
+        "controller": COMPANY.controller,
         "purpose": purpose,
         "purposeDescription": what,
         "lawfulBasis": basis,
@@ -98,4 +98,4 @@ def _event(kind: str, policy: Policy, at: datetime) -> dict[str, Any]:
 
 def _and(receipt: dict[str, Any], event: dict[str, Any]) -> list[dict[str, Any]]:
     first, *rest = receipt["events"]
-    return [first, *rest[-(_MOST_EVENTS - 2) :], event]
+    return [first, *rest[-(_MAX_EVENTS - 2) :], event]

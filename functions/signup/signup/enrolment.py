@@ -18,7 +18,7 @@ from astra.runtime.platform import Platform
 from signup.settings import SignupSettings
 
 ENROLMENTS: Final = "enrolments"
-_OF_AGE: Final = 13 * 12
+_MIN_AGE_MONTHS: Final = 13 * 12
 _AGE_SCREEN: Final = "2025-08-02"
 """The version of this screen: of whoever passed it, no more is kept."""
 
@@ -94,5 +94,5 @@ def _screen_age(form: StartSignup, now: datetime) -> None:
     if months < 0:
         raise HttpsError(FunctionsErrorCode.INVALID_ARGUMENT, "birthYear, birthMonth: lie in the future")
     # The day is not asked for, so the month of the thirteenth birthday still counts as under.
-    if months <= _OF_AGE:
+    if months <= _MIN_AGE_MONTHS:
         raise HttpsError(FunctionsErrorCode.PERMISSION_DENIED, "You can't sign up for this service.")

@@ -31,7 +31,7 @@ from signup import consent_receipts
 
 _REQUESTS: Final = "requests"
 _LOCKS: Final = "network-locks"
-_OPEN: Final = timedelta(minutes=10)
+_MAX_SIGN_IN_AGE: Final = timedelta(minutes=10)
 
 
 class Revision:
@@ -124,7 +124,7 @@ class Revision:
         """Let the next sign-in come from anywhere, and lock to the network that it comes from, as Auth sees it."""
         self._set_aside()
         self._transaction.set(
-            self._lock.reference, {"network": None, "since": self._now, "openUntil": self._now + _OPEN}
+            self._lock.reference, {"network": None, "since": self._now, "openUntil": self._now + _MAX_SIGN_IN_AGE}
         )
 
     def unlock(self) -> None:

@@ -36,11 +36,11 @@ from signup.revision import Revision
 from signup.settings import SignupSettings
 
 CODES: Final = "codes"
-_MOST_CODES: Final = 5
-_MOST_TRIES: Final = 100
+_MAX_CODES: Final = 5
+_MAX_TRIES: Final = 100
 """At the codes of one address since the last was sent: of 10^8 that there are."""
-_OF_A_NETWORK: Final = Limit(5, timedelta(hours=1), fails_closed=True)
-_FOR_AN_ADDRESS: Final = Limit(20, timedelta(hours=1), fails_closed=True)
+_NETWORK_LIMIT: Final = Limit(5, timedelta(hours=1), fails_closed=True)
+_ADDRESS_LIMIT: Final = Limit(20, timedelta(hours=1), fails_closed=True)
 _LETTER: Final = """Somebody, we hope you, asked for a code to sign in to your account.
 
     {code}
@@ -67,8 +67,8 @@ class Unlock(Shape):
 def send_code(platform: Platform[SignupSettings], queue: Queue, call: Call[SendCode]) -> Answer:
     """Have a code sent to an address, if it has an account. The answer does not tell."""
     address = platform.pseudonyms.of_email(call.data.email)
-    callables.admit(platform, f"{address} from {call.network}", "send_code", _OF_A_NETWORK)
-    callables.admit(platform, address, "send_code", _FOR_AN_ADDRESS)
+    callables.admit(platform, f"{address} from {call.network}", "send_code", _NETWORK_LIMIT)
+    callables.admit(platform, address, "send_code", _ADDRESS_LIMIT)
     if not queue.hint(address, uid=_account(platform, call.data.email)):
         raise HttpsError(FunctionsErrorCode.UNAVAILABLE, "No code can be sent just now: try again later.")
     return {}
@@ -84,7 +84,7 @@ def deliver(platform: Platform[MailSettings], address: str, uid: str) -> None:
     def body(transaction: firestore.Transaction) -> None:
         earlier = reference.get(transaction=transaction).to_dict() or {"codes": {}}
         Revision(platform, transaction, uid, now, changes=())
-        live = [(mac, until) for mac, until in earlier["codes"].items() if until > now][1 - _MOST_CODES :]
+        live = [(mac, until) for mac, until in earlier["codes"].items() if until > now][1 - _MAX_CODES :]
         codes = dict(live) | {platform.pseudonyms.of_code(uid, code): expires}
         transaction.set(reference, {"codes": codes, "tries": 0, "createdAt": now, "expireAt": expires})
 
@@ -109,7 +109,7 @@ def unlock(platform: Platform[SignupSettings], call: Call[Unlock]) -> Answer:
 
     def body(transaction: firestore.Transaction) -> bool:
         kept: dict[str, Any] | None = reference.get(transaction=transaction).to_dict()
-        if not kept or kept["tries"] >= _MOST_TRIES:
+        if not kept or kept["tries"] >= _MAX_TRIES:
             return False
         if mac not in kept["codes"] or kept["codes"][mac] <= now:
             transaction.update(reference, {"tries": kept["tries"] + 1})

@@ -36,9 +36,9 @@ from astra.tlog.tiles import Tampered, Tiles
 from tlog.settings import LogSettings
 from tlog.witness import Witness, verifiers
 
-_BATCH: Final = 400
+_MAX_BATCH_ENTRIES: Final = 400
 """Entries of one transaction: it may write 500 documents."""
-_MOST: Final = 16_384
+_MAX_WAITING_ENTRIES: Final = 16_384
 """So many entries may wait for a checkpoint while others still come."""
 _RESTORED: Final = "if Firestore was restored from a backup, `astra tlog recover`"
 _LEAF: Final = ("action", "at", "actor", "commitment", "index")
@@ -76,7 +76,7 @@ class Sequencer:
     def page(self, job: dict[str, Any]) -> dict[str, Any] | Pause | Atomic:
         """Give a batch its places, or publish, or wait."""
         waiting = job["size"] - job["published"]
-        if waiting < _MOST and (pending := self._pending()):
+        if waiting < _MAX_WAITING_ENTRIES and (pending := self._pending()):
             return self._assign(pending, job["size"])
         if waiting:
             return self._publish(job["published"], job["size"])
@@ -89,7 +89,7 @@ class Sequencer:
         # By state, not from where the last query ended; the oldest first, so that none starves.
         entries = self._platform.db.collection(tlog.COMMITMENTS)
         query = entries.where(filter=firestore.FieldFilter("index", "==", None)).order_by("at").select(_LEAF)
-        return query.limit(_BATCH).get()
+        return query.limit(_MAX_BATCH_ENTRIES).get()
 
     def _assign(self, pending: "list[firestore.DocumentSnapshot[Any]]", size: int) -> Atomic:
         ordered = sorted(pending, key=lambda entry: (entry.get("at"), entry.id))
@@ -118,7 +118,7 @@ class Sequencer:
         Tiles(self._platform.bucket).publish(note)
         log.write(log.Event.LOG_PUBLISHED, size=size, entries=size - published)
         self._leaves.clear()
-        if size - published >= _MOST:
+        if size - published >= _MAX_WAITING_ENTRIES:
             return {"published": size}
         # Whatever has come meanwhile is in the next checkpoint: a trickle must not make one for each entry.
         return Pause({"published": size}, self._next())
@@ -166,8 +166,10 @@ class Sequencer:
         entries = self._platform.db.collection(tlog.COMMITMENTS).order_by("index").select(_LEAF)
         rows: Iterable[firestore.DocumentSnapshot[Any]] = (
             row
-            for start in range(first, size, _BATCH)
-            for row in entries.start_at({"index": start}).end_before({"index": min(start + _BATCH, size)}).get()
+            for start in range(first, size, _MAX_BATCH_ENTRIES)
+            for row in entries.start_at({"index": start})
+            .end_before({"index": min(start + _MAX_BATCH_ENTRIES, size)})
+            .get()
         )
         found = []
         for expected, row in itertools.zip_longest(range(first, size), rows):

@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import Field, HttpUrl, Secret, model_validator
 
+from astra.runtime.company import COMPANY
 from astra.runtime.settings import Environment, Key, RetrySettings, over_tls
 
 
@@ -13,7 +14,7 @@ class LogKeySettings(Environment):
 
     log_key: Key
     """Ed25519 private key: signs checkpoints of the log."""
-    log_origin: str = "astra-engineering.co/log"
+    log_origin: str = COMPANY.log_origin
     """The log's own name, which its checkpoints and its keys bear."""
     log_verifiers: tuple[str, ...] = ()
     """Verifier keys of earlier signing keys, as JSON: what they signed stays good."""

@@ -20,8 +20,8 @@ from astra.tlog.signed_note import BadNote, Signer, Verifier, checkpoint_of, sig
 
 from tlog.settings import LogKeySettings, LogSettings
 
-_TIMEOUT: Final = 5.0
-_LAST: Final = 10**15
+_TIMEOUT_SECONDS: Final = 5.0
+_MAX_SIZE: Final = 10**15
 _TEXT: Final = "text/plain; charset=utf-8"
 _TAKEN: Final = ("PreconditionFailed", "ConditionalRequestConflict")
 
@@ -80,7 +80,7 @@ class Witness:
             yield from notes
 
     def _name(self, size: int) -> str:
-        return f"{self._prefix}{_LAST - size:016d}.{size}"
+        return f"{self._prefix}{_MAX_SIZE - size:016d}.{size}"
 
     def _agreed(self, name: str, notes: list[str]) -> str | None:
         """The log's own checkpoint among what lies under `name`, the one that was locked first. Raises Forked."""
@@ -147,8 +147,8 @@ class Witness:
             aws_access_key_id=self._settings.witness_key_id.get_secret_value(),
             aws_secret_access_key=self._settings.witness_secret.get_secret_value(),
             config=Config(
-                connect_timeout=_TIMEOUT,
-                read_timeout=_TIMEOUT,
+                connect_timeout=_TIMEOUT_SECONDS,
+                read_timeout=_TIMEOUT_SECONDS,
                 retries={"mode": "standard"},
                 s3={"addressing_style": "path"},
             ),

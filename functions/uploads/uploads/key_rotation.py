@@ -28,8 +28,8 @@ from astra.vault.kms import KmsError, Undecryptable
 from astra.vault.settings import SealingSettings
 
 JOBS: Final = "rotations"
-_PAGE: Final = 100
-_RETRY: Final = timedelta(seconds=30)
+_PAGE_KEYS: Final = 100
+_RETRY_DELAY: Final = timedelta(seconds=30)
 
 
 def begin(platform: Platform[SealingSettings], uid: str | None = None) -> firestore.DocumentReference:
@@ -66,7 +66,9 @@ def resume(platform: Platform[SealingSettings], budget: timedelta) -> int:
 
 def run(platform: Platform[SealingSettings], job: firestore.DocumentReference, budget: timedelta) -> None:
     """Work on one rotation until it ends or `budget` is used up."""
-    jobs.Worker(platform.vault_db, platform.clock, _RETRY).run(job, lambda fields: _page(platform, fields), budget)
+    jobs.Worker(platform.vault_db, platform.clock, _RETRY_DELAY).run(
+        job, lambda fields: _page(platform, fields), budget
+    )
 
 
 def _page(platform: Platform[SealingSettings], job: dict[str, Any]) -> dict[str, Any] | jobs.Pause:
@@ -80,13 +82,13 @@ def _kms_page(vault: Vault, job: dict[str, Any], now: datetime) -> dict[str, Any
         raise KmsError("this instance wraps by another key: one that was deployed since must do this")
     keys = vault.db.collection("keys")
     rows = keys.where(filter=firestore.FieldFilter("wrappedAt", "<", before)).order_by("wrappedAt")
-    page = rows.limit(_PAGE).get()
+    page = rows.limit(_PAGE_KEYS).get()
     if not page:
         others = keys.where(filter=firestore.FieldFilter("kms", "!=", target)).select(["rewrapFailed"])
         if all(read(others, lambda other: (other.to_dict() or {}).get("rewrapFailed"))):
             return _end(job)
         # Made since by an instance that had not heard of the new key: all that is left is gone through once more.
-        return jobs.Pause({"before": now, "failed": 0}, now + _RETRY)
+        return jobs.Pause({"before": now, "failed": 0}, now + _RETRY_DELAY)
     changes: list[tuple[firestore.DocumentSnapshot[Any], dict[str, Any]]] = []
     for snapshot in page:
         try:
@@ -111,7 +113,7 @@ def _user_page(vault: Vault, job: dict[str, Any]) -> dict[str, Any]:
         _update(vault, snapshot, {**old, **fresh, "version": target, "keks": old["keks"] | fresh["keks"]})
         return {}
     rows = vault.user(uid).collection("objects").where(filter=firestore.FieldFilter("kekVersion", "<", target))
-    if page := rows.limit(_PAGE).get():
+    if page := rows.limit(_PAGE_KEYS).get():
         changes = [(row, vault.rewrapped_deks(user, row.to_dict() or {}, uid, row.id)) for row in page]
         return _write(vault, job, changes)
     dropped = _update(vault, snapshot, {"keks": {str(target): user["keks"][str(target)]}})

@@ -17,18 +17,18 @@ from typing import Any, Final
 from PIL import Image, ImageCms, ImageOps, ImageSequence, JpegImagePlugin
 from pillow_heif import register_heif_opener
 
-MOST_BYTES: Final = 50 * 1024 * 1024
-MOST_PIXELS: Final = 64_000_000
+MAX_BYTES: Final = 50 * 1024 * 1024
+MAX_PIXELS: Final = 64_000_000
 """Of all frames together."""
-MOST_FRAMES: Final = 500
-_MOST_SECONDS: Final = 60.0
-_MOST_PROFILE: Final = 1024 * 1024
-_THUMB: Final = (320, 320)
+MAX_FRAMES: Final = 500
+_MAX_DECODE_SECONDS: Final = 60.0
+_MAX_PROFILE_BYTES: Final = 1024 * 1024
+_THUMBNAIL_PIXELS: Final = (320, 320)
 _REDUCIBLE: Final = ("RGB", "RGBA", "L", "CMYK")
 _TYPES: Final = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
 _FORMATS: Final = (*_TYPES, "HEIF")
 
-Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow refuses to decode above twice this, and warns from here on
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses to decode above twice this, and warns from here on
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 register_heif_opener(thumbnails=False)
 
@@ -71,7 +71,7 @@ def check_size(size: int) -> None:
     """Refuse by size alone, before anything is downloaded. `size` in bytes."""
     if size == 0:
         raise Rejected("The file is empty.")
-    if size > MOST_BYTES:
+    if size > MAX_BYTES:
         raise Rejected("The file is larger than 50 MiB.")
 
 
@@ -127,7 +127,7 @@ def _count_frames(image: Image.Image) -> int:
         return 1
     count = 1
     with suppress(EOFError):
-        while count <= MOST_FRAMES and image.width * image.height * count <= MOST_PIXELS:
+        while count <= MAX_FRAMES and image.width * image.height * count <= MAX_PIXELS:
             image.seek(count)
             count += 1
     image.seek(0)
@@ -135,15 +135,15 @@ def _count_frames(image: Image.Image) -> int:
 
 
 def _check_extent(image: Image.Image, frames: int) -> None:
-    if frames > MOST_FRAMES:
+    if frames > MAX_FRAMES:
         raise Rejected("The image has more than 500 frames.")
-    if image.width * image.height * frames > MOST_PIXELS:
+    if image.width * image.height * frames > MAX_PIXELS:
         raise Rejected("The image has more than 64 million pixels.")
 
 
 def _frames(image: Image.Image) -> tuple[list[Image.Image], dict[str, Any]]:
     """Every frame as it is meant to be seen, and how long each stays."""
-    deadline = time.monotonic() + _MOST_SECONDS
+    deadline = time.monotonic() + _MAX_DECODE_SECONDS
     pictures, durations = [], []
     for frame in ImageSequence.Iterator(image):
         if time.monotonic() > deadline:
@@ -163,7 +163,7 @@ def _profile(image: Image.Image) -> bytes | None:
     """The colour profile, if it is one: anything may be hidden in what merely claims to be, or behind its end."""
     raw = image.info.get("icc_profile") or b""
     size = int.from_bytes(raw[:4], "big")
-    if not size <= len(raw) <= _MOST_PROFILE:
+    if not size <= len(raw) <= _MAX_PROFILE_BYTES:
         return None
     profile = bytes(raw[:size])
     try:
@@ -180,8 +180,8 @@ def _thumbnail(image: Image.Image, profile: bytes | None) -> bytes:
     elif image.mode not in _REDUCIBLE:
         image = image.convert(mode)  # palettes can't be averaged
     # Whole blocks first: far fewer pixels are left to filter and to convert.
-    small = image.reduce(max(1, max(image.size) // (_THUMB[0] * 2)))
-    small.thumbnail(_THUMB)
+    small = image.reduce(max(1, max(image.size) // (_THUMBNAIL_PIXELS[0] * 2)))
+    small.thumbnail(_THUMBNAIL_PIXELS)
     if small.mode == "CMYK":
         profile = None  # it describes inks
     content = io.BytesIO()

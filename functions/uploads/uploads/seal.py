@@ -20,9 +20,11 @@ from google.cloud.storage import Blob
 
 from astra import vault
 from astra.accounts import tombstones
+from astra.accounts.state import ProfileState
 from astra.accounts.tombstones import Erased
 from astra.erasure import legal_holds
 from astra.runtime import log
+from astra.runtime.account_id import is_account_id
 from astra.runtime.documents import fetch
 from astra.runtime.platform import Platform
 from astra.vault import ObjectKey, vault_of
@@ -33,10 +35,10 @@ from uploads import sanitize
 INCOMING: Final = "incoming/"
 FOLDERS: Final = {"full": "images", "thumb": "thumbs"}
 """Where each variant of a sealed image lies, above `{uid}/{imageId}`."""
-_UPLOAD: Final = re.compile(r"incoming/([A-Za-z0-9_-]{1,128})/((?!__.*__$)[A-Za-z0-9_-]{8,64})")
-_MOST_RECOVERED: Final = 200
-_GIVE_UP: Final = timedelta(hours=1)
-_HOPELESS: Final = timedelta(days=1)
+_UPLOAD: Final = re.compile(r"incoming/([^/]+)/((?!__.*__$)[A-Za-z0-9_-]{8,64})")
+_MAX_RECOVERED_UPLOADS: Final = 200
+_REJECT_AFTER: Final = timedelta(hours=1)
+_NO_TRY_AFTER: Final = timedelta(days=1)
 
 
 class _Unwanted(Exception):
@@ -51,13 +53,13 @@ def seal_upload(platform: Platform[SealingSettings], name: str, generation: int,
     """
     if not name.startswith(INCOMING):
         return
-    upload = _UPLOAD.fullmatch(name)
+    upload = _upload(name)
     blob = platform.bucket.blob(name, generation=generation)
     if upload is None:
         log.write(log.Event.UPLOAD_DROPPED)
         _remove(blob)
         return
-    uid, image_id = upload.groups()
+    uid, image_id = upload
     try:
         _seal(platform, blob, uid, image_id, size)
         log.write(log.Event.UPLOAD_SEALED, bytes=size)
@@ -79,7 +81,7 @@ def recover(platform: Platform[SealingSettings], budget: timedelta) -> int:
     now = platform.clock()
     waiting = platform.bucket.list_blobs(prefix=INCOMING)
     unsealed = (blob for blob in waiting if now - blob.time_created >= platform.settings.unsealed_after)
-    stale = list(islice(unsealed, _MOST_RECOVERED))
+    stale = list(islice(unsealed, _MAX_RECOVERED_UPLOADS))
     count = 0
     # In any order: an upload that kills its worker must not always stand before the same others.
     for blob in random.sample(stale, len(stale)):
@@ -98,11 +100,11 @@ def recover(platform: Platform[SealingSettings], budget: timedelta) -> int:
 def _take_up(platform: Platform[SealingSettings], blob: Blob) -> None:
     age = platform.clock() - blob.time_created
     # What kills its worker never gets as far as a failure.
-    if age < _HOPELESS:
+    if age < _NO_TRY_AFTER:
         try:
             seal_upload(platform, blob.name, blob.generation, blob.size)
         except Exception as error:
-            if age < _GIVE_UP:
+            if age < _REJECT_AFTER:
                 raise
             log.failure(log.Event.FAILED, error)
         else:
@@ -115,7 +117,7 @@ def _seal(platform: Platform[SealingSettings], blob: Blob, uid: str, image_id: s
         # Work goes side by side where nothing is lost by it: the bytes arrive while we learn whether anybody waits for
         # them, keys are made while the image is decoded, the thumbnail is stored while the image is encoded.
         awaited = pool.submit(_awaited, platform, uid, image_id)
-        raw = _download(blob) if size <= sanitize.MOST_BYTES else b""
+        raw = _download(blob) if size <= sanitize.MAX_BYTES else b""
         if not awaited.result():
             raise _Unwanted
         sanitize.check_size(size)
@@ -137,6 +139,12 @@ def _seal(platform: Platform[SealingSettings], blob: Blob, uid: str, image_id: s
             "thumbBytes": len(image.thumbnail),
         }
         _record(platform, uid, image_id, facts)
+
+
+def _upload(name: str) -> tuple[str, str] | None:
+    """Return the account id and the image's id in an upload's name; None if it is no name that the rules allow."""
+    upload = _UPLOAD.fullmatch(name)
+    return (upload[1], upload[2]) if upload and is_account_id(upload[1]) else None
 
 
 def _download(blob: Blob) -> bytes:
@@ -177,7 +185,7 @@ def _put(platform: Platform[SealingSettings], name: str, content: bytes, key: Ob
 def _awaited(platform: Platform[SealingSettings], uid: str, image_id: str) -> bool:
     """Whether the owner has an account, which may be frozen and given back, and no image of this id yet."""
     profile, image = (found.to_dict() for found in fetch(platform.db, *_references(platform, uid, image_id)))
-    return profile is not None and profile["state"] in ("active", "frozen") and image is None
+    return profile is not None and profile["state"] in (ProfileState.ACTIVE, ProfileState.FROZEN) and image is None
 
 
 def _record(platform: Platform[SealingSettings], uid: str, image_id: str, facts: dict[str, Any]) -> None:
@@ -200,8 +208,8 @@ def _reject(platform: Platform[SealingSettings], uid: str, image_id: str, reason
 
 
 def _give_up(platform: Platform[SealingSettings], blob: Blob) -> None:
-    if upload := _UPLOAD.fullmatch(blob.name):
-        uid, image_id = upload.groups()
+    if upload := _upload(blob.name):
+        uid, image_id = upload
         if _awaited(platform, uid, image_id):
             _reject(platform, uid, image_id, "The image could not be processed. Try another file.", blob.size)
         _tidy(platform, uid, image_id)

@@ -18,6 +18,7 @@ from google.api_core.exceptions import NotFound, RequestRangeNotSatisfiable
 from google.cloud.storage import Bucket
 from jwt import PyJWTError
 
+from astra.accounts.state import ProfileState
 from astra.datamap.expiry import has_expired
 from astra.runtime import log
 from astra.runtime.callables import caller_of
@@ -35,11 +36,11 @@ from uploads.seal import FOLDERS
 # Names like `__this__` Firestore keeps for itself.
 _ID: Final = re.compile(r"(?!__.*__$)[A-Za-z0-9_-]{8,64}")
 _SIZES: Final = {"": "full", "full": "full", "thumb": "thumb"}
-_MOST: Final = 600
-_MOST_OF_A_NETWORK: Final = 6000
-_PIECE: Final = 256 * 1024
-_TIMEOUT: Final = 30
-_WINDOW: Final = timedelta(minutes=1)
+_MAX_USER_REQUESTS: Final = 600
+_MAX_NETWORK_REQUESTS: Final = 6000
+_CHUNK_BYTES: Final = 256 * 1024
+_TIMEOUT_SECONDS: Final = 30
+_LIMIT_WINDOW: Final = timedelta(minutes=1)
 _HEADERS: Final = {
     **HARDENED,
     "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range, ETag, Retry-After",
@@ -87,7 +88,7 @@ def open_image(platform: Platform[OpeningSettings], request: Request) -> Respons
 def _answer(platform: Platform[OpeningSettings], request: Request, begun: ExitStack) -> Response:
     """The answer to an allowed request; raises _Refused. What was `begun` for it must be closed if it is not sent."""
     with _limited():  # whoever asks and for whatever
-        platform.limits.admit_network(request, "open_image", Limit(_MOST_OF_A_NETWORK))
+        platform.limits.admit_network(request, "open_image", Limit(_MAX_NETWORK_REQUESTS))
     _attest(platform, request)
     if request.method not in ("GET", "HEAD"):
         raise _Refused(405, "INVALID_ARGUMENT", "Use GET.", Allow="GET, HEAD")
@@ -105,7 +106,7 @@ def _answer(platform: Platform[OpeningSettings], request: Request, begun: ExitSt
         image = _find(platform, uid, image_id, variant)
     # Only now: of somebody who is being erased, not even a counter is made.
     with _limited():
-        platform.limits.count(uid, "open_image", _MOST, _WINDOW)
+        platform.limits.count(uid, "open_image", _MAX_USER_REQUESTS, _LIMIT_WINDOW)
     headers = {"Accept-Ranges": "bytes", "ETag": image.etag}
     if request.if_none_match.contains_weak(image.etag.strip('"')):
         return Response(status=304, headers=headers)
@@ -173,7 +174,11 @@ def _find(platform: Platform[OpeningSettings], uid: str, image_id: str, variant:
     user = platform.db.collection("users").document(uid)
     record = user.collection("images").document(image_id)
     profile, fields = (found.to_dict() or {} for found in fetch(platform.db, user, record))
-    if profile.get("state") != "active" or fields.get("status") != "ready" or has_expired(fields, platform.clock()):
+    if (
+        profile.get("state") != ProfileState.ACTIVE
+        or fields.get("status") != "ready"
+        or has_expired(fields, platform.clock())
+    ):
         raise _missing()
     full = variant == "full"
     return _Image(
@@ -227,12 +232,12 @@ def _stream(bucket: Bucket, name: str) -> Generator[bytes, None, None]:
     """
     client = bucket.client
     url = f"{client.api_endpoint}/download/storage/v1/b/{bucket.name}/o/{quote(name, safe='')}"
-    with client._http.get(url, params={"alt": "media"}, stream=True, timeout=_TIMEOUT) as answer:
+    with client._http.get(url, params={"alt": "media"}, stream=True, timeout=_TIMEOUT_SECONDS) as answer:
         if answer.status_code == HTTPStatus.NOT_FOUND:
             raise Unopenable
         answer.raise_for_status()
         yield b""
-        yield from answer.iter_content(_PIECE)
+        yield from answer.iter_content(_CHUNK_BYTES)
 
 
 def _begin(bucket: Bucket, name: str) -> Generator[bytes, None, None]:
@@ -249,7 +254,9 @@ def _close(download: "Future[Generator[bytes, None, None]]") -> None:
 
 
 def _fetch(bucket: Bucket, name: str, first: int, end: int) -> bytes:
-    piece: bytes = bucket.blob(name).download_as_bytes(start=first, end=end - 1, checksum=None, timeout=_TIMEOUT)
+    piece: bytes = bucket.blob(name).download_as_bytes(
+        start=first, end=end - 1, checksum=None, timeout=_TIMEOUT_SECONDS
+    )
     return piece
 
 

@@ -26,11 +26,11 @@ def _milliseconds(duration: timedelta) -> int:
     return duration // timedelta(milliseconds=1)
 
 
-_MINUTE: Final = _milliseconds(timedelta(minutes=1))
+_OPEN_MILLISECONDS: Final = _milliseconds(timedelta(minutes=1))
 #: Longer than the database is ever out of reach. `flush` is there each minute.
-_LIFE: Final = _milliseconds(timedelta(days=7))
+_LIFE_MILLISECONDS: Final = _milliseconds(timedelta(days=7))
 #: Of one user: more are written one by one, for `flush` has not been there for long.
-_MOST: Final = 1000
+_MAX_USER_EVENTS: Final = 1000
 _KEY: Final = re.compile(r"user:\{(.+)\}:events(:taken)?")
 
 _INDEXED: Final = """
@@ -41,16 +41,16 @@ end
 """
 _PREPARE: Final = f"""{_INDEXED}
 if redis.call('GET', KEYS[1]) == ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], '-' .. ARGV[1], 'PX', {_MINUTE})
-indexed(KEYS[2], KEYS[1], {_MINUTE})
+redis.call('SET', KEYS[1], '-' .. ARGV[1], 'PX', {_OPEN_MILLISECONDS})
+indexed(KEYS[2], KEYS[1], {_OPEN_MILLISECONDS})
 return 1
 """
 _OPEN: Final = f"""
-if redis.call('GET', KEYS[1]) == '-' .. ARGV[1] then redis.call('SET', KEYS[1], ARGV[1], 'PX', {_MINUTE}) end
+if redis.call('GET', KEYS[1]) == '-' .. ARGV[1] then redis.call('SET', KEYS[1], ARGV[1], 'PX', {_OPEN_MILLISECONDS}) end
 """
 # One round trip: is it open, is there room in the window, keep.
 _KEEP: Final = f"""{_INDEXED}
-if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('LLEN', KEYS[2]) >= {_MOST} then return 0 end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('LLEN', KEYS[2]) >= {_MAX_USER_EVENTS} then return 0 end
 local count = redis.call('INCR', KEYS[3])
 if count == 1 then
   redis.call('PEXPIRE', KEYS[3], ARGV[4])
@@ -58,8 +58,8 @@ if count == 1 then
 end
 if count > tonumber(ARGV[3]) then return -math.max(1, redis.call('PTTL', KEYS[3])) end
 if redis.call('RPUSH', KEYS[2], ARGV[2]) == 1 then
-  redis.call('PEXPIRE', KEYS[2], {_LIFE})
-  indexed(KEYS[4], KEYS[2], {_LIFE})
+  redis.call('PEXPIRE', KEYS[2], {_LIFE_MILLISECONDS})
+  indexed(KEYS[4], KEYS[2], {_LIFE_MILLISECONDS})
 end
 return 1
 """
@@ -118,7 +118,7 @@ class _OwnConnections(threading.local):
             return script(keys=keys, args=args)
 
 
-_OWN: Final = _OwnConnections()
+_CONNECTIONS: Final = _OwnConnections()
 
 
 def prepare(client: redis.Redis, uid: str, minute: int) -> bool:
@@ -137,7 +137,7 @@ def keep(client: redis.Redis, uid: str, minute: int, event: dict[str, Any], limi
     """Count and keep an event, if `minute` is open; raises TooMany. Answers whether it is kept."""
     keys = [active_of(uid), _events_of(uid), f"user:{{{uid}}}:rate:log_event", index_of(uid)]
     args: list[str | int | float] = [minute, json.dumps(event), limit.most, _milliseconds(limit.window)]
-    kept: int = _OWN.evaluate(client, _KEEP, keys, args)
+    kept: int = _CONNECTIONS.evaluate(client, _KEEP, keys, args)
     if kept < 0:
         raise TooMany(timedelta(milliseconds=-kept))
     return kept > 0

@@ -36,13 +36,13 @@ from usage.events import Batch, Event, LogEvent
 from usage.user_agent import Device
 
 EVENTS: Final = "events"
-_LATEST: Final = timedelta(days=7)
+_MAX_EVENT_AGE: Final = timedelta(days=7)
 _LIFE: Final = lives(EVENTS)
-_REMEMBERED: Final = 10_000
+_MAX_REMEMBERED_USERS: Final = 10_000
 HANDS: Final = 8
 """How many users' events are written side by side."""
 #: Of one user in one commit, which has a limit.
-_DEVICES: Final = 100
+_MAX_DEVICES_OF_ONE_COMMIT: Final = 100
 
 
 def gather(platform: Platform[RedisSettings], limit: Limit, call: Call[LogEvent]) -> Answer | None:
@@ -115,7 +115,7 @@ def _write(platform: Platform[RedisSettings], uid: str) -> None:
     for event in map(json.loads, taken):
         by_device[tuple(event["device"])].append(event)
     waiting = iter(by_device.items())
-    while some := list(islice(waiting, _DEVICES)):
+    while some := list(islice(waiting, _MAX_DEVICES_OF_ONE_COMMIT)):
         batch = platform.db.batch()
         for device, events in some:
             records = [
@@ -147,7 +147,7 @@ def _record(event: Event, now: datetime) -> dict[str, Any]:
     if event.at is not None:
         # A clock that is ahead must not make an event live longer.
         at = min(now, datetime.fromtimestamp(event.at / 1000, UTC))
-    if now - at > _LATEST:
+    if now - at > _MAX_EVENT_AGE:
         raise HttpsError(FunctionsErrorCode.INVALID_ARGUMENT, "at: is more than 7 days ago")
     return {"event": event.event, "props": event.props.model_dump(exclude_none=True), "at": at}
 
@@ -172,7 +172,7 @@ def _prepared(platform: Platform[RedisSettings], uid: str, minute: int) -> bool:
     return False
 
 
-@cached(LRUCache(_REMEMBERED), key=lambda _db, uid, minute: (uid, minute), lock=Lock())
+@cached(LRUCache(_MAX_REMEMBERED_USERS), key=lambda _db, uid, minute: (uid, minute), lock=Lock())
 def _see_active(db: firestore.Client, uid: str, _minute: int) -> None:
     """Refuse who has no profile, or one that is frozen. Asked once a minute: whoever sends many events pays one read,
     and a freeze counts within that minute. An erasure counts at once: the commit itself asserts that there is none."""

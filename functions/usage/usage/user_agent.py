@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ua_parser.core import PartialResult
 
 #: Characters that are looked at: browsers send up to about 300, and the rules take longer for more.
-_LONGEST: Final = 512
-_REMEMBERED: Final = 2048
+_MAX_CHARACTERS: Final = 512
+_MAX_REMEMBERED_AGENTS: Final = 2048
 _LOADING: Final = Lock()
 _VERSION: Final = re.compile(r"[0-9]{1,3}")
 _BOT: Final = re.compile(r"bot\b|bot/|crawl|spider|headless", re.IGNORECASE)
@@ -79,13 +79,13 @@ class Device:
 
 
 def _digest(user_agent: str) -> bytes:
-    return hashlib.blake2b(user_agent[:_LONGEST].encode(errors="replace"), digest_size=16).digest()
+    return hashlib.blake2b(user_agent[:_MAX_CHARACTERS].encode(errors="replace"), digest_size=16).digest()
 
 
-@cached(LRUCache(_REMEMBERED), key=_digest, lock=Lock())
+@cached(LRUCache(_MAX_REMEMBERED_AGENTS), key=_digest, lock=Lock())
 def reduced(user_agent: str) -> Device:
     """What is kept of `user_agent`, whatever it is and however long."""
-    text = user_agent[:_LONGEST]
+    text = user_agent[:_MAX_CHARACTERS]
     if not text.strip():
         return Device()
     # One at a time: threads that import a package's modules at once may find one half made.

@@ -7,30 +7,30 @@ users/{uid}.inactivity   {seenAt, dueAt, warnings, told}: when they were last he
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from astra.accounts.state import ACTIVE
+from astra.accounts.state import ProfileState
 from astra.runtime.settings import InactivitySettings
 
 FIELD: Final = "inactivity"
-FIRST: Final = timedelta(days=30)
-LAST: Final = timedelta(days=7)
+FIRST_WARNING: Final = timedelta(days=30)
+LAST_WARNING: Final = timedelta(days=7)
 """How long before an erasure the two warnings are given, at least."""
 DAY: Final = timedelta(days=1)
-_WAIT: Final = timedelta(days=30)
+_FREEZE_GRACE: Final = timedelta(days=30)
 
 
 def seen(settings: InactivitySettings, at: datetime) -> dict[str, Any]:
     """What is noted of somebody who was here `at` that time."""
-    return {"seenAt": at, "dueAt": at + settings.inactive - FIRST, "warnings": 0, "told": None}
+    return {"seenAt": at, "dueAt": at + settings.inactive - FIRST_WARNING, "warnings": 0, "told": None}
 
 
 def anew(noted: dict[str, Any], now: datetime) -> dict[str, Any]:
     """What is noted of somebody who could not come back until `now`: both warnings are given again, later."""
-    return {**noted, "dueAt": max(noted["dueAt"], now + _WAIT), "warnings": 0, "told": None}
+    return {**noted, "dueAt": max(noted["dueAt"], now + _FREEZE_GRACE), "warnings": 0, "told": None}
 
 
 def thawed(profile: dict[str, Any], now: datetime) -> dict[str, Any]:
     """The changes of a frozen profile with which somebody is let in again at `now`."""
-    return {"state": ACTIVE} | ({FIELD: anew(profile[FIELD], now)} if profile.get(FIELD) else {})
+    return {"state": ProfileState.ACTIVE.value} | ({FIELD: anew(profile[FIELD], now)} if profile.get(FIELD) else {})
 
 
 def is_news(profile: dict[str, Any], now: datetime) -> bool:

@@ -17,24 +17,26 @@ from typing import Final
 from astra.runtime.pseudonyms import Pseudonyms
 
 _ALPHABET: Final = string.ascii_letters + string.digits
-_HALF: Final = 14
+_HALF_CHARACTERS: Final = 14
 
 
 def new_uid(pseudonyms: Pseudonyms) -> str:
     """An account id for a honey account."""
-    seed = "".join(secrets.choice(_ALPHABET) for _ in range(_HALF))
+    seed = "".join(secrets.choice(_ALPHABET) for _ in range(_HALF_CHARACTERS))
     return seed + _second_half(pseudonyms, seed)
 
 
 @functools.lru_cache(maxsize=65536)
 def is_honey(pseudonyms: Pseudonyms, uid: str) -> bool:
     """Whether this is an account that nobody has."""
-    return len(uid) == 2 * _HALF and _second_half(pseudonyms, uid[:_HALF]) == uid[_HALF:]
+    return (
+        len(uid) == 2 * _HALF_CHARACTERS and _second_half(pseudonyms, uid[:_HALF_CHARACTERS]) == uid[_HALF_CHARACTERS:]
+    )
 
 
 def _second_half(pseudonyms: Pseudonyms, seed: str) -> str:
     number, half = int(pseudonyms.of_honey(seed), 16), ""
-    for _ in range(_HALF):
+    for _ in range(_HALF_CHARACTERS):
         number, place = divmod(number, len(_ALPHABET))
         half += _ALPHABET[place]
     return half

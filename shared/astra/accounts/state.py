@@ -9,6 +9,7 @@ outside, and follows it: `settleDue` until it did.
 """
 
 import contextlib
+import enum
 from functools import partial
 from typing import Any, Final
 
@@ -23,15 +24,30 @@ from astra.runtime.platform import Platform
 
 REMOVALS: Final = "removals"
 SUSPENSIONS: Final = "suspensions"
-ACTIVE: Final = "active"
-FROZEN: Final = "frozen"
 
 Snapshot = firestore.DocumentSnapshot
 
 
+class ProfileState(enum.StrEnum):
+    """The state of an account, in its profile."""
+
+    ACTIVE = "active"
+    FROZEN = "frozen"
+    """Kept out for now, by a child's removal or to contain a breach."""
+    ERASING = "erasing"
+
+
+class RemovalState(enum.StrEnum):
+    """The state of a child's removal."""
+
+    FROZEN = "frozen"
+    UNDONE = "undone"
+    """Until Auth has let the account in again."""
+
+
 def removes(removal: "Snapshot[Any]") -> bool:
     """Whether a child's removal holds the account."""
-    return (removal.to_dict() or {}).get("state") == FROZEN
+    return (removal.to_dict() or {}).get("state") == RemovalState.FROZEN
 
 
 def suspends(suspension: "Snapshot[Any]") -> bool:

@@ -23,7 +23,7 @@ from astra.runtime.pseudonyms import Pseudonym
 
 _COLLECTION: Final = "tombstones"
 # The client's own, and Aborted: an erasure that begins at the same moment is waited for.
-_AGAIN: Final = Retry(
+_RETRY: Final = Retry(
     predicate=if_exception_type(Aborted, ResourceExhausted, ServiceUnavailable),
     initial=0.05,
     maximum=2.0,
@@ -62,7 +62,7 @@ def commit_unless_erased(batch: firestore.WriteBatch, db: firestore.Client, subj
     """
     batch.delete(reference(db, subject), db.write_option(exists=False))
     try:
-        batch.commit(_AGAIN)
+        batch.commit(_RETRY)
     except (AlreadyExists, FailedPrecondition):
         # Which condition failed the error does not say. A tombstone never goes, so now is soon enough to look.
         if reference(db, subject).get(["__name__"]).exists:

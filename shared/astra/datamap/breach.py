@@ -2,53 +2,39 @@
 
 from typing import Final
 
-from astra.datamap.model import Basis, Disposition, Entry, Store
-
-_ACTIVE: Final = "while the account is active"
+from astra.datamap.constructors import below_profile, document, retained_record
+from astra.datamap.model import BREACH_DUTIES, Entry
 
 EXPOSED: Final[tuple[Entry, ...]] = (
-    Entry(
+    below_profile(
         name="exposures",
-        store=Store.FIRESTORE,
         where="users/{uid}/exposures/{item}",
         category="which of somebody's data a breach exposed",
         purpose="tell them exactly that",
-        lawful_basis=Basis.BREACH_DUTIES,
-        retention=_ACTIVE,
-        export=True,
-        export_note="whole",
-        residual="backup",
+        lawful_basis=BREACH_DUTIES,
     ),
 )
 """Below a profile."""
 
 BREACH: Final[tuple[Entry, ...]] = (
-    Entry(
+    document(
         name="suspensions",
-        store=Store.FIRESTORE,
         where="suspensions/{uid}",
         category="that an account was suspended to contain a breach, and what it was before",
         purpose="shield somebody's data, and give the account back as it was",
-        lawful_basis=Basis.BREACH_DUTIES,
+        lawful_basis=BREACH_DUTIES,
         retention="until the suspension is undone or the account erased",
-        export=False,
         export_note="undone, or known to who can't sign in",
-        residual="backup",
     ),
-    Entry(
+    retained_record(
         name="exposed-and-gone",
-        store=Store.FIRESTORE,
         where="exposed/{subject}.{item}",
         category="that a breach exposed data of somebody who has since been erased, or whom staff know to be affected, "
         "under a keyed pseudonym",
         purpose="count everybody whom a breach concerns",
-        lawful_basis=Basis.BREACH_DUTIES,
-        retention="for good",
-        export=False,
+        lawful_basis=BREACH_DUTIES,
         export_note="of who is erased, nobody is left who could ask; others have it in what was exposed of theirs",
-        disposition=Disposition.RETAIN,
         disposition_note="keyed pseudonym and incident; GDPR art. 33(5) and 17(3)(b)",
-        residual="backup",
     ),
 )
 """Collections of their own."""

@@ -8,177 +8,128 @@ from datetime import timedelta
 from typing import Final
 
 from astra.datamap.breach import BREACH, EXPOSED
-from astra.datamap.model import Basis, Disposition, Entry, Store
-
-_ACTIVE: Final = "while the account is active"
+from astra.datamap.constructors import below_profile, document, retained_record
+from astra.datamap.model import OBLIGATION, Disposition, Entry, Store
 
 TOLD: Final[tuple[Entry, ...]] = (
-    Entry(
+    below_profile(
         name="notices",
-        store=Store.FIRESTORE,
         where="users/{uid}/notices/{item}",
         category="what we told somebody in the application",
         purpose="tell people what concerns them",
-        lawful_basis=Basis.OBLIGATION,
-        retention=_ACTIVE,
-        export=True,
-        export_note="whole",
-        residual="backup",
+        lawful_basis=OBLIGATION,
         owner_may=("get", "list"),
     ),
-    Entry(
+    below_profile(
         name="deliveries",
-        store=Store.FIRESTORE,
         where="users/{uid}/deliveries/{item}",
         category="that a notice was sent to somebody by e-mail, what became of it, and the facts that it is about",
         purpose="tell people what concerns them, once, and show that they were told",
-        lawful_basis=Basis.OBLIGATION,
-        retention=_ACTIVE,
-        export=True,
-        export_note="whole",
-        residual="backup",
+        lawful_basis=OBLIGATION,
     ),
-    Entry(
+    below_profile(
         name="untold-disclosures",
-        store=Store.FIRESTORE,
         where="users/{uid}/gags/{item}",
         category="that their data was disclosed to an authority that bans us from saying so yet",
         purpose="tell them once the ban ends",
-        lawful_basis=Basis.OBLIGATION,
+        lawful_basis=OBLIGATION,
         retention="until the ban ends",
         export=False,
         export_note="banned until then, and a notice afterwards, which is exported",
         silent=True,
-        residual="backup",
     ),
     *EXPOSED,
 )
 """Below a profile."""
 
 GOVERNANCE: Final[tuple[Entry, ...]] = (
-    Entry(
+    document(
         name="child-removals",
-        store=Store.FIRESTORE,
         where="removals/{uid}",
         category="that an account is said to be a child's, and what it was before it was frozen",
         purpose="remove what a child has given us, and undo a false report",
-        lawful_basis=Basis.OBLIGATION,
+        lawful_basis=OBLIGATION,
         retention="until the report is undone or the account erased",
-        export=False,
         export_note="undone or erased before an export is made",
-        residual="backup",
     ),
-    Entry(
+    document(
         name="staff-proposals",
-        store=Store.FIRESTORE,
         where="staff/{uid}/proposals/{item}",
         category="staff: that they proposed something that takes two people, as a keyed hash",
         purpose="let a second person confirm it",
-        lawful_basis=Basis.OBLIGATION,
+        lawful_basis=OBLIGATION,
         retention="3 days; refused from then on, removed by the sweep",
-        export=False,
         export_note="hashes that mean nothing elsewhere",
-        residual="backup",
         lives=timedelta(days=3),
     ),
-    Entry(
+    document(
         name="staff",
-        store=Store.FIRESTORE,
         where="staff/{uid}",
         category="staff: role, who granted it, and the security policy that they accepted",
         purpose="let staff do what their role allows, and nobody else",
-        lawful_basis=Basis.OBLIGATION,
+        lawful_basis=OBLIGATION,
         retention="while the account is active; what was done stays in the log, under a keyed pseudonym",
         export=True,
         export_note="whole",
-        residual="backup",
     ),
 )
 """Collections of their own."""
 
 RECORDS: Final[tuple[Entry, ...]] = (
-    Entry(
+    document(
         name="erasure",
-        store=Store.FIRESTORE,
         where="erasures/{subject}",
         category="progress and certificate of an erasure",
         purpose="finish an erasure and prove it",
-        lawful_basis=Basis.OBLIGATION,
+        lawful_basis=OBLIGATION,
         retention="the account id until verified; the certificate for good",
-        export=False,
         export_note="the receipt shows it",
         disposition=Disposition.ANONYMISE,
         disposition_note="certificate under a keyed pseudonym; GDPR art. 5(2) and 17(3)(b)",
-        residual="backup",
     ),
-    Entry(
+    retained_record(
         name="legal-holds",
-        store=Store.FIRESTORE,
         where="holds/{subject}",
         category="which of somebody's data must not be deleted, why, until when, and who approved it",
         purpose="keep what the law asks to be kept, and nothing else",
-        lawful_basis=Basis.OBLIGATION,
-        retention="for good",
-        export=False,
         export_note="the certificate of an erasure says what is held",
-        disposition=Disposition.RETAIN,
         disposition_note="the hold itself, under a keyed pseudonym; GDPR art. 5(2), 17(3)(b) and 17(3)(e)",
-        residual="backup",
     ),
-    Entry(
+    retained_record(
         name="disclosures",
-        store=Store.FIRESTORE,
         where="disclosures/{subject}",
         category="what of somebody's data was disclosed to whom, on what ground, and who approved it",
         purpose="account for every disclosure",
-        lawful_basis=Basis.OBLIGATION,
-        retention="for good",
-        export=False,
         export_note="each is a notice to the person, which is exported",
-        disposition=Disposition.RETAIN,
         silent=True,
         disposition_note="the register's line, under a keyed pseudonym; GDPR art. 5(2), 17(3)(b) and 17(3)(e)",
-        residual="backup",
     ),
-    Entry(
+    retained_record(
         name="log-entries",
-        store=Store.FIRESTORE,
         where="commitments/{subject}.{item}",
         category="what was done to somebody's data, and when, under a keyed pseudonym",
         purpose="prove what was done, also against ourselves",
-        lawful_basis=Basis.OBLIGATION,
-        retention="for good",
-        export=False,
         export_note="receipts show it",
-        disposition=Disposition.RETAIN,
         disposition_note="entries of the transparency log under a keyed pseudonym; GDPR art. 5(2) and 17(3)(b)",
-        residual="backup",
     ),
-    Entry(
+    retained_record(
         name="tombstone",
-        store=Store.FIRESTORE,
         where="tombstones/{subject}",
         category="that somebody was erased, under a keyed pseudonym",
         purpose="refuse late writes and restored copies",
-        lawful_basis=Basis.OBLIGATION,
-        retention="for good",
-        export=False,
         export_note="nothing in it",
-        disposition=Disposition.RETAIN,
         disposition_note="keyed pseudonym and time; GDPR art. 5(2) and 17(3)(b)",
+        residual="none",
     ),
-    Entry(
+    retained_record(
         name="vault-tombstone",
         store=Store.VAULT,
         where="tombstones/{subject}",
         category="that somebody was erased, under a keyed pseudonym",
         purpose="never make a key for them again",
-        lawful_basis=Basis.OBLIGATION,
-        retention="for good",
-        export=False,
         export_note="nothing in it",
-        disposition=Disposition.RETAIN,
         disposition_note="keyed pseudonym and time; GDPR art. 5(2) and 17(3)(b)",
+        residual="none",
     ),
     *BREACH,
 )

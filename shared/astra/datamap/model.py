@@ -56,15 +56,22 @@ class Unsound(ValueError):
     """An entry, or a data map, by which one person's data alone can't be erased. The message says why."""
 
 
-class Basis(enum.StrEnum):
-    """The lawful bases that entries rest on, in the words of the record of processing."""
+@dataclass(frozen=True)
+class LawfulBasis:
+    """Why personal data may be processed: the ground in words, and where the GDPR has it."""
 
-    CONTRACT = "contract, GDPR art. 6(1)(b)"
-    OBLIGATION = "legal obligation, GDPR art. 6(1)(c) with art. 5(2)"
-    BREACH_DUTIES = "legal obligation, GDPR art. 6(1)(c) with art. 33(5) and 34"
-    INTEREST = "legitimate interest, GDPR art. 6(1)(f)"
-    CONSENT = "consent, GDPR art. 6(1)(a)"
+    ground: str
+    article: str
 
+    def __str__(self) -> str:
+        return f"{self.ground}, GDPR {self.article}"
+
+
+CONTRACT: Final = LawfulBasis("contract", "art. 6(1)(b)")
+OBLIGATION: Final = LawfulBasis("legal obligation", "art. 6(1)(c) with art. 5(2)")
+BREACH_DUTIES: Final = LawfulBasis("legal obligation", "art. 6(1)(c) with art. 33(5) and 34")
+INTEREST: Final = LawfulBasis("legitimate interest", "art. 6(1)(f)")
+CONSENT: Final = LawfulBasis("consent", "art. 6(1)(a)")
 
 Item = Literal["", "image", "prompt", "event"]
 """The kinds of single thing that can be deleted; the empty text is none of them."""
@@ -86,7 +93,7 @@ class Entry:
     where: str
     category: str
     purpose: str
-    lawful_basis: Basis
+    lawful_basis: LawfulBasis
     retention: str
     export: bool
     export_note: str
@@ -124,7 +131,7 @@ class Entry:
         """Yield what is not of its type or range, and what is needed."""
         for field in dataclasses.fields(self):
             kind, value = get_origin(field.type) or field.type, getattr(self, field.name)
-            if kind in (str, bool, tuple, Store, Disposition, Basis) and not isinstance(value, kind):
+            if kind in (str, bool, tuple, Store, Disposition, LawfulBasis) and not isinstance(value, kind):
                 yield f"its {field.name} is {value!a}; it must be of the type {kind.__name__}"
         if self.item not in get_args(Item):
             yield f"its item is {self.item!a}; it must be one of {_listed(Item)}"
@@ -186,12 +193,10 @@ class Entry:
 
     def facts(self) -> dict[str, Any]:
         """Everything that it says, in what JSON has a word for."""
-        facts = dataclasses.asdict(self)
-        return {name: str(value) if isinstance(value, timedelta) else value for name, value in facts.items()}
-
-
-ACCOUNT_ID: Final = re.compile(r"(?!\.{1,2}$)(?!__.*__$)[^/]{1,128}")
-"""An account id that can be a part of a path without leading anywhere else."""
+        facts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            name: str(value) if isinstance(value, timedelta | LawfulBasis) else value for name, value in facts.items()
+        }
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from google.cloud import firestore
 
 from astra.accounts import tombstones
-from astra.accounts.state import ACTIVE, FROZEN
+from astra.accounts.state import ProfileState
 from astra.erasure import legal_holds
 from astra.runtime.platform import Platform
 
@@ -87,8 +87,8 @@ def refuse(
 def state_bar(tombstone: "Snapshot[Any] | None", profile: "Snapshot[Any]") -> Bar | None:
     """What of an account's state bars every change of its own; None if nothing does."""
     state = (profile.to_dict() or {}).get("state")
-    if (tombstone is not None and tombstone.exists) or state == "erasing":
+    if (tombstone is not None and tombstone.exists) or state == ProfileState.ERASING:
         return Bar.ERASING
-    if state == ACTIVE:
+    if state == ProfileState.ACTIVE:
         return None
-    return Bar.FROZEN if state == FROZEN else Bar.NO_PROFILE
+    return Bar.FROZEN if state == ProfileState.FROZEN else Bar.NO_PROFILE

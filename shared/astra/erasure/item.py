@@ -15,7 +15,7 @@ from astra.erasure import legal_holds
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
 
-_SECONDS: Final = 20
+_TIMEOUT_SECONDS: Final = 20
 
 
 class Thing:
@@ -54,7 +54,7 @@ class Thing:
 
     def _delete_object(self, name: str, retry: Retry | None) -> None:
         """Every generation of one object. A longer name that begins alike is another's."""
-        for blob in self._platform.bucket.list_blobs(prefix=name, versions=True, retry=retry, timeout=_SECONDS):
+        for blob in self._platform.bucket.list_blobs(prefix=name, versions=True, retry=retry, timeout=_TIMEOUT_SECONDS):
             if blob.name == name:
                 with suppress(NotFound):
-                    blob.delete(if_generation_match=blob.generation, retry=retry, timeout=_SECONDS)
+                    blob.delete(if_generation_match=blob.generation, retry=retry, timeout=_TIMEOUT_SECONDS)

@@ -16,14 +16,14 @@ from google.cloud import firestore
 
 from astra.datamap.model import Disposition, Entry
 from astra.datamap.table import DATA_MAP
-from astra.erasure.request import resuming
-from astra.runtime.firestore import transact
+from astra.erasure.request import pending_resume
+from astra.runtime.firestore import PendingWrite, transact
 from astra.runtime.pseudonyms import Pseudonym
 
 HOLDS: Final = "holds"
-LONGEST: Final = timedelta(days=366)
+MAX_HOLD: Final = timedelta(days=366)
 """A hold that is needed for longer is renewed, which makes somebody look at it again."""
-_APPROVERS: Final = 2
+_MIN_APPROVERS: Final = 2
 
 
 class Refused(ValueError):
@@ -85,31 +85,31 @@ def put(
 ) -> None:
     """Write what was drawn up, in the same transaction. Raises Refused unless two people approve it."""
     different = {approver.strip().casefold() for approver in approvers} - {""}
-    if isinstance(approvers, str) or len(different) < _APPROVERS:
+    if isinstance(approvers, str) or len(different) < _MIN_APPROVERS:
         raise Refused("approvers: two different people must approve a hold.")
     batch.set(holds, {hold_id: {**hold, "approvers": sorted(approvers)}}, merge=True)
 
 
 def release(db: firestore.Client, subject: Pseudonym, hold_id: str, now: datetime) -> None:
     """End a hold before its time. An erasure that waited for it goes on. Raises Refused if there is none."""
-    transact(db, lambda transaction: releasing(transaction, db, subject, hold_id, now)())
+    transact(db, lambda transaction: pending_release(transaction, db, subject, hold_id, now).apply())
 
 
-def releasing(
+def pending_release(
     transaction: firestore.Transaction, db: firestore.Client, subject: Pseudonym, hold_id: str, now: datetime
-) -> Callable[[], None]:
-    """Reads a hold. Answers what ends it, in the same transaction. Raises Refused if there is none."""
+) -> PendingWrite:
+    """Read a hold. Return the write that ends it. Raise Refused if there is none."""
     stored = reference(db, subject).get(transaction=transaction).to_dict() or {}
     if hold_id not in stored:
         raise Refused("There is no hold of this id.")
-    resume = resuming(transaction, db, subject, now)
+    resume = pending_resume(transaction, db, subject, now)
 
     def write() -> None:
-        resume()
+        resume.apply()
         if stored[hold_id]["releasedAt"] is None:
             transaction.update(reference(db, subject), {f"`{hold_id}`.releasedAt": now})
 
-    return write
+    return PendingWrite(write)
 
 
 def held(stored: "firestore.DocumentSnapshot[Any]", now: datetime) -> dict[str, dict[str, Any]]:
@@ -148,5 +148,5 @@ def _check_scope(entries: Collection[str], held_already: Collection[str]) -> Non
 def _check(basis: str, expires_at: datetime, now: datetime) -> None:
     if not basis.strip():
         raise Refused("basis: name the law and the case's reference.")
-    if not now < expires_at <= now + LONGEST:
+    if not now < expires_at <= now + MAX_HOLD:
         raise Refused("expires_at: must lie in the future, at most 366 days ahead; a longer hold is renewed.")

@@ -14,13 +14,14 @@ from google.cloud import firestore
 
 from astra import jobs, tlog
 from astra.accounts import tombstones
-from astra.datamap.model import ACCOUNT_ID
+from astra.accounts.state import ProfileState
 from astra.notices import campaigns
 from astra.notices.campaigns import Channel
 from astra.notices.inbox import Kind
+from astra.runtime.account_id import is_account_id
 from astra.runtime.clock import iso
 from astra.runtime.documents import fetch
-from astra.runtime.firestore import transact
+from astra.runtime.firestore import PendingWrite, transact
 from astra.runtime.platform import Platform
 from astra.runtime.pseudonyms import Pseudonym
 from astra.runtime.settings import ReceiptSettings, Settings
@@ -105,7 +106,7 @@ def intend(
     tombstones.bury(batch, db, subject, now)
     tlog.append(batch, db, _begun(subject, now))
     if has_profile:
-        batch.update(db.collection("users").document(uid), {"state": "erasing"}, option)
+        batch.update(db.collection("users").document(uid), {"state": ProfileState.ERASING.value}, option)
 
 
 def confirm(batch: firestore.WriteBatch, platform: Platform[ReceiptSettings], uid: str, now: datetime) -> None:
@@ -135,7 +136,7 @@ def begin_again(platform: Platform[Settings], uid: str, now: datetime) -> None:
         tombstones.bury(transaction, db, subject, now)
         tlog.append(transaction, db, _begun(subject, now))
         if restored.exists:
-            transaction.update(profile, {"state": "erasing"})
+            transaction.update(profile, {"state": ProfileState.ERASING.value})
         # The fence goes on counting, so that a worker from before the end stays fenced.
         fence = {"fence": job.get("fence") + 1} if job.exists else {}
         transaction.set(reference(db, subject), {**_opened(uid, now), **fence}, merge=True)
@@ -143,17 +144,17 @@ def begin_again(platform: Platform[Settings], uid: str, now: datetime) -> None:
     transact(db, body)
 
 
-def resuming(
+def pending_resume(
     transaction: firestore.Transaction, db: firestore.Client, subject: Pseudonym, now: datetime
-) -> Callable[[], None]:
-    """Reads whether an erasure waits for a legal hold. Answers what lets it go on, in the same transaction."""
+) -> PendingWrite:
+    """Read whether an erasure waits for a legal hold. Return the write that lets it go on."""
     job = reference(db, subject).get(["step"], transaction=transaction)
     waits = (job.to_dict() or {}).get("step") == HELD
-    return lambda: transaction.update(job.reference, {"nextRunAt": now}) if waits else None
+    return PendingWrite(lambda: transaction.update(job.reference, {"nextRunAt": now}) if waits else None)
 
 
 def _opened(uid: str, now: datetime) -> dict[str, Any]:
-    if not ACCOUNT_ID.fullmatch(uid):
+    if not is_account_id(uid):
         raise ValueError("this is no account id: it would be a path to something else")
     return jobs.opened(now, uid=uid, step=FIRST, counts={}, reopened=0)
 

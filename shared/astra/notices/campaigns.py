@@ -28,7 +28,7 @@ No account id stands outside its owner's own documents: a cursor is the shortest
 
 import enum
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -38,13 +38,13 @@ from google.cloud import firestore
 from astra import jobs, tlog
 from astra.notices import deliveries, inbox, messages
 from astra.notices.inbox import Kind, Notice
-from astra.runtime.firestore import transact
+from astra.runtime.firestore import PendingWrite, transact
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
 
 CAMPAIGNS: Final = "campaigns"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
-_APPROVERS: Final = 2
+_MIN_APPROVERS: Final = 2
 UNSETTLED: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """Who signs up is told until it has come, whenever that is: see `tell_newcomers`."""
 
@@ -252,18 +252,20 @@ def tell_newcomers(batch: firestore.WriteBatch, db: firestore.Client, name: str,
     batch.update(reference(db, name), {"newcomersUntil": until})
 
 
-def stopping(transaction: firestore.Transaction, db: firestore.Client, name: str) -> Callable[[], None]:
-    """Reads how far a campaign is. Answers what stops it for good, in the same transaction: what it tells of does not
-    come. Nobody is told of it from then on, nor who signs up; of one that is complete, only these are left."""
+def pending_stop(transaction: firestore.Transaction, db: firestore.Client, name: str) -> PendingWrite:
+    """Read how far a campaign is. Return the write that stops it for good.
+
+    Nobody is told of it from then on, nor who signs up; of one that is complete, only these are left.
+    """
     stored = reference(db, name).get(["state"], transaction=transaction)
     for_good = {"state": State.STOPPED.value, "stoppedIn": None}
     changes = {} if stored.get("state") == State.COMPLETE else for_good
-    return lambda: transaction.update(stored.reference, {"newcomersUntil": None, **changes})
+    return PendingWrite(lambda: transaction.update(stored.reference, {"newcomersUntil": None, **changes}))
 
 
 def are_two(approvers: Collection[str]) -> bool:
     """Whether these are enough to send something to many."""
-    return len(set(approvers)) >= _APPROVERS
+    return len(set(approvers)) >= _MIN_APPROVERS
 
 
 def _open(

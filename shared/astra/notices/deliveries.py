@@ -3,6 +3,7 @@
 See `campaigns` for the documents. Fanning out is the breach codebase's; this is what it shares with who starts one.
 """
 
+import enum
 import math
 from collections.abc import Mapping
 from datetime import datetime
@@ -21,19 +22,32 @@ LANE: Final = "mail-"
 NEWCOMERS: Final = "newcomers-"
 LETTERS: Final = "letters"
 """The lane of letters that belong to no campaign."""
-LETTER_STATES: Final = ("queued", "accepted", "delivered", "bounced", "failed", "gone")
-"""queued: to be sent; accepted: a mail server has it; delivered: it says it is in the mailbox, or there was no letter
-and they are told in the application; bounced: refused for good, failed: refused too often, and both are told in the
-application instead; gone: erased meanwhile."""
 LANES: Final = 4
 """How many workers send a campaign's letters at a time."""
-_MOST_RANGES: Final = 16
-FEW: Final = 2_000
+_MAX_JOBS: Final = 16
+MAX_MEMBERS_OF_ONE_JOB: Final = 2_000
 """So many members need no second job."""
-_RANGE: Final = 100_000
+_JOB_MEMBERS: Final = 100_000
 """So many members a job has, if it can be."""
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """What account ids are made of, at random, in the database's order."""
+
+
+class DeliveryState(enum.StrEnum):
+    """The state of one delivery."""
+
+    QUEUED = "queued"
+    """To be sent."""
+    ACCEPTED = "accepted"
+    """A mail server has it."""
+    DELIVERED = "delivered"
+    """The mail server says that it is in the mailbox, or there is no e-mail but a notice in the application."""
+    BOUNCED = "bounced"
+    """Refused for good: a notice in the application replaces it."""
+    FAILED = "failed"
+    """Refused too often: a notice in the application replaces it."""
+    GONE = "gone"
+    """The recipient was erased meanwhile."""
 
 
 def going(now: datetime, members: int = 0, steps: int = 0) -> dict[str, Any]:
@@ -45,7 +59,7 @@ def open_ranges(
     batch: firestore.WriteBatch, campaign: firestore.DocumentReference, count: int, after: str, now: datetime
 ) -> None:
     """Have everybody from `after` on told: by as many jobs as so many members need."""
-    ranges = min(_MOST_RANGES, math.ceil(count / _RANGE))
+    ranges = min(_MAX_JOBS, math.ceil(count / _JOB_MEMBERS))
     bounds = [_ALPHABET[number * len(_ALPHABET) // ranges] for number in range(1, ranges)]
     for number, (first, end) in enumerate(zip(["", *bounds], [*bounds, None], strict=True)):
         if end is None or end > after:
@@ -85,7 +99,7 @@ def row(
         "campaign": campaign,
         "facts": dict(facts),
         "lane": f"{campaign}/{LANE}{int(key[:8], 16) % LANES}" if campaign else LETTERS,
-        "state": "queued",
+        "state": DeliveryState.QUEUED.value,
         "key": key,
         "attempts": 0,
         "deferred": 0,

@@ -6,19 +6,15 @@
 Facts are plain text, whatever is in them: in the page they are escaped, and none can add a line to a title.
 """
 
-import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from importlib import resources
-from typing import Final
 
 import jinja2
 
 from astra.notices.inbox import Kind, Notice
-
-_CONTACT: Final = "privacy@astra-engineering.co"
+from astra.runtime import templates
 
 
 @dataclass(frozen=True)
@@ -43,10 +39,10 @@ def render(kind: Kind, facts: Mapping[str, str]) -> Letter:
     """The notice of `kind` about `facts`. Raises ValueError naming a fact that is missing, LookupError if notices of
     that kind have no template."""
     try:
-        text = _template(f"{kind.value}.txt").render(facts, contact=_CONTACT)
+        text = _template(f"{kind.value}.txt.j2").render(facts)
         title, _, body = text.lstrip().partition("\n")
         title = " ".join(title.split())
-        page = _template(f"{kind.value}.html").render(facts, contact=_CONTACT, title=title)
+        page = _template(f"{kind.value}.html.j2").render(facts, title=title)
     except jinja2.UndefinedError as missing:
         raise ValueError(f"facts of {kind.value}: {missing.message}") from None
     except jinja2.TemplateNotFound:
@@ -54,29 +50,11 @@ def render(kind: Kind, facts: Mapping[str, str]) -> Letter:
     return Letter(Notice(kind, title, body.strip()), page)
 
 
-def day(moment: str) -> str:
-    """2026-07-31T00:00:00Z as people write it; what is no time as it is."""
-    try:
-        at = datetime.fromisoformat(str(moment))  # one that is missing says so here
-    except ValueError:
-        return moment
-    return f"{at.day} {at:%B %Y}" + (f", {at:%H:%M} UTC" if (at.hour, at.minute) != (0, 0) else "")
+def text_source(kind: str) -> str:
+    """Return the text template of notices of `kind`; empty for a kind that has none."""
+    file = resources.files("astra.notices").joinpath(f"templates/{kind}.txt.j2")
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
-def source(name: str) -> str | None:
-    """The template of that name."""
-    file = resources.files("astra").joinpath(f"templates/{name}.j2")
-    return file.read_text(encoding="utf-8") if file.is_file() else None
-
-
-@functools.cache
 def _template(name: str) -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(source),
-        autoescape=name.endswith(".html"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["day"] = day
-    return environment.get_template(name)
+    return templates.environment("astra.notices").get_template(name)

@@ -17,7 +17,7 @@ from pydantic import AnyUrl
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-_TIMEOUT: Final = 10.0
+_TIMEOUT_SECONDS: Final = 10.0
 """Seconds for each answer, but for that to a whole letter; see `connected`."""
 _PORTS: Final = {"smtps": 465, "smtp": 25}
 _CLOSING: Final = 421
@@ -75,7 +75,7 @@ def compose(sender: str, to: str, subject: str, text: str, key: str, html: str |
 class Connection(smtplib.SMTP):
     """Waits longer for the answer to a letter, and knows whether one is under way."""
 
-    patience = _TIMEOUT
+    patience = _TIMEOUT_SECONDS
     is_under_way = False
 
     def rcpt(self, recip: str, options: Sequence[str] = ()) -> tuple[int, bytes]:
@@ -87,7 +87,7 @@ class Connection(smtplib.SMTP):
         """Commands are text, a letter is bytes."""
         super().send(s)
         if self.sock:
-            self.sock.settimeout(_TIMEOUT if isinstance(s, str) else self.patience)
+            self.sock.settimeout(_TIMEOUT_SECONDS if isinstance(s, str) else self.patience)
 
 
 class _Tls(Connection, smtplib.SMTP_SSL):
@@ -95,7 +95,7 @@ class _Tls(Connection, smtplib.SMTP_SSL):
 
 
 @contextmanager
-def connected(server: AnyUrl, patience: timedelta = timedelta(seconds=_TIMEOUT)) -> Iterator[Connection]:
+def connected(server: AnyUrl, patience: timedelta = timedelta(seconds=_TIMEOUT_SECONDS)) -> Iterator[Connection]:
     """A connection to `smtps://user:password@host` or `smtp://host`, for as many letters as one likes.
 
     `patience` is for the answer to each whole letter: servers may look into it before they take it, and one that took
@@ -103,9 +103,9 @@ def connected(server: AnyUrl, patience: timedelta = timedelta(seconds=_TIMEOUT))
     """
     at = (server.host or "", server.port or _PORTS[server.scheme])
     with (
-        _Tls(*at, timeout=_TIMEOUT, context=ssl.create_default_context())
+        _Tls(*at, timeout=_TIMEOUT_SECONDS, context=ssl.create_default_context())
         if server.scheme == "smtps"
-        else Connection(*at, timeout=_TIMEOUT)
+        else Connection(*at, timeout=_TIMEOUT_SECONDS)
     ) as smtp:
         smtp.patience = patience.total_seconds()
         if server.username:

@@ -19,6 +19,7 @@ from flask import Request, Response, jsonify, make_response
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from astra.runtime import http, log
+from astra.runtime.account_id import is_account_id
 from astra.runtime.clock import Clock
 from astra.runtime.rate_limits import Limit, TooMany, Unknown
 from astra.runtime.settings import RedisSettings, emulated
@@ -27,12 +28,10 @@ if TYPE_CHECKING:
     from astra.runtime.deployment import Group
     from astra.runtime.platform import Platform
 
-UID: Final = re.compile(r"(?!\.{1,2}$)(?!__.*__$)[^/\s\ud800-\udfff]{1,128}")
-"""An account id: part of paths, so nothing that leads elsewhere there or can't be written."""
 _YEAR_10000: Final = 253_402_300_800
-_DEEPEST: Final = 20
+_MAX_DEPTH: Final = 20
 _UNREADABLE: Final = 'The body must be JSON of the form {"data": {…}}.'
-_REFUSALS: Final = Limit(600)
+_REFUSAL_LIMIT: Final = Limit(600)
 """How often a network may send what is not even a request, or no valid token with it."""
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
@@ -155,7 +154,7 @@ def _ahead(shortcut: Callable[[Call[M]], Answer | None], call: Callable[[], Call
 def _counted(platform: "Platform[RedisSettings]", request: Request, refusal: Response) -> Response:
     """`refusal`, of what could be anybody's, counted as its network's: once they are too many, they wait."""
     try:
-        platform.limits.admit_network(request, "refused", _REFUSALS)
+        platform.limits.admit_network(request, "refused", _REFUSAL_LIMIT)
     except TooMany as many:
         return _error(429, "RESOURCE_EXHAUSTED", str(many), details=_details(many))
     return refusal
@@ -175,10 +174,10 @@ def _details(many: TooMany) -> dict[str, int]:
 
 def _is_deep(text: bytes, body: Any) -> bool:
     """Whether `body`, as parsed of `text`, is nested so deep that whoever looks at it next may run out of stack."""
-    if text.count(b"{") + text.count(b"[") <= _DEEPEST:
+    if text.count(b"{") + text.count(b"[") <= _MAX_DEPTH:
         return False  # each level takes a bracket
     level = [body]
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         level = [
             inner
             for outer in level
@@ -247,7 +246,7 @@ def caller_of(claims: dict[str, Any], id_token: str, now: datetime) -> Caller | 
     expires: Any = claims.get("exp")
     signed_in_at: Any = claims.get("auth_time")
     dated = isinstance(expires, int) and isinstance(signed_in_at, int) and 0 <= signed_in_at < expires < _YEAR_10000
-    if not dated or not expires > now.timestamp() or not UID.fullmatch(uid := str(claims.get("uid"))):
+    if not dated or not expires > now.timestamp() or not is_account_id(uid := str(claims.get("uid"))):
         return None
     return Caller(uid, datetime.fromtimestamp(signed_in_at, UTC), id_token)
 

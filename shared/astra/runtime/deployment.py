@@ -22,10 +22,10 @@ _MEMORY: Final = options.MemoryOption.MB_512
 """A process takes 114 to 143 MiB after its first request: this leaves room for four at once."""
 SERVED_BY: Final = "__astra_group__"
 """The attribute of a function that says which group it is of."""
-TASK_TIMEOUT: Final = 1800
+TASK_TIMEOUT_SECONDS: Final = 1800
 """Seconds that a task may take: the most there is."""
 LONG_TASK: Final[dict[str, Any]] = {
-    "timeout_sec": TASK_TIMEOUT,
+    "timeout_sec": TASK_TIMEOUT_SECONDS,
     "cpu": 1,
     "concurrency": 4,
     "max_instances": 5,

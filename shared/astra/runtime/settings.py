@@ -15,6 +15,8 @@ from pydantic import AnyUrl, BeforeValidator, Field, HttpUrl, RedisDsn, Secret, 
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from astra.runtime.company import COMPANY
+
 REGION: Final = "us-central1"
 
 
@@ -130,7 +132,7 @@ class MailSettings(Settings):
 
     smtp_url: Secret[AnyUrl]
     """`smtps://user:password@host`; `smtp://` in the emulators alone: no mail leaves without TLS."""
-    mail_from: str = "privacy@astra-engineering.co"
+    mail_from: str = COMPANY.mail_from
     """The address that mail comes from."""
 
     @model_validator(mode="after")
@@ -143,7 +145,7 @@ class MailSettings(Settings):
 class ReceiptSettings(Settings):
     """What it takes to confirm an erasure: where the application shows what a receipt is good for."""
 
-    receipt_url: HttpUrl = HttpUrl("https://www.usebez.ai/receipt")
+    receipt_url: HttpUrl = HttpUrl(COMPANY.receipt_url)
     """The page of the application that explains what a receipt is good for."""
 
 

@@ -9,7 +9,7 @@ from astra.runtime import log
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Environment
 
-_DEADLINE: Final = 1800
+_DEADLINE_SECONDS: Final = 1800
 """Seconds, the most there is: with the usual 600 Cloud Tasks breaks off work to which its function gives longer. A
 function that has less ends by its own timeout."""
 
@@ -24,7 +24,7 @@ class Queue:
     def hint(self, job: str, at: datetime | None = None, **more: str) -> bool:
         """Ask for `job` to be looked at, now or at `at`. Answers whether the queue took it: where a reconciler finds
         the job all the same, a queue that does not answer costs time alone."""
-        options = functions.TaskOptions(schedule_time=at, dispatch_deadline_seconds=_DEADLINE)
+        options = functions.TaskOptions(schedule_time=at, dispatch_deadline_seconds=_DEADLINE_SECONDS)
         try:
             self._queue.enqueue({"data": {"job": job, **more}}, options)
         except (exceptions.FirebaseError, ValueError) as error:

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 
-from astra.datamap.model import ACCOUNT_ID
+from astra.runtime.account_id import is_account_id
 
 
 def _account_id(value: str) -> str:
-    if not ACCOUNT_ID.fullmatch(value):
+    if not is_account_id(value):
         raise ValueError("is no account id")
     return value
 

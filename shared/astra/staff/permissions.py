@@ -21,7 +21,7 @@ class Permission:
 
 _LEAD: Final = frozenset({Role.SECURITY, Role.CTO})
 _DATA: Final = frozenset({Role.PRIVACY, Role.CTO})
-_CARE: Final = frozenset({Role.PRIVACY, Role.SECURITY, Role.CTO})
+_DATA_PROTECTION: Final = frozenset({Role.PRIVACY, Role.SECURITY, Role.CTO})
 
 PERMISSIONS: Final[Mapping[Action, Permission]] = MappingProxyType(
     {
@@ -29,17 +29,17 @@ PERMISSIONS: Final[Mapping[Action, Permission]] = MappingProxyType(
         Action.ROLE_GRANTED: Permission(_LEAD, confirm=frozenset({Role.PRIVACY})),
         Action.ROLE_REVOKED: Permission(_LEAD, confirm=frozenset({Role.PRIVACY}), while_frozen=True),
         Action.REVIEW_SIGNED: Permission(frozenset({Role.CTO})),
-        Action.HOLD_PLACED: Permission(_CARE, while_frozen=True),
-        Action.HOLD_RELEASED: Permission(_CARE),
-        Action.DISCLOSURE_RECORDED: Permission(_CARE),
-        Action.ROLL_CALL_SWITCHED: Permission(_CARE, while_frozen=True),
+        Action.HOLD_PLACED: Permission(_DATA_PROTECTION, while_frozen=True),
+        Action.HOLD_RELEASED: Permission(_DATA_PROTECTION),
+        Action.DISCLOSURE_RECORDED: Permission(_DATA_PROTECTION),
+        Action.ROLL_CALL_SWITCHED: Permission(_DATA_PROTECTION, while_frozen=True),
         Action.PROCESSOR_REGISTERED: Permission(_DATA),
         # At 3 a.m. one person is enough for all but what people are told.
-        Action.INCIDENT_OPENED: Permission(_CARE, while_frozen=True),
+        Action.INCIDENT_OPENED: Permission(_DATA_PROTECTION, while_frozen=True),
         Action.INCIDENT_CONFIRMED: Permission(_LEAD, while_frozen=True),
         Action.INCIDENT_CONTAINED: Permission(_LEAD, while_frozen=True),
-        Action.INCIDENT_DESCRIBED: Permission(_CARE, while_frozen=True),
-        Action.REGULATOR_TOLD: Permission(_CARE, while_frozen=True),
+        Action.INCIDENT_DESCRIBED: Permission(_DATA_PROTECTION, while_frozen=True),
+        Action.REGULATOR_TOLD: Permission(_DATA_PROTECTION, while_frozen=True),
         Action.NOTICE_DELAYED: Permission(_LEAD, while_frozen=True),
         Action.NOTICE_APPROVED: Permission(_LEAD, confirm=frozenset({Role.PRIVACY}), while_frozen=True),
         Action.PEOPLE_RULED_OUT: Permission(_LEAD, confirm=frozenset({Role.PRIVACY}), while_frozen=True),
@@ -47,12 +47,12 @@ PERMISSIONS: Final[Mapping[Action, Permission]] = MappingProxyType(
         Action.POLICY_ANNOUNCED: Permission(_DATA),
         Action.POLICY_WITHDRAWN: Permission(_DATA),
         Action.TRANSFER_PLANNED: Permission(_DATA),
-        Action.TRANSFER_CANCELLED: Permission(_CARE),
-        Action.CAMPAIGN_SENT: Permission(_CARE),
-        Action.CAMPAIGN_STOPPED: Permission(_CARE | {Role.SUPPORT}),
-        Action.CAMPAIGN_RESUMED: Permission(_CARE),
-        Action.CAMPAIGN_PREVIEWED: Permission(_CARE | {Role.SUPPORT}),
+        Action.TRANSFER_CANCELLED: Permission(_DATA_PROTECTION),
+        Action.CAMPAIGN_SENT: Permission(_DATA_PROTECTION),
+        Action.CAMPAIGN_STOPPED: Permission(_DATA_PROTECTION | {Role.SUPPORT}),
+        Action.CAMPAIGN_RESUMED: Permission(_DATA_PROTECTION),
+        Action.CAMPAIGN_PREVIEWED: Permission(_DATA_PROTECTION | {Role.SUPPORT}),
         # Whoever reads the parents' letters may say that there is one; who confirms it looks at it again.
-        Action.CHILD_REMOVED: Permission(_CARE | {Role.SUPPORT}),
+        Action.CHILD_REMOVED: Permission(_DATA_PROTECTION | {Role.SUPPORT}),
     }
 )

@@ -47,9 +47,9 @@ from astra.staff.members import Member, Role
 from astra.staff.permissions import PERMISSIONS, Permission
 
 _PROPOSALS: Final = "staff-proposals"
-_FEW: Final = 2
-_FOR_ONE: Final = Limit(5, timedelta(hours=1), fails_closed=True)
-_FOR_ALL: Final = Limit(100, timedelta(hours=1), fails_closed=True)
+_SMALL_TEAM_MEMBERS: Final = 2
+_MEMBER_LIMIT: Final = Limit(5, timedelta(hours=1), fails_closed=True)
+_STAFF_LIMIT: Final = Limit(100, timedelta(hours=1), fails_closed=True)
 
 M = TypeVar("M", bound=Shape)
 
@@ -257,7 +257,7 @@ class _Attempt:
 
     def _are_few(self, transaction: firestore.Transaction) -> bool:
         everybody = members.find_members(self.platform.db, self.now, transaction=transaction)
-        return len(members.present(self.platform, everybody, transaction)) <= _FEW
+        return len(members.present(self.platform, everybody, transaction)) <= _SMALL_TEAM_MEMBERS
 
     def _carry_out(
         self, transaction: firestore.Transaction, decision: Decision, actor: Pseudonym, approvers: list[Pseudonym]
@@ -288,8 +288,8 @@ def _record(platform: Platform[RedisSettings], actor: Pseudonym, action: tlog.Ac
     record = {"action": action.value, "reason": reason.value}
     entry = tlog.Entry(tlog.Action.ACCESS_DENIED, record, platform.clock(), None, actor)
     try:
-        platform.limits.admit(actor, "denied", _FOR_ONE)
-        platform.limits.admit("everybody", "denied", _FOR_ALL)
+        platform.limits.admit(actor, "denied", _MEMBER_LIMIT)
+        platform.limits.admit("everybody", "denied", _STAFF_LIMIT)
         transact(platform.db, lambda transaction: tlog.append(transaction, platform.db, entry))
     except (TooMany, Unknown):
         return  # the line above stands for it

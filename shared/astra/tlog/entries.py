@@ -32,8 +32,8 @@ from astra.tlog.signed_note import decoded
 COMMITMENTS: Final = "commitments"
 LOG: Final = "log"
 """In place of a person's pseudonym, for what concerns the log itself."""
-_NONCE: Final = 32
-_MOST: Final = 65535
+_NONCE_BYTES: Final = 32
+_MAX_LEAF_BYTES: Final = 65535
 """A leaf's length is two bytes of its bundle."""
 
 
@@ -142,7 +142,7 @@ def append(batch: firestore.WriteBatch, db: firestore.Client, entry: Entry, name
 
     `name` in place of a random one: then of entries of one name there is one, and a second fails the batch.
     """
-    nonce = secrets.token_bytes(_NONCE)
+    nonce = secrets.token_bytes(_NONCE_BYTES)
     # A name can be changed behind our back; what is committed to can't.
     committed = entry.record | ({"subject": entry.subject} if entry.subject else {})
     fields = {
@@ -175,7 +175,7 @@ def leaf(fields: dict[str, Any]) -> bytes:
     """The bytes in the tree, of an entry's document: canonical JSON. Raises ValueError if they are too many."""
     public = {name: fields[name] for name in ("action", "at", "actor", "commitment") if fields[name] is not None}
     found = rfc8785.dumps(public)
-    if len(found) > _MOST:
+    if len(found) > _MAX_LEAF_BYTES:
         raise ValueError("an entry of the log is too long")
     return found
 
@@ -190,7 +190,7 @@ def is_opened_by(fields: dict[str, Any]) -> bool | None:
     try:
         opened, nonce = record(fields), decoded(fields["nonce"])
         canonical = isinstance(opened, dict) and rfc8785.dumps(opened).decode() == fields["record"]
-        return canonical and len(nonce) == _NONCE and commitment(nonce, opened or {}) == fields["commitment"]
+        return canonical and len(nonce) == _NONCE_BYTES and commitment(nonce, opened or {}) == fields["commitment"]
     except (ValueError, TypeError, AttributeError, RecursionError):
         return False
 

@@ -12,7 +12,7 @@ from typing import Final
 WIDTH: Final = 256
 """Hashes in a full tile."""
 HASH: Final = 32
-_HEIGHT: Final = 8
+_TILE_HEIGHT: Final = 8
 
 Read = Callable[[int, int, int], bytes]
 """Answers the tile of (level, index, width): `width` hashes after each other."""
@@ -40,7 +40,7 @@ def fold(hashes: Sequence[bytes]) -> bytes:
 
 def width(size: int, level: int, index: int) -> int:
     """How many hashes tile `index` of `level` holds in a tree of `size` leaves."""
-    return max(0, min(WIDTH, (size >> (_HEIGHT * level)) - index * WIDTH))
+    return max(0, min(WIDTH, (size >> (_TILE_HEIGHT * level)) - index * WIDTH))
 
 
 class Tree:
@@ -96,8 +96,8 @@ class Tree:
 
     def _complete(self, first: int, height: int) -> bytes:
         """The hash of the complete subtree of 2**height leaves that begins at leaf `first`."""
-        level, within = divmod(height, _HEIGHT)
-        index, offset = divmod(first >> (_HEIGHT * level), WIDTH)
+        level, within = divmod(height, _TILE_HEIGHT)
+        index, offset = divmod(first >> (_TILE_HEIGHT * level), WIDTH)
         tile = self._read(level, index, width(self.size, level, index))
         return fold([tile[(offset + i) * HASH : (offset + i + 1) * HASH] for i in range(1 << within)])
 

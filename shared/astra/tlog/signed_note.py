@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from astra.runtime.log import Inconsistent
 
 _ED25519: Final = b"\1"
-_KEY_ID: Final = 4
-_HASH: Final = 32
+_KEY_ID_BYTES: Final = 4
+_HASH_BYTES: Final = 32
 _NAME: Final = re.compile(r"[^\s+]+")
 _SIGNATURE: Final = re.compile(rf"— ({_NAME.pattern}) (\S+)")
 _CHECKPOINT: Final = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,17})\n([^\n]+)")
 _CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
-_MOST: Final = 64 * 1024
+_MAX_NOTE_BYTES: Final = 64 * 1024
 """A longer note is refused."""
 
 
@@ -43,7 +43,7 @@ class Verifier:
         name, _, rest = line.strip().partition("+")
         key_id, _, encoded = rest.partition("+")
         raw = decoded(encoded)
-        if not _NAME.fullmatch(name) or raw[:1] != _ED25519 or len(raw) != 1 + _HASH:
+        if not _NAME.fullmatch(name) or raw[:1] != _ED25519 or len(raw) != 1 + _HASH_BYTES:
             raise ValueError("not an Ed25519 verifier key")
         found = cls(name, raw[1:])
         if found.key_id.hex() != key_id:
@@ -53,7 +53,7 @@ class Verifier:
     @property
     def key_id(self) -> bytes:
         """Four bytes by which a signature names its key."""
-        return hashlib.sha256(self.name.encode() + b"\n" + _ED25519 + self.public).digest()[:_KEY_ID]
+        return hashlib.sha256(self.name.encode() + b"\n" + _ED25519 + self.public).digest()[:_KEY_ID_BYTES]
 
     def __str__(self) -> str:
         return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(_ED25519 + self.public).decode()}"
@@ -97,18 +97,20 @@ class Checkpoint:
 def signed_by(note: str, verifiers: Collection[Verifier]) -> Verifier:
     """Which of `verifiers` signed `note`. Raises BadNote if none did, or if a signature of a known key is wrong."""
     text, found, signatures = note.rpartition("\n\n")
-    if not found or len(note) > _MOST or not note.endswith("\n") or _CONTROL.search(note):
+    if not found or len(note) > _MAX_NOTE_BYTES or not note.endswith("\n") or _CONTROL.search(note):
         raise BadNote("not a signed note")
     signers = []
     for line in signatures.removesuffix("\n").split("\n"):
         written = _SIGNATURE.fullmatch(line)
         name, raw = (written[1], _of_note(written[2])) if written else ("", b"")
-        if len(raw) <= _KEY_ID:
+        if len(raw) <= _KEY_ID_BYTES:
             raise BadNote("not a signature line")
         for verifier in verifiers:
-            if (name, raw[:_KEY_ID]) == (verifier.name, verifier.key_id):
+            if (name, raw[:_KEY_ID_BYTES]) == (verifier.name, verifier.key_id):
                 try:
-                    Ed25519PublicKey.from_public_bytes(verifier.public).verify(raw[_KEY_ID:], f"{text}\n".encode())
+                    Ed25519PublicKey.from_public_bytes(verifier.public).verify(
+                        raw[_KEY_ID_BYTES:], f"{text}\n".encode()
+                    )
                 except InvalidSignature:
                     raise BadNote("a signature is wrong") from None
                 signers.append(verifier)
@@ -123,7 +125,7 @@ def checkpoint_of(note: str) -> Checkpoint:
     if not written:
         raise BadNote("not a checkpoint")
     root = _of_note(written[3])
-    if len(root) != _HASH:
+    if len(root) != _HASH_BYTES:
         raise BadNote("the root is not a SHA-256")
     return Checkpoint(written[1], int(written[2]), root)
 

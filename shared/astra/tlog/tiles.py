@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 PREFIX: Final = "log/"
 ENTRIES: Final = -1
 """In place of a level: the bundles of entries."""
-_HANDS: Final = 8
-_TEXT: Final = "text/plain; charset=utf-8"
-_BYTES: Final = "application/octet-stream"
+_THREADS: Final = 8
+_TEXT_TYPE: Final = "text/plain; charset=utf-8"
+_BYTES_TYPE: Final = "application/octet-stream"
 
 
 class Tampered(Inconsistent):
@@ -113,7 +113,7 @@ class Tiles:
                 break
             tile = self.read(level, index, held) if held else b""
             hashes = [tile[i : i + HASH] for i in range(0, len(tile), HASH)] + full
-        with ThreadPoolExecutor(_HANDS) as hands:
+        with ThreadPoolExecutor(_THREADS) as hands:
             list(hands.map(self._write, written, written.values()))
         return self.tree(size).root()
 
@@ -136,7 +136,7 @@ class Tiles:
                 return
         blob.cache_control = "no-store"
         with suppress(PreconditionFailed):
-            blob.upload_from_string(note, _TEXT, if_generation_match=present)
+            blob.upload_from_string(note, _TEXT_TYPE, if_generation_match=present)
 
     def _chunks(self, level: int, index: int, items: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
         for first in range(0, len(items), WIDTH):
@@ -147,7 +147,7 @@ class Tiles:
     def _write(self, name: str, content: bytes) -> None:
         blob = self._bucket.blob(PREFIX + name)
         try:
-            blob.upload_from_string(content, _BYTES, if_generation_match=0)
+            blob.upload_from_string(content, _BYTES_TYPE, if_generation_match=0)
         except PreconditionFailed:
             # From a run that broke off, or from somebody who is not us.
             if blob.download_as_bytes() != content:

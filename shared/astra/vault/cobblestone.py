@@ -34,14 +34,14 @@ _HEADER: Final = struct.Struct(">4sBBI6x")
 _MAGIC: Final = b"ASTR"
 _FORMAT: Final = 1
 _SUITE: Final = 1
-_PREFIX: Final = 56
-_CHUNK: Final = 16 * 1024
-_TAG: Final = 16
-_STEP: Final = 16
+_PREFIX_BYTES: Final = 56
+_CHUNK_BYTES: Final = 16 * 1024
+_TAG_BYTES: Final = 16
+_CHUNKS_A_READ: Final = 16
 """Chunks that random access fetches at once."""
-_BUFFER: Final = 28 * _CHUNK
+_BUFFER_BYTES: Final = 28 * _CHUNK_BYTES
 """Larger pieces cost less to read and to write; two buffers of this size stay below a mebibyte."""
-_SALT: Final = 24
+_SALT_BYTES: Final = 24
 _LABEL: Final = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0"
 
 HEADER_SIZE: Final = _HEADER.size
@@ -85,7 +85,7 @@ def context(*parts: bytes) -> bytes:
 
 def sealed_size(size: int) -> int:
     """Bytes of the sealed object for `size` bytes of content."""
-    return HEADER_SIZE + _PREFIX + size + _TAG * (size // _CHUNK + 1)
+    return HEADER_SIZE + _PREFIX_BYTES + size + _TAG_BYTES * (size // _CHUNK_BYTES + 1)
 
 
 def _check_size(dek: bytes) -> None:
@@ -98,8 +98,8 @@ class _Buffers(threading.local):
     """One pair for a thread, kept: the system hands out memory of that size page by page, which takes time."""
 
     def __init__(self) -> None:
-        self.plain = bytearray(_BUFFER)
-        self.sealed = bytearray(_BUFFER + _PREFIX + _TAG * (_BUFFER // _CHUNK + 1))
+        self.plain = bytearray(_BUFFER_BYTES)
+        self.sealed = bytearray(_BUFFER_BYTES + _PREFIX_BYTES + _TAG_BYTES * (_BUFFER_BYTES // _CHUNK_BYTES + 1))
 
 
 _buffers: Final = _Buffers()
@@ -148,16 +148,16 @@ def unseal_range(
     `fetch(first, end)` answers those bytes of the sealed object. The library has no random access yet: this follows
     the specification's section on it. The last chunk is opened first, for only it proves the length.
     """
-    head = fetch(0, HEADER_SIZE + _PREFIX)
+    head = fetch(0, HEADER_SIZE + _PREFIX_BYTES)
     header, prefix = Header.parse(head[:HEADER_SIZE]), head[HEADER_SIZE:]
-    salt, commitment = prefix[:_SALT], prefix[_SALT:]
+    salt, commitment = prefix[:_SALT_BYTES], prefix[_SALT_BYTES:]
     _check_size(dek)
     info = _LABEL + salt + context(header.pack(), bound_to(header))
     derived = HKDFExpand(SHA512(), length=76, info=info).derive(dek)
     key, base, expected = AESGCM(derived[:32]), int.from_bytes(derived[32:44], "big"), derived[44:]
     if not bytes_eq(commitment, expected):
         raise Unopenable
-    last = size // _CHUNK
+    last = size // _CHUNK_BYTES
 
     def chunk(number: int, sealed: bytes | memoryview) -> bytes:
         try:
@@ -166,14 +166,14 @@ def unseal_range(
             raise Unopenable from None
 
     def offset(number: int) -> int:
-        return HEADER_SIZE + _PREFIX + number * (_CHUNK + _TAG)
+        return HEADER_SIZE + _PREFIX_BYTES + number * (_CHUNK_BYTES + _TAG_BYTES)
 
-    if len(chunk(last, fetch(offset(last), sealed_size(size)))) != size % _CHUNK:
+    if len(chunk(last, fetch(offset(last), sealed_size(size)))) != size % _CHUNK_BYTES:
         raise Unopenable
-    for number in range(start // _CHUNK, (stop - 1) // _CHUNK + 1, _STEP):
-        end = min(number + _STEP, (stop - 1) // _CHUNK + 1)
+    for number in range(start // _CHUNK_BYTES, (stop - 1) // _CHUNK_BYTES + 1, _CHUNKS_A_READ):
+        end = min(number + _CHUNKS_A_READ, (stop - 1) // _CHUNK_BYTES + 1)
         sealed = memoryview(fetch(offset(number), min(offset(end), sealed_size(size))))
         for index in range(number, end):
-            at = (index - number) * (_CHUNK + _TAG)
-            content = chunk(index, sealed[at : at + _CHUNK + _TAG])
-            yield content[max(start - index * _CHUNK, 0) : stop - index * _CHUNK]
+            at = (index - number) * (_CHUNK_BYTES + _TAG_BYTES)
+            content = chunk(index, sealed[at : at + _CHUNK_BYTES + _TAG_BYTES])
+            yield content[max(start - index * _CHUNK_BYTES, 0) : stop - index * _CHUNK_BYTES]

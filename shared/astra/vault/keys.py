@@ -39,9 +39,9 @@ from astra.vault.kms import Keyring, Undecryptable
 from astra.vault.settings import SealingSettings
 
 VARIANTS: Final = ("full", "thumb")
-_CACHED: Final = 60.0
-_MOST_CACHED: Final = 1000
-_TRIES: Final = 10
+_CACHE_SECONDS: Final = 60.0
+_MAX_CACHED_KEYS: Final = 1000
+_MAX_TRIES: Final = 10
 
 
 class Rotated(Exception):
@@ -75,7 +75,7 @@ class Vault:
         self._pseudonyms = pseudonyms
         self._clock = clock
         self._unwrapped: TTLCache[tuple[str, bytes], bytes] = TTLCache(
-            _MOST_CACHED, _CACHED, timer=lambda: clock().timestamp()
+            _MAX_CACHED_KEYS, _CACHE_SECONDS, timer=lambda: clock().timestamp()
         )
         self._lock = threading.Lock()
 
@@ -92,7 +92,7 @@ class Vault:
 
         Raises tombstones.Erased for a user who is being or was erased.
         """
-        for _ in range(_TRIES):
+        for _ in range(_MAX_TRIES):
             try:
                 return self._new_object(uid, object_id)
             except Rotated:

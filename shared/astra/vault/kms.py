@@ -15,7 +15,7 @@ from astra.vault.settings import SealingSettings
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
 
-_TIMEOUT: Final = 5.0
+_TIMEOUT_SECONDS: Final = 5.0
 
 
 class KmsError(RuntimeError):
@@ -84,7 +84,7 @@ class GoogleKms:
             "additional_authenticated_data_crc32c": google_crc32c.value(context),
         }
         try:
-            return method(request=request, timeout=_TIMEOUT)
+            return method(request=request, timeout=_TIMEOUT_SECONDS)
         except GoogleAPICallError as error:
             foreign = field == "ciphertext" and isinstance(error, InvalidArgument)
             raise (Undecryptable if foreign else KmsError)(f"Cloud KMS answered {type(error).__name__}") from None
@@ -97,7 +97,7 @@ class AwsKms:
         import boto3  # noqa: PLC0415  (only where such a key is in use)
         from botocore.config import Config  # noqa: PLC0415
 
-        config = Config(connect_timeout=_TIMEOUT, read_timeout=_TIMEOUT, retries={"mode": "standard"})
+        config = Config(connect_timeout=_TIMEOUT_SECONDS, read_timeout=_TIMEOUT_SECONDS, retries={"mode": "standard"})
         self._client = boto3.client("kms", region_name=key.split(":")[3], config=config)
         self._key = key
 

@@ -30,7 +30,7 @@ def test_a_read_that_fails_is_not_taken_for_the_end(
         return read(*args)
 
     monkeypatch.setattr(descendants, "page", page)
-    monkeypatch.setattr(descendants, "_FIRST", 300)
+    monkeypatch.setattr(descendants, "_FIRST_QUERY_DOCUMENTS", 300)
     subject = Subject(uid, platform.pseudonyms.of_uid(uid), None, now)
     trees, found, failures = Trees(platform.db, Store.FIRESTORE, subject, everywhere=False), [], 0
     cursor: dict[str, Any] | None = None

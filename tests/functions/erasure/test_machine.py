@@ -43,7 +43,7 @@ from astra.datamap.lookup import claimant
 from astra.datamap.model import Store
 from astra.datamap.table import DATA_MAP, NOT_PERSONAL
 from astra.erasure import legal_holds, roll_call
-from astra.jobs import MOST_ATTEMPTS
+from astra.jobs import MAX_ATTEMPTS
 from astra.runtime import rate_limits
 from astra.runtime.callables import Call, Caller
 from astra.runtime.firestore import transact
@@ -595,7 +595,7 @@ class Machine(RuleBasedStateMachine):
             job = self.job(person)
             poisoned = self.poison and person.prediction in self.poison.prefix
             if job.get("state") == "stuck":
-                assert poisoned or job["attempts"] == MOST_ATTEMPTS
+                assert poisoned or job["attempts"] == MAX_ATTEMPTS
             else:
                 assert (job.get("state"), job.get("step")) in (("verified", None), ("running", "held")), (person, job)
         self.replicate.faults.clear()

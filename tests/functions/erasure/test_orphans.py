@@ -310,7 +310,7 @@ def test_the_roll_goes_on_where_its_worker_died(platform: Platform[Any], monkeyp
         platform.db.document(f"users/orphan-{number}").set({"state": "active"})
     call_the_roll(platform)
     call_the_roll(platform)
-    monkeypatch.setattr(rosters, "PAGE", 2)
+    monkeypatch.setattr(rosters, "MAX_PAGE_ACCOUNTS", 2)
     real, pages = rosters.look_up, [0]
 
     def dies(*arguments: Any) -> Any:
@@ -338,7 +338,7 @@ def test_too_many_at_once_are_reported_instead_of_erased(
     people = [Somebody(platform) for _ in range(6)]
     gone = people[:3]
     change(platform, **stop)
-    monkeypatch.setattr(rosters, "PAGE", 1)  # each of them is on a page of their own
+    monkeypatch.setattr(rosters, "MAX_PAGE_ACCOUNTS", 1)  # each of them is on a page of their own
     auth.delete_users([somebody.uid for somebody in gone], app=platform.app)
     are_untouched = untouched(*people)
     job = call_the_roll(platform)
@@ -384,7 +384,7 @@ def test_an_account_that_is_back_keeps_the_round_from_touching_anybody(
     platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, rounds: int, page: int
 ) -> None:
     first, second = both_orphans(platform)
-    monkeypatch.setattr(rosters, "PAGE", page)
+    monkeypatch.setattr(rosters, "MAX_PAGE_ACCOUNTS", page)
     for _ in range(rounds):
         call_the_roll(platform)
     before = state(first), state(second)

@@ -55,7 +55,7 @@ def office(team: Team) -> Office:
 
 
 def test_the_grounds_are_the_policys_five_and_in_its_words() -> None:
-    text = (ROOT / "shared/astra/policies/2025-08-02.txt").read_text(encoding="utf-8")
+    text = (ROOT / "shared/astra/policies/texts/2025-08-02.txt").read_text(encoding="utf-8")
     bullets = re.search(r"such action is necessary to:\n((?:- .*\n)+)", text)
     assert bullets
     stated = [line.removeprefix("- ").lower() for line in bullets[1].strip().splitlines()]

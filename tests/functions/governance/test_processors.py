@@ -144,7 +144,7 @@ def test_the_search_finds_what_is_planted() -> None:
 
 
 def test_the_list_is_the_policys() -> None:
-    text = (ROOT / "shared/astra/policies/2025-08-02.txt").read_text(encoding="utf-8")
+    text = (ROOT / "shared/astra/policies/texts/2025-08-02.txt").read_text(encoding="utf-8")
     assert (
         processors.named_by(text)
         == [one.name for one in PROCESSORS]

@@ -114,7 +114,7 @@ def test_nothing_passes_before_the_waiting_period_is_over_and_then_everybody_doe
 def test_nothing_passes_while_a_breach_has_exports_frozen(
     platform: Platform[Any], transfer: str, board: Board, ada: Person, grace: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfers, "_PAGE", 1)
+    monkeypatch.setattr(transfers, "_PAGE_PROFILES", 1)
     told(platform, transfer)
     platform.clock.step(days=40)  # type: ignore[attr-defined]
     pages, control = gate(platform, transfer), freezes.reference(platform.db, freezes.Control.EXPORTS)
@@ -166,7 +166,7 @@ def test_a_profile_that_a_backup_brought_back_is_not_transferred(
 def test_who_deletes_while_the_transfer_runs_is_in_no_later_page_nor_is_anybody_once_it_is_cancelled(
     platform: Platform[Any], transfer: str, board: Board, ada: Person, grace: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfers, "_PAGE", 1)
+    monkeypatch.setattr(transfers, "_PAGE_PROFILES", 1)
     told(platform, transfer)
     platform.clock.step(days=40)  # type: ignore[attr-defined]
     pages = gate(platform, transfer)
@@ -236,7 +236,7 @@ def test_pages_follow_each_other_without_gap_and_go_on_from_where_somebody_was(
     platform.clock.step(days=40)  # type: ignore[attr-defined]
     expected = sorted(everybody(board, ada, grace))
     for size in (1, 2, 3, 4, 5):
-        monkeypatch.setattr(transfers, "_PAGE", size)
+        monkeypatch.setattr(transfers, "_PAGE_PROFILES", size)
         pages = list(gate(platform, transfer))
         assert [uid for page in pages for uid in page] == expected
         assert all(0 < len(page) <= size for page in pages)

@@ -83,7 +83,7 @@ def test_an_erasure_that_cant_be_logged_does_not_begin_and_is_not_certified(
         assert not ada.job.get().exists
     ada.ask()
     monkeypatch.setattr(tlog, "append", fail)
-    for _ in range(jobs.MOST_ATTEMPTS):
+    for _ in range(jobs.MAX_ATTEMPTS):
         ada.platform.clock.step(hours=2)  # type: ignore[attr-defined]
         ada.work()
     assert "certificate" not in ada.fields()

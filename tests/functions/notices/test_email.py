@@ -77,7 +77,7 @@ def test_a_full_mailbox_is_tried_again_later_each_time_and_becomes_a_notice(crow
     assert (crowd.rows()[well]["state"], crowd.state()) == ("accepted", State.RUNNING)
     crowd.finish()
     assert crowd.rows()[full]["state"] == "failed"
-    assert list(office.refused.values()) == [email._MOST_ATTEMPTS]
+    assert list(office.refused.values()) == [email._MAX_ATTEMPTS]
     assert crowd.platform.clock() - began >= timedelta(seconds=2**7 - 1)
     assert crowd.told() == [full]
     assert crowd.state() is State.COMPLETE
@@ -132,7 +132,7 @@ def test_one_mailbox_at_which_the_connection_ends_is_in_nobodys_way(
     crowd: Crowd, office: PostOffice, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deliveries, "LANES", 1)
-    monkeypatch.setattr(email.notices_smtp, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(email.notices_smtp, "_TIMEOUT_SECONDS", 0.2)
     office.delay = 0.6
     *tried, _, _ = mailboxes(crowd, name, name, "well", "well")
     crowd.announce(Channel.EMAIL, canary=False)
@@ -144,14 +144,14 @@ def test_one_mailbox_at_which_the_connection_ends_is_in_nobodys_way(
     rows = crowd.rows()
     assert [(rows[uid]["state"], rows[uid]["code"]) for uid in tried] == [("failed", 421)] * 2
     assert crowd.told() == sorted(tried)
-    assert set(office.refused.values()) == {email._MOST_ATTEMPTS}
+    assert set(office.refused.values()) == {email._MAX_ATTEMPTS}
     assert crowd.campaign()["counts"] == {"queued": 4, "gone": 0, "accepted": 2, "failed": 2}
 
 
 def test_a_server_that_thinks_long_about_a_letter_is_sent_it_once(
     crowd: Crowd, office: PostOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(email.notices_smtp, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(email.notices_smtp, "_TIMEOUT_SECONDS", 0.2)
     office.delay = 0.6
     [slow] = mailboxes(crowd, "slow")
     crowd.announce(Channel.EMAIL, canary=False)
@@ -163,17 +163,17 @@ def test_a_server_that_thinks_for_ever_is_sent_a_letter_so_many_times(
     crowd: Crowd, office: PostOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deliveries, "LANES", 1)
-    monkeypatch.setattr(email, "_PATIENCE", timedelta(seconds=0.2))
+    monkeypatch.setattr(email, "_ANSWER_TIMEOUT", timedelta(seconds=0.2))
     office.delay = 0.6
     slow, _ = mailboxes(crowd, "slow", "well")
     crowd.announce(Channel.EMAIL, canary=False)
     crowd.finish()
-    assert set(office.keys().values()) == {1, email._MOST_ATTEMPTS}
+    assert set(office.keys().values()) == {1, email._MAX_ATTEMPTS}
     assert (crowd.rows()[slow]["state"], crowd.told()) == ("failed", [slow])
 
 
 def test_a_letter_has_all_of_its_time_before_its_claim_and_its_lanes_lease_end() -> None:
-    assert email._SENDING + timedelta(minutes=1) <= email._CLAIM < jobs._LEASE
+    assert email._SENDING_TIMEOUT + timedelta(minutes=1) <= email._CLAIM_DURATION < jobs._LEASE_DURATION
 
 
 def test_a_letter_that_can_not_be_written_is_in_nobodys_way(crowd: Crowd, office: PostOffice, clock: Any) -> None:
@@ -190,7 +190,7 @@ def test_a_letter_that_can_not_be_written_is_in_nobodys_way(crowd: Crowd, office
     crowd.work()
     assert office.recipients() == [f"{well}@example.com"]
     assert (crowd.rows()[poison]["state"], crowd.rows()[poison]["attempts"]) == ("queued", 1)
-    for _ in range(email._MOST_ATTEMPTS):
+    for _ in range(email._MAX_ATTEMPTS):
         clock.step(hours=5)
         crowd.work()
     assert (crowd.rows()[poison]["state"], crowd.told()) == ("failed", [])
@@ -414,7 +414,7 @@ def test_a_task_that_comes_twice_while_a_letter_is_put_off_leaves_no_other_task(
 def test_a_lane_does_not_wait_for_what_was_put_off_while_there_is_more_to_come(
     crowd: Crowd, office: PostOffice, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(in_app, "_OF_TWO", 1)
+    monkeypatch.setattr(in_app, "_MAX_PAGE_MEMBERS_WITH_ROWS", 1)
     monkeypatch.setattr(deliveries, "LANES", 1)
     full, well = mailboxes(crowd, "full", "well")
     crowd.announce(Channel.EMAIL, canary=False)

@@ -26,7 +26,7 @@ from tests.functions.notices.crowd import FACTS, STAFF, Crowd
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notices_in_app, "_PAGE", 10)
+    monkeypatch.setattr(notices_in_app, "_MAX_PAGE_MEMBERS", 10)
 
 
 def test_everybody_is_told_once_and_the_campaign_is_complete(crowd: Crowd) -> None:
@@ -44,8 +44,8 @@ def test_everybody_is_told_once_and_the_campaign_is_complete(crowd: Crowd) -> No
 
 
 def test_many_ranges_tell_everybody_once(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("astra.notices.deliveries.FEW", 5)
-    monkeypatch.setattr("astra.notices.deliveries._RANGE", 8)
+    monkeypatch.setattr("astra.notices.deliveries.MAX_MEMBERS_OF_ONE_JOB", 5)
+    monkeypatch.setattr("astra.notices.deliveries._JOB_MEMBERS", 8)
     crowd.come(60)
     crowd.announce(canary=False)
     crowd.work()
@@ -239,7 +239,7 @@ def test_nothing_outside_their_own_documents_names_anybody(crowd: Crowd, platfor
 def test_a_page_is_light_enough_to_be_committed_whatever_is_told_and_how(
     monkeypatch: pytest.MonkeyPatch, audience: Audience, channels: list[Channel]
 ) -> None:
-    monkeypatch.setattr(notices_in_app, "_PAGE", 1_000)
+    monkeypatch.setattr(notices_in_app, "_MAX_PAGE_MEMBERS", 1_000)
     texts = ("whatHappened", "weAreDoing", "youCanDo", "reach")
     at = dict.fromkeys(("since", "until", "discovered"), "2027-01-01T00:00:00Z")
     short, long = (
@@ -250,7 +250,7 @@ def test_a_page_is_light_enough_to_be_committed_whatever_is_told_and_how(
     each = len(messages.render(Kind.BREACH, long | own).notice.body.encode())
     assert 10 <= notices_in_app._size(campaign) <= 8 * 1024 * 1024 // each
     assert notices_in_app._size(campaign | {"facts": short}) >= 400
-    assert len(own["elements"].encode()) <= notices_in_app._OWN
+    assert len(own["elements"].encode()) <= notices_in_app._MAX_OWN_FACTS_BYTES
 
 
 @given(st.lists(st.text("abAB01", min_size=1, max_size=8), min_size=1, max_size=30, unique=True), st.integers(1, 30))

@@ -184,7 +184,7 @@ def test_a_hold_that_is_placed_while_a_page_goes_keeps_what_is_there_still(
 ) -> None:
     names, real = ["ring-0001", "ring-0002", "ring-0003"], item.Thing.destroy
     records = [stored.image("ada", name, stored.clock()) for name in names]
-    monkeypatch.setattr(documents, "_HANDS", 1)
+    monkeypatch.setattr(documents, "_THREADS", 1)
     placed: list[str] = []
 
     def destroy(thing: item.Thing, retry: Any = None) -> None:
@@ -253,8 +253,8 @@ def test_a_sweep_with_nothing_to_do_begins_no_job(stored: Stored) -> None:
 
 
 def test_a_short_budget_is_shared_and_the_next_sweep_goes_on(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "_PAGE", 2)
-    monkeypatch.setattr(documents, "_AHEAD", 2)
+    monkeypatch.setattr(documents, "_PAGE_DOCUMENTS", 2)
+    monkeypatch.setattr(documents, "_QUERY_DOCUMENTS", 2)
     for number in range(6):
         stored.add("events", f"person-{number}", until=stored.clock())
         stored.add("requests", f"person-{number}", until=stored.clock())

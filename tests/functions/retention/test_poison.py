@@ -10,7 +10,7 @@ from google.api_core.exceptions import Forbidden, InvalidArgument, ServiceUnavai
 from google.cloud.firestore_v1.services.firestore import FirestoreClient
 from google.cloud.storage import Blob
 
-from astra.jobs import MOST_ATTEMPTS
+from astra.jobs import MAX_ATTEMPTS
 from tests.functions.retention.stored import Stored
 
 
@@ -54,7 +54,7 @@ def test_a_row_that_the_database_refuses_to_delete_stays_alone(
 def test_for_as_long_as_it_stays_the_sweep_goes_on(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     [poison] = fill(stored, "events", 1)
     refuse(monkeypatch, poison.path)
-    for _ in range(MOST_ATTEMPTS + 2):
+    for _ in range(MAX_ATTEMPTS + 2):
         stored.clock.step(hours=1)
         [row] = fill(stored, "events", 1)
         stored.run("sweep-events")
@@ -67,8 +67,8 @@ def test_more_of_it_than_a_page_is_passed_by(stored: Stored, monkeypatch: pytest
     poison = [stored.add("events", "mallory", until=stored.clock()) for _ in range(12)]
     rows = fill(stored, "events", 4)
     refuse(monkeypatch, *(row.path for row in poison))
-    monkeypatch.setattr("retention.documents._PAGE", 2)
-    monkeypatch.setattr("retention.documents._AHEAD", 5)
+    monkeypatch.setattr("retention.documents._PAGE_DOCUMENTS", 2)
+    monkeypatch.setattr("retention.documents._QUERY_DOCUMENTS", 5)
     stored.run("sweep-events")
     assert [row.get().exists for row in rows] == [False] * 4
     assert stored.job("sweep-events")["counts"] == {"deleted": 4, "skipped": 12}
@@ -136,7 +136,7 @@ def test_an_entry_that_fails_does_not_keep_the_others_from_their_turn(
         return real(self, request, **more)
 
     monkeypatch.setattr(FirestoreClient, "run_query", run_query)
-    for _ in range(MOST_ATTEMPTS + 1):
+    for _ in range(MAX_ATTEMPTS + 1):
         stored.sweep()
         stored.clock.step(hours=1)
     assert not row.get().exists

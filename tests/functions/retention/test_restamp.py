@@ -38,7 +38,7 @@ def rows(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> Stored:
         stored.add("requests", f"person-{number % 7}", createdAt=stored.clock() - DAY * (number // 4))
     stored.sweep()
     assert stored.job("restamp-requests")["life"] == 731 * 86400
-    monkeypatch.setattr(restamp, "_PAGE", 3)
+    monkeypatch.setattr(restamp, "_PAGE_DOCUMENTS", 3)
     return stored
 
 
@@ -237,14 +237,14 @@ def profile(platform: Platform[Any], uid: str, **fields: Any) -> Any:
 def test_profiles_from_before_are_noted_as_auth_has_seen_them(
     platform: Platform[Any], stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(restamp, "_PEOPLE", 2)
+    monkeypatch.setattr(restamp, "_PAGE_PEOPLE", 2)
     uids = [secrets.token_hex(6) for _ in range(5)]
     people = [profile(platform, uid) for uid in uids]
     leaving = profile(platform, "leaving", state="erasing")
     auth.create_user(uid=uids[0], app=platform.app)
     stored.clock.step(days=40)
     stored.sweep()
-    due = stored.clock() + platform.settings.inactive - activity.FIRST
+    due = stored.clock() + platform.settings.inactive - activity.FIRST_WARNING
     first, *others = [row.get().get("inactivity") for row in people]
     assert {noted["dueAt"] for noted in others} == {due}
     assert due - 41 * DAY < first["dueAt"] < due - 39 * DAY

@@ -10,8 +10,8 @@ from firebase_functions.https_fn import FunctionsErrorCode, HttpsError
 from astra import erasure, policies
 from astra.accounts import activity, tombstones
 from astra.runtime.platform import Platform
-from signup.blocking import before_sign_in
-from tests.functions.signup.conftest import AWAY, HOME, Member
+from signup.blocking import Asked, before_create, before_sign_in
+from tests.functions.signup.conftest import AWAY, HOME, Member, enrol
 
 Join = Callable[..., Member]
 V4_MAPPED = f"::ffff:{HOME}"
@@ -21,6 +21,14 @@ def refusal(platform: Platform[Any], member: Member, **asked: Any) -> HttpsError
     with pytest.raises(HttpsError) as refused:
         before_sign_in(platform, member.asked(**asked))
     return refused.value
+
+
+@pytest.mark.parametrize("uid", ["ada lovelace", "ada\nlovelace", "a" * 129])
+def test_an_account_whose_id_no_request_may_come_from_gets_no_profile(platform: Platform[Any], uid: str) -> None:
+    with pytest.raises(HttpsError) as refused:
+        before_create(platform, Asked(uid, enrol(platform), HOME))
+    assert refused.value.code is FunctionsErrorCode.PERMISSION_DENIED
+    assert not platform.db.document("users", uid).get().exists
 
 
 @pytest.mark.parametrize("address", [HOME, "192.0.2.200", V4_MAPPED])

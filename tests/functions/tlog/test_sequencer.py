@@ -230,7 +230,7 @@ def test_a_sequencer_that_fails_too_often_is_stuck_until_staff_let_it_go_on(ledg
     ledger.grow(1)
     ledger.use(witness_bucket="another")
     ledger.append()
-    for _ in range(jobs.MOST_ATTEMPTS):
+    for _ in range(jobs.MAX_ATTEMPTS):
         ledger.platform.clock.step(hours=1)  # type: ignore[attr-defined]
         ledger.sequence()
     assert ledger.job()["state"] == "stuck"

@@ -94,7 +94,7 @@ def test_a_users_key_is_replaced_and_everything_opens_throughout(ada: Owner, mon
         return done
 
     monkeypatch.setattr(key_rotation, "_update", watched)
-    monkeypatch.setattr(key_rotation, "_PAGE", 2)
+    monkeypatch.setattr(key_rotation, "_PAGE_KEYS", 2)
     job = rotate(ada.platform, ada.uid)
     assert (job["state"], job["done"], job["total"]) == ("ended", 3, 3)
     assert "uid" not in job
@@ -165,7 +165,7 @@ def test_a_kill_at_any_write_loses_nothing(ada: Owner, kind: str, nth: int, *, a
     job = key_rotation.begin(ada.platform, ada.uid if kind == "user" else None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(firestore.DocumentReference, "update", update)
-        patch.setattr(key_rotation, "_PAGE", 1)
+        patch.setattr(key_rotation, "_PAGE_KEYS", 1)
         try:
             key_rotation.run(ada.platform, job, BUDGET)
         except Crash:
@@ -229,7 +229,7 @@ def test_an_old_key_stays_while_a_page_of_its_objects_could_not_be_changed(
 def test_a_damaged_key_holds_up_nobody_and_leaves_the_rotation_incomplete_until_it_is_mended(
     platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
-    monkeypatch.setattr(key_rotation, "_PAGE", page)
+    monkeypatch.setattr(key_rotation, "_PAGE_KEYS", page)
     broken, ada = Owner(platform, 1), Owner(platform)
     whole = broken.keys()["keks"]
     vault_of(platform).user(broken.uid).update({"keks": {"1": b"damaged beyond repair, alas"}})

@@ -22,7 +22,7 @@ def test_who_opens_too_many_images_is_told_when_to_come_back(
         "createdAt": platform.clock(),
     }
     platform.db.document(f"users/{uid}/images/ring-0001").set(record)
-    monkeypatch.setattr(serve, "_MOST", 2)
+    monkeypatch.setattr(serve, "_MAX_USER_REQUESTS", 2)
     monkeypatch.setattr(serve, "_caller", lambda *_: uid)  # tokens have tests of their own
     with Flask("test").test_request_context("/?id=ring-0001", method="HEAD") as context:
         answers = [serve.open_image(platform, context.request) for _ in range(3)]

@@ -98,6 +98,16 @@ def test_an_upload_becomes_one_sealed_object_and_its_record(quiet: Platform[Any]
     assert upload.objects() == SEALED
 
 
+@pytest.mark.parametrize("uid", ["ada.lovelace", "ada@example.com", "oauth:4711", "жанна"])
+def test_an_upload_of_any_account_id_that_can_sign_in_is_sealed(quiet: Platform[Any], uid: str) -> None:
+    """Firebase Auth makes ids of letters and digits; an account that was imported may have another."""
+    quiet.db.document(f"users/{uid}").set({"state": "active", "name": "Ada", "email": "ada@example.com"})
+    upload = Upload(quiet, uid)
+    upload.seal()
+    assert (upload.record() or {})["status"] == "ready"
+    assert upload.objects() == SEALED
+
+
 def test_the_same_event_again_changes_nothing(quiet: Platform[Any], ada: str) -> None:
     upload = Upload(quiet, ada)
     upload.seal()
@@ -451,7 +461,7 @@ def test_fresh_uploads_hide_no_stale_one(quiet: Platform[Any], ada: str, monkeyp
         return quiet.clock() if blob.name.startswith("incoming/!") else real(blob)
 
     monkeypatch.setattr(Blob, "time_created", property(created))
-    monkeypatch.setattr(uploads_seal, "_MOST_RECOVERED", 2)
+    monkeypatch.setattr(uploads_seal, "_MAX_RECOVERED_UPLOADS", 2)
     assert uploads_seal.recover(quiet, BUDGET) == 1
     assert (stale.record() or {})["status"] == "ready"
 

@@ -75,7 +75,7 @@ def another_length(image: Image, _patch: pytest.MonkeyPatch) -> None:
 
 
 def too_many(_image: Image, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(serve, "_MOST", 0)
+    patch.setattr(serve, "_MAX_USER_REQUESTS", 0)
 
 
 def broken(_image: Image, patch: pytest.MonkeyPatch) -> None:

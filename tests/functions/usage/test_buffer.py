@@ -122,8 +122,8 @@ def test_who_logs_too_much_in_a_minute_is_told_when_to_come_back(ada: User) -> N
 
 
 def test_what_flush_does_not_come_for_is_committed_one_by_one(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buffer, "_KEEP", buffer._KEEP.replace(f">= {buffer._MOST}", ">= 3"))
-    monkeypatch.setattr(buffer, "_OWN", buffer._OwnConnections())
+    monkeypatch.setattr(buffer, "_KEEP", buffer._KEEP.replace(f">= {buffer._MAX_USER_EVENTS}", ">= 3"))
+    monkeypatch.setattr(buffer, "_CONNECTIONS", buffer._OwnConnections())
     for seconds in range(6):
         ada.view(seconds)
     assert ada.seconds() == [0, 4, 5]
@@ -363,7 +363,7 @@ def test_the_index_outlives_whatever_else_it_names(ada: User) -> None:
 def test_more_devices_than_one_commit_takes_are_written_in_several(
     ada: User, dying: Callable[[int | None], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("usage.record._DEVICES", 3)
+    monkeypatch.setattr("usage.record._MAX_DEVICES_OF_ONE_COMMIT", 3)
     for seconds in range(10):
         ada.log(CHROME.replace("124", str(100 + seconds)), event="page_viewed", props={"seconds": seconds})
     passed = dying(None)

@@ -186,7 +186,7 @@ IN_STORAGE: dict[str, Any] = {"store": Store.STORAGE, "where": "rooms/{uid}/{ite
         ({"store": "firestore"}, "its store is 'firestore'; it must be of the type Store"),
         ({"store": None}, "its store is None; it must be of the type Store"),
         ({"disposition": "delete"}, "its disposition is 'delete'; it must be of the type Disposition"),
-        ({"lawful_basis": "because"}, "its lawful_basis is 'because'; it must be of the type Basis"),
+        ({"lawful_basis": "because"}, "its lawful_basis is 'because'; it must be of the type LawfulBasis"),
         ({"name": 7}, "its name is 7; it must be of the type str"),
         ({"where": None}, "its where is None; it must be of the type str"),
         ({"where": b"rooms/{uid}"}, "its where is b'.*'; it must be of the type str"),

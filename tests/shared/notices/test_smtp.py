@@ -142,7 +142,7 @@ def office() -> Iterator[PostOffice]:
 def test_a_connection_that_breaks_once_the_mailbox_is_named_is_about_that_mailbox(
     office: PostOffice, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(notices_smtp, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(notices_smtp, "_TIMEOUT_SECONDS", 0.2)
     office.delay = 0.6
     sender, _, *rest = LETTER
     with (
@@ -163,7 +163,7 @@ def test_a_server_that_closes_before_that_is_about_no_mailbox(office: PostOffice
 def test_the_answer_to_a_letter_is_waited_for_longer_than_others(
     office: PostOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notices_smtp, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(notices_smtp, "_TIMEOUT_SECONDS", 0.2)
     office.delay = 0.6
     sender, _, *rest = LETTER
     with notices_smtp.connected(AnyUrl(office.url), timedelta(seconds=30)) as smtp:

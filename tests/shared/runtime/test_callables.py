@@ -119,7 +119,7 @@ def asked(function: Any, body: bytes, came_from: str, **headers: str) -> Respons
 def test_what_is_refused_before_it_is_anybodys_is_counted_as_its_networks(
     platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
-    monkeypatch.setattr(callables, "_REFUSALS", Limit(2))
+    monkeypatch.setattr(callables, "_REFUSAL_LIMIT", Limit(2))
     group = Group("test-functions", RedisSettings)
     group.platform = platform
 

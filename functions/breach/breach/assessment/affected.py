@@ -41,7 +41,7 @@ from breach.assessment.exposures import Notes
 from breach.incidents import Cohort, State
 from breach.settings import AssessmentSettings
 
-_PEOPLE: Final = 200
+_MAX_PEOPLE_A_PAGE: Final = 200
 _KEYS: Final = frozenset({"object-keys", "user-key"})
 _SEALED_BY: Final = {entry.name: _KEYS & set(entry.opened_by) for entry in DATA_MAP if _KEYS & set(entry.opened_by)}
 """What is noise without a key, and with which keys it is not."""
@@ -129,7 +129,7 @@ class Gathering:
 
     def _known(self, job: dict[str, Any]) -> Changes | Atomic:
         """Whom staff know to be affected, though no evidence names them."""
-        people = self._notes.known(job["round"], _PEOPLE)
+        people = self._notes.known(job["round"], _MAX_PEOPLE_A_PAGE)
         if not people:
             return {"step": "gather"}
 
@@ -141,14 +141,14 @@ class Gathering:
     def _gather(self, job: dict[str, Any]) -> Atomic:
         found, following = self._evidence(job["token"])
         people = sorted(found.touched)
-        page = people[job["offset"] : job["offset"] + _PEOPLE]
-        whole = job["offset"] + _PEOPLE >= len(people)
+        page = people[job["offset"] : job["offset"] + _MAX_PEOPLE_A_PAGE]
+        whole = job["offset"] + _MAX_PEOPLE_A_PAGE >= len(people)
         reads = [reference for uid in page for reference in self._notes.of(uid)]
 
         def write(transaction: firestore.Transaction, read: Snapshots) -> Changes:
             counts = self._notes.note(transaction, job, [(uid, found.touched[uid]) for uid in page], read)
             if not whole:
-                return {"counts": dict(counts), "offset": job["offset"] + _PEOPLE}
+                return {"counts": dict(counts), "offset": job["offset"] + _MAX_PEOPLE_A_PAGE}
             counts.update(unnamed=found.unnamed, unnamedKeys=found.unnamed_keys, decrypts=found.decrypts)
             counts.update(blind=found.blind, seen=found.seen)
             ended = {} if following else {"step": "all"}
@@ -162,12 +162,12 @@ class Gathering:
         profiles: dict[str, firestore.DocumentSnapshot[Any]] = {}
         if touched := Counter(incident.get("everybodys") or ()):
             users = self._db.collection("users")
-            query = users.order_by("__name__").select(["createdAt"]).limit(_PEOPLE + 1)
+            query = users.order_by("__name__").select(["createdAt"]).limit(_MAX_PEOPLE_A_PAGE + 1)
             if job["token"]:
                 start = firestore.FieldFilter("__name__", ">=", users.document(job["token"]))
                 query = query.where(filter=start)
             profiles = {profile.id: profile for profile in query.get()}
-        most, cursor = cut(list(profiles), _PEOPLE)
+        most, cursor = cut(list(profiles), _MAX_PEOPLE_A_PAGE)
         names, until = self._platform.pseudonyms, incident["occurredUntil"]
         page = [
             uid for uid in list(profiles)[:most] if profiles[uid].get("createdAt") <= until and not is_honey(names, uid)
@@ -193,7 +193,7 @@ class Gathering:
     def _rows(self, field: str) -> list[firestore.DocumentReference]:
         """Rows that have something still to be done with them."""
         todo = firestore.FieldFilter(field, "==", self._name)
-        query = self._db.collection_group(incidents.EXPOSURES).where(filter=todo).select([]).limit(_PEOPLE)
+        query = self._db.collection_group(incidents.EXPOSURES).where(filter=todo).select([]).limit(_MAX_PEOPLE_A_PAGE)
         return [row.reference for row in query.get()]
 
     def _sort(self, job: dict[str, Any]) -> Changes | Atomic:

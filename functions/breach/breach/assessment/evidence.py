@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from astra.accounts.honeytokens import is_honey
 from astra.datamap.lookup import owner
-from astra.datamap.model import ACCOUNT_ID, Store
+from astra.datamap.model import Store
+from astra.runtime.account_id import is_account_id
 from astra.runtime.clock import iso
 from astra.runtime.platform import Platform
 
@@ -24,12 +25,12 @@ from breach.detection.audit_log import AuditLog, LogEntry, is_agent
 from breach.google_api import session
 from breach.settings import AssessmentSettings
 
-_PAGE: Final = 1000
-_TIMEOUT: Final = 60
+_MAX_PAGE_ENTRIES: Final = 1000
+_TIMEOUT_SECONDS: Final = 60
 _KEY_SERVICE: Final = "cloudkms.googleapis.com"
 _FIRESTORE: Final = "firestore.googleapis.com"
 _OF_PEOPLE: Final = {_FIRESTORE, "storage.googleapis.com", "identitytoolkit.googleapis.com"}
-_TICK: Final = timedelta(milliseconds=1)
+_ENTRY_RESOLUTION: Final = timedelta(milliseconds=1)
 """Entries have nanoseconds, and what is kept of them has not: a moment is asked for as the time from it on."""
 
 
@@ -68,7 +69,7 @@ class Trail:
             f'logName:"cloudaudit.googleapis.com" AND timestamp>="{_exact(since)}" AND timestamp<="{_exact(until)}" '
             f"AND ({who})"
         )
-        entries, following = self._ask(asked, token, _PAGE)
+        entries, following = self._ask(asked, token, _MAX_PAGE_ENTRIES)
         return findings(self._platform, entries), following
 
     def _named(self) -> str:
@@ -78,7 +79,7 @@ class Trail:
         found, people, subjects = set(self._incident["serviceAccounts"]), set[str](), set[str]()
         rows = self._incident["signals"].values()
         for at, name in sorted({(row["at"], row["insertId"]) for row in rows if row["insertId"]}):
-            moment = f'timestamp>="{_exact(at)}" AND timestamp<"{_exact(at + _TICK)}"'
+            moment = f'timestamp>="{_exact(at)}" AND timestamp<"{_exact(at + _ENTRY_RESOLUTION)}"'
             entries, _ = self._ask(f"insertId={_quoted(name)} AND {moment}", "", 10)
             audits = [entry.protoPayload for entry in entries if entry.protoPayload]
             who = [audit.authenticationInfo for audit in audits]
@@ -98,7 +99,7 @@ class Trail:
         project = f"projects/{self._platform.app.project_id}"
         body: dict[str, Any] = {"resourceNames": [project], "filter": asked, "orderBy": "timestamp asc"}
         body |= {"pageSize": most} | ({"pageToken": token} if token else {})
-        answer = session().post(self._url, json=body, timeout=_TIMEOUT)
+        answer = session().post(self._url, json=body, timeout=_TIMEOUT_SECONDS)
         answer.raise_for_status()
         found = answer.json()
         return list(_typed(found.get("entries") or ())), str(found.get("nextPageToken") or "")
@@ -123,7 +124,7 @@ def findings(platform: Platform[AssessmentSettings], entries: Iterable[LogEntry]
             found.unnamed_keys += _may_be_keys(audit)
         for store, path in named:
             person = _person(store, path)
-            if person and not is_honey(platform.pseudonyms, person[1]) and ACCOUNT_ID.fullmatch(person[1]):
+            if person and not is_honey(platform.pseudonyms, person[1]) and is_account_id(person[1]):
                 found.touched.setdefault(person[1], Counter())[person[0]] += 1
     return found
 

@@ -25,12 +25,12 @@ from astra.runtime.settings import MailSettings
 
 from breach import deadlines, incidents
 from breach.detection.audit_log import Detector, Severity, Signal
-from breach.incidents import MOST_SIGNALS, State
+from breach.incidents import MAX_SIGNALS, State
 
 Rows = dict[str, dict[str, Any]]
 """Signals, as a case keeps them, by their names in it."""
-_SHORT: Final = 20
-_MOST_A_DAY: Final = 20
+_ID_CHARACTERS: Final = 20
+_MAX_INCIDENTS_A_DAY: Final = 20
 """Cases of one detector and thing: each but the last was confirmed, counted, told of and closed by people."""
 _HINT: Final = "`astra breach status` shows it, with the next step."
 
@@ -46,7 +46,7 @@ def open_all(platform: Platform[MailSettings], signals: list[Signal]) -> list[st
 def name_of(platform: Platform[MailSettings], detector: Detector, about: str, day: datetime, number: int = 0) -> str:
     """The case of one day; `number` counts those that were over before it on that day."""
     when = f"{day:%Y-%m-%d}" + (f" {number}" if number else "")
-    return platform.pseudonyms.of_case(detector, about, when)[:_SHORT]
+    return platform.pseudonyms.of_case(detector, about, when)[:_ID_CHARACTERS]
 
 
 def _open(platform: Platform[MailSettings], signals: list[Signal]) -> str:
@@ -69,7 +69,7 @@ def _open(platform: Platform[MailSettings], signals: list[Signal]) -> str:
                 "detectedAt": now,
                 "firstSignalAt": began,
                 "lastSignalAt": now,
-                "signals": dict(list(rows.items())[:MOST_SIGNALS]),
+                "signals": dict(list(rows.items())[:MAX_SIGNALS]),
             }
             transaction.create(stored.reference, incidents.opened(**fields))
         elif changes:
@@ -123,7 +123,7 @@ def _of_day(
     day: datetime,
     rows: Rows,
 ) -> "tuple[firestore.DocumentSnapshot[Any], Rows]":
-    for number in range(_MOST_A_DAY):
+    for number in range(_MAX_INCIDENTS_A_DAY):
         name = name_of(platform, first.detector, first.about, day, number)
         stored = incidents.reference(platform.db, name).get(transaction=transaction)
         case: dict[str, Any] = stored.to_dict() or {}
@@ -157,7 +157,7 @@ def _added(case: dict[str, Any], rows: Rows, severity: int, now: datetime) -> tu
         after = bool(_later(case, rows))
     if not (new or risen or after):
         return {}, False
-    kept = risen | dict(list(new.items())[: MOST_SIGNALS - len(known)])
+    kept = risen | dict(list(new.items())[: MAX_SIGNALS - len(known)])
     changes: dict[str, Any] = {f"signals.{name}": row for name, row in kept.items()}
     changes["lastSignalAt"] = now
     if after or severity < case["severity"]:

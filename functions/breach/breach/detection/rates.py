@@ -46,7 +46,7 @@ _WHOLESALE: Final = {
 }
 """Deletions of which the log names no single one: each counts as one too many."""
 _ACCOUNTS: Final = "google.cloud.identitytoolkit.v1.AccountManagementService.DownloadAccount"
-_ACCOUNTS_A_PAGE: Final = 1000
+_MAX_ACCOUNTS_A_PAGE: Final = 1000
 """The most that one of it answers."""
 _WHOLE_EXPORTS: Final = {"google.firestore.admin.v1.FirestoreAdmin.ExportDocuments", _ACCOUNTS}
 """A backup is made by a schedule of the platform's own, under no name: who exports everything by hand is a thief, or a
@@ -55,8 +55,8 @@ _COMMITS: Final = {"google.firestore.v1.Firestore.Commit", "google.firestore.v1.
 _SIGN_IN: Final = "google.cloud.identitytoolkit.v1.AuthenticationService.SignIn"
 _REFUSED: Final = (7, 16)  # PERMISSION_DENIED, UNAUTHENTICATED
 _ALL: Final = "everybody"
-_LOUD: Final = 3
-_MOST_LISTED: Final = 10_000
+_ALARM_FACTOR: Final = 3
+_MAX_LISTED_ACCOUNTS: Final = 10_000
 """As many as one listing counts for: more would say nothing more."""
 PAST: Final = timedelta(days=15)
 
@@ -72,13 +72,13 @@ def marks(entry: LogEntry, watch: Watch) -> Iterable[Mark]:
             Mark(detector, who, hour_of(at), element, at, name, whole)
             for detector, who, element, whole in _of_audit(audit, entry, watch)
         ]
-    if (line := entry.jsonPayload) is None or line.event not in _OWN:
+    if (line := entry.jsonPayload) is None or line.event not in _OWN_EVENTS:
         return ()
-    detector, everybodys = _OWN[line.event]
+    detector, everybodys = _OWN_EVENTS[line.event]
     return (Mark(detector, _ALL if everybodys else line.actor or _ALL, hour_of(at), name, at, name),)
 
 
-_OWN: Final[Mapping[str, tuple[Detector, bool]]] = {
+_OWN_EVENTS: Final[Mapping[str, tuple[Detector, bool]]] = {
     log.Event.ACCESS_DENIED: (Detector.DENIALS, False),
     log.Event.SIGN_IN_REFUSED: (Detector.STUFFING, True),
     log.Event.IMAGE_OPENED: (Detector.DECRYPTS, False),
@@ -117,12 +117,12 @@ def _people(audit: AuditLog, _name: str) -> Iterator[str]:
 
 def _answered(audit: AuditLog, name: str) -> Iterator[str]:
     """Of whom, the log does not say. Each has the entry's name: delivered twice, it adds nothing."""
-    return (f"{name} {number}" for number in range(min(audit.numResponseItems, _MOST_LISTED)))
+    return (f"{name} {number}" for number in range(min(audit.numResponseItems, _MAX_LISTED_ACCOUNTS)))
 
 
 def _account_page(_audit: AuditLog, name: str) -> Iterator[str]:
     """The same, where the log does not say how many either."""
-    return (f"{name} {number}" for number in range(_ACCOUNTS_A_PAGE))
+    return (f"{name} {number}" for number in range(_MAX_ACCOUNTS_A_PAGE))
 
 
 def _things(audit: AuditLog, name: str) -> Iterator[str]:
@@ -187,6 +187,6 @@ def judge(mark: Mark, count: int, past: Mapping[int, int], floor: int, factor: i
     if count <= limit and not mark.whole:
         return None
     grave = mark.detector not in (Detector.STUFFING, Detector.DENIALS)
-    loud = grave and limit and count > _LOUD * limit
+    loud = grave and limit and count > _ALARM_FACTOR * limit
     severity = Severity.GETS_SOMEBODY_UP if loud or mark.whole else Severity.TODAY
     return Signal(mark.detector, severity, mark.about, mark.at, mark.insert_id, count=count, threshold=limit)

@@ -26,7 +26,7 @@ from breach.settings import WatchSettings
 from breach.thresholds import DEPLOYING
 
 HEARD: Final = "watch:heard"
-_KEPT: Final = timedelta(hours=3)
+_COUNT_LIFETIME: Final = timedelta(hours=3)
 THOROUGH: Final = ("assessment-functions", "campaigns-functions", "erasure-functions", "retention-functions")
 """Accounts whose work goes through all users: who is affected by a breach, a campaign's notices, the roll call, the
 warnings of inactive users."""
@@ -89,7 +89,10 @@ def _count(platform: Platform[WatchSettings], seen: Watch, marks: list[Mark], *,
     if not groups and not heard:
         return []
     keys = [HEARD, *(f"watch:{detector}:{about}:{hour}" for detector, about, hour in groups)]
-    arguments: list[str | int] = [int(_KEPT.total_seconds()), int(platform.clock().timestamp()) if heard else ""]
+    arguments: list[str | int] = [
+        int(_COUNT_LIFETIME.total_seconds()),
+        int(platform.clock().timestamp()) if heard else "",
+    ]
     for group in groups.values():
         elements = {mark.element for mark in group}
         arguments += (len(elements), *elements)

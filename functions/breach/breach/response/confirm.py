@@ -27,9 +27,9 @@ from breach.incidents import Cohort, State
 from breach.response.contain import IncidentId
 from breach.response.decisions import Passage, confirmed_one, drafted, open_one, wrong
 
-_LONGEST: Final = timedelta(days=400)
+_MAX_AGE: Final = timedelta(days=400)
 """As long as the audit log of what administrators do is kept."""
-_MOST_KNOWN: Final = 1000
+_MAX_KNOWN_PEOPLE: Final = 1000
 """What one transaction bears."""
 _OF_PEOPLE: Final = frozenset(entry.name for entry in DATA_MAP if "{uid}" in entry.where)
 
@@ -63,7 +63,7 @@ class ConfirmIncident(Shape):
     keysExposed: bool = False
     credentialsExposed: bool = False
     everybodys: EntriesOfPeople
-    people: Annotated[list[Uid], Field(max_length=_MOST_KNOWN, default=[])]
+    people: Annotated[list[Uid], Field(max_length=_MAX_KNOWN_PEOPLE, default=[])]
     peoplesEntries: EntriesOfPeople
     highRisk: bool = True
 
@@ -81,7 +81,7 @@ def confirm_incident(act: Act, form: ConfirmIncident) -> Decision:
     if not form.occurredFrom <= form.awareAt <= act.now:
         # It may be before the case was opened: a letter is read on Friday, and the case opened on Monday.
         raise wrong("awareAt: not before it began, and not in the future")
-    if not act.now - _LONGEST <= form.occurredFrom < form.occurredUntil <= act.now:
+    if not act.now - _MAX_AGE <= form.occurredFrom < form.occurredUntil <= act.now:
         raise wrong("occurredFrom, occurredUntil: in this order, in the last 400 days")
     if again and _is_less(form, incident):
         raise wrong("counted again, it is with no later awareAt, and with no less than was said before")

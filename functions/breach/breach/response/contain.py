@@ -24,7 +24,7 @@ from pydantic import Field, StringConstraints
 from astra import tlog
 from astra.accounts import activity
 from astra.accounts import state as account_state
-from astra.accounts.state import ACTIVE, FROZEN, settle
+from astra.accounts.state import ProfileState, settle
 from astra.runtime import log
 from astra.runtime.callables import Shape
 from astra.runtime.clock import iso
@@ -40,9 +40,9 @@ from breach.google_api import session
 from breach.incidents import State
 from breach.settings import IncidentSettings
 
-_TIMEOUT: Final = 10
-_MOST: Final = 100
-_ID_TOKEN: Final = timedelta(hours=1)
+_TIMEOUT_SECONDS: Final = 10
+_MAX_ROWS: Final = 100
+_ID_TOKEN_LIFETIME: Final = timedelta(hours=1)
 """How long one lives, whatever is revoked."""
 
 IncidentId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{20}$")]
@@ -106,7 +106,7 @@ def contain_incident(act: Act, form: ContainIncident) -> Decision:
         record["keySha256"] = sha256_of(form.key)
     answer: dict[str, Any] = {"measure": name}
     if form.measure is Measure.REVOKE_TOKENS:
-        answer["idTokensUntil"] = iso(act.now + _ID_TOKEN)
+        answer["idTokensUntil"] = iso(act.now + _ID_TOKEN_LIFETIME)
     return Decision(carry_out, record, concerns=form.uid, afterwards=afterwards, answer=answer)
 
 
@@ -162,9 +162,10 @@ def _suspending(act: Act, form: ContainIncident, uid: str) -> Write:
     def write(transaction: firestore.Transaction) -> None:
         transaction.set(stored.reference, fields)
         state = profile.get("state")
-        if state in (ACTIVE, FROZEN) and (held or account_state.removes(removal)):  # who is being erased stays so
-            transaction.update(profile.reference, {"state": FROZEN})
-        elif state == FROZEN:
+        is_shut = held or account_state.removes(removal)
+        if is_shut and state in (ProfileState.ACTIVE, ProfileState.FROZEN):  # an account that is being erased stays so
+            transaction.update(profile.reference, {"state": ProfileState.FROZEN.value})
+        elif state == ProfileState.FROZEN:
             transaction.update(profile.reference, activity.thawed(profile.to_dict() or {}, act.now))
 
     return write
@@ -178,7 +179,7 @@ def settle_key(platform: Platform[IncidentSettings], document: firestore.Documen
         return
     verb = "disable" if fields["disabled"] else "enable"
     url = f"{str(platform.settings.iam_url).rstrip('/')}/v1/{fields['name']}:{verb}"
-    answer = session().post(url, json={}, timeout=_TIMEOUT)
+    answer = session().post(url, json={}, timeout=_TIMEOUT_SECONDS)
     if answer.status_code != requests.codes.not_found:  # deleted: it opens nothing any more
         answer.raise_for_status()
     document.update({"settleDue": False}, platform.db.write_option(last_update_time=stored.update_time))
@@ -188,7 +189,7 @@ def settle_again(platform: Platform[IncidentSettings]) -> None:
     """Do what a crash has left undone."""
     db, due = platform.db, firestore.FieldFilter("settleDue", "==", True)
     work = [partial(settle, platform, uid) for uid in account_state.unsettled(platform, account_state.SUSPENSIONS)]
-    turned = db.collection(freezes.CONTROLS).where(filter=due).limit(_MOST).get()
+    turned = db.collection(freezes.CONTROLS).where(filter=due).limit(_MAX_ROWS).get()
     work += [partial(settle_key, platform, stored.reference) for stored in turned]
     for step in work:
         try:

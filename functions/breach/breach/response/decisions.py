@@ -21,7 +21,7 @@ from breach import deadlines, incidents, texts
 from breach.incidents import Cohort, State
 from breach.response.contain import IncidentId
 
-_LONGEST_DELAY: Final = timedelta(days=90)
+_MAX_DELAY: Final = timedelta(days=90)
 
 
 def _without_links(text: str) -> str:
@@ -132,7 +132,7 @@ def delay_notice(act: Act, form: DelayNotice) -> Decision:
     """Record that the law lets us wait with telling people, and until then nobody approves that they are told.
     Regulators are told in time all the same."""
     confirmed_one(act, form.incidentId)
-    if form.until and not act.now < form.until <= act.now + _LONGEST_DELAY:
+    if form.until and not act.now < form.until <= act.now + _MAX_DELAY:
         raise wrong("until: must lie in the future, at most 90 days ahead; a longer delay is renewed")
 
     def write(transaction: firestore.Transaction, approvers: list[Pseudonym]) -> None:

@@ -14,7 +14,7 @@ from astra.runtime.settings import RedisSettings
 from breach import incidents
 
 _ID: Final = re.compile(r"[0-9a-f]{20}")
-_MOST: Final = Limit(120)
+_NETWORK_LIMIT: Final = Limit(120)
 _HEADERS: Final = {
     **HARDENED,
     "Cache-Control": "public, max-age=300",
@@ -37,7 +37,7 @@ def _answer(platform: Platform[RedisSettings], request: Request) -> Response:
     if request.method not in ("GET", "HEAD"):
         return Response("Use GET.", 405, {"Allow": "GET, HEAD"})
     try:
-        platform.limits.admit_network(request, "notice_page", _MOST)
+        platform.limits.admit_network(request, "notice_page", _NETWORK_LIMIT)
     except TooMany as many:
         return Response(str(many), 429, many.headers)
     name = request.args.get("id", "")

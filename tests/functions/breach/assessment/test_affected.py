@@ -313,7 +313,7 @@ def test_counted_again_it_is_more_and_nothing_counts_twice(
 ) -> None:
     from breach.assessment import affected  # noqa: PLC0415
 
-    monkeypatch.setattr(affected, "_PEOPLE", 2)
+    monkeypatch.setattr(affected, "_MAX_PEOPLE_A_PAGE", 2)
     first, second, *others = crowd.come(5)
     other = "retention-functions@demo-astra.iam.gserviceaccount.com"
     desk.happened(reading(at, first), reading(at, first), reading(at, second, who=other))
@@ -459,8 +459,8 @@ def test_many_pages_and_many_people_in_one_entry(
 ) -> None:
     from breach.assessment import affected  # noqa: PLC0415
 
-    monkeypatch.setattr(evidence, "_PAGE", 2)
-    monkeypatch.setattr(affected, "_PEOPLE", 3)
+    monkeypatch.setattr(evidence, "_MAX_PAGE_ENTRIES", 2)
+    monkeypatch.setattr(affected, "_MAX_PEOPLE_A_PAGE", 3)
     people = crowd.come(10)
     desk.happened(audit_log.read(at, SERVICE, *(f"users/{uid}" for uid in people)))
     desk.happened(*(reading(at + timedelta(minutes=1), uid) for uid in people))

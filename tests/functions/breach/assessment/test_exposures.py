@@ -95,7 +95,7 @@ def numbers(desk: Desk, name: str) -> tuple[Any, int, int]:
 def test_nobody_counts_twice_nor_is_forgotten(
     desk: Desk, crowd: Crowd, at: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(affected, "_PEOPLE", 2)
+    monkeypatch.setattr(affected, "_MAX_PEOPLE_A_PAGE", 2)
     first, second, third, gone, new = crowd.come(5, jurisdiction="DE")
     crowd.leave(gone)
     desk.happened(*(audit_log.read(at, SERVICE, f"users/{uid}") for uid in (first, gone)))

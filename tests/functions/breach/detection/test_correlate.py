@@ -185,7 +185,7 @@ def test_a_false_alarm_that_is_seen_again_is_reopened_and_calls_again(scene: Sce
 def test_beyond_the_days_last_case_staff_are_called_all_the_same(
     scene: Scene, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(correlate, "_MOST_A_DAY", 2)
+    monkeypatch.setattr(correlate, "_MAX_INCIDENTS_A_DAY", 2)
     for number in (0, 1):
         assert scene.touch()[0] == scene.named(number)
         scene.over(scene.named(number))
