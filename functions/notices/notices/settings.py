@@ -16,10 +16,10 @@ class CampaignSettings(MailSettings, RedisSettings, RetrySettings):
 
 
 class BounceSettings(RedisSettings):
-    """What it takes to hear what became of a letter."""
+    """What it takes to hear what became of an e-mail."""
 
     bounce_secret: Secret[str]
-    """`whsec_…`: what the mail server signs with when it reports what became of a letter."""
+    """`whsec_…`: what the mail server signs with when it reports what became of an e-mail."""
 
     @model_validator(mode="after")
     def _signing(self) -> Self:
