@@ -32,7 +32,7 @@ bench: setup ## the benchmarks
 	@.venv/bin/python -m bench $(ARGS)
 
 registers: setup ## the record of processing and the list of processors, as pages in build/
-	@.venv/bin/python -m astra.registers write build
+	@.venv/bin/astra registers write build
 
 lint: setup ## style, format, and who imports whom
 	@.venv/bin/ruff check .

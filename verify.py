@@ -3,7 +3,7 @@
     python verify.py receipt.json --key 'astra-engineering.co/log+1a2b3c4d+AX…'
 
 The file is what the function `receipt` answers, {"state": "…", "certificate": {…}, "proof": "…"}, with or without the
-state, or the evidence that `python -m astra.audit export` writes. The key is the log's, as published; give --key
+state, or the evidence that `astra tlog export` writes. The key is the log's, as published; give --key
 several times if the log has had several. Exits 0 only if everything in the file was proved, and what it says beside a
 proof is what the proof says. A file that has a field twice, or a field that these forms don't have, is refused; so is a
 certificate of another form than those that are issued, or one that leaves data remaining.

@@ -1,4 +1,4 @@
-"""A person's way into a Google Cloud project: their own credentials, the operator account's, and its secrets.
+"""Access to a Google Cloud project: a person's credentials, the operator account, secrets.
 
 Invariants:
 1. A secret goes from Secret Manager into this process's memory, and into no file, environment, output or message.

@@ -1,48 +1,44 @@
-"""`python -m astra.breach`: the open incidents, their clocks and what to do next, on a screen as narrow as a phone's.
+"""Breaches: open incidents with their deadlines and next steps, on a screen as narrow as a phone's."""
 
-show ID                          one incident
-notice ID                        what people are told, its hash, which two people approve, and how many it goes to
-draft ID CLOCK PHASE [REASON]    what a regulator is told, and its hash; PHASE is initial, update or final;
-                                 REASON is needed if it is late
-report ID FILE                   the post-incident report, as a page to print
-retry ID                         counting who is affected is stuck: go on
-deploying [MINUTES]              announce a deployment: what deployers change meanwhile is no signal
-plant NAME ADDRESS PHOTOGRAPH    plant a honey account
-"""
-
-import argparse
-import sys
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.text import Text
 
 from astra import jobs
 from astra.runtime.clock import iso
 from astra.runtime.platform import Platform
-from astra.runtime.settings import InactivitySettings, RedisSettings
+from astra.runtime.settings import RedisSettings
 from breach import deadlines, incidents, texts
 from breach.deadlines import BY_NAME, Running
 from breach.incidents import State
 from breach.thresholds import DEPLOYING
-from cli import incident_report, operator
+from cli import common, incident_report, operator, output
 from cli.timeline import duration
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.text import Text
 
 _BAR: Final = 20
 _SHOWN: Final = 5
 _CALM, _SOON, _NOW = 50, 80, 95
-_ACTS: Final = ("retry", "deploying", "plant")
 
 
-def overview(platform: Platform[Any], console: "Console") -> None:
+def overview(platform: Platform[Any], console: Console) -> None:
     """Every open incident, the gravest first."""
     now, found = platform.clock(), incidents.open_ones(platform.db)
+    if common.CHOSEN.as_json:
+        output.show([_record(stored.id, stored.to_dict() or {}, _job(platform, stored.id)) for stored in found])
+        return
     for stored in found:
         _one(console, stored.id, stored.to_dict() or {}, _job(platform, stored.id), now, most=_SHOWN)
     console.print(f"{len(found)} open" if found else "nothing is open")
+
+
+def _record(name: str, incident: dict[str, Any], job: dict[str, Any] | None) -> dict[str, Any]:
+    shown = {field: incident.get(field) for field in ("severity", "detector", "state", "affected", "about")}
+    unmet = {one.clock.name: iso(one.due) for one in deadlines.running(incident) if one.met is None}
+    return {"incident": name, **shown, "deadlines": unmet, "next": incident_report.next_action(name, incident, job)}
 
 
 def _job(platform: Platform[Any], name: str) -> dict[str, Any] | None:
@@ -50,15 +46,13 @@ def _job(platform: Platform[Any], name: str) -> dict[str, Any] | None:
 
 
 def _one(
-    console: "Console",
+    console: Console,
     name: str,
     incident: dict[str, Any],
     job: dict[str, Any] | None,
     now: datetime,
     most: int = 99,
 ) -> None:
-    from rich.text import Text  # noqa: PLC0415  (staff's machines have it, functions do not)
-
     level = incident["severity"]
     style = {1: "bold white on red", 2: "black on yellow"}.get(level, "reverse")
     head = Text.assemble((f" {level} ", style), " ", (incident["detector"].replace("-", " "), "bold"))
@@ -82,10 +76,8 @@ def _many(incident: dict[str, Any]) -> str:
     return "not known how many" if affected is None else str(sum(affected.values()))
 
 
-def bar(one: Running, now: datetime) -> "Text":
+def bar(one: Running, now: datetime) -> Text:
     """A clock as a bar, and what is left of it."""
-    from rich.text import Text  # noqa: PLC0415
-
     share = min(max(one.share(now), 0), 100)
     colour = "red" if share >= _NOW else "yellow" if share >= _CALM else "green"
     full = round(_BAR * share / 100)
@@ -104,8 +96,11 @@ def _incident(platform: Platform[Any], name: str) -> dict[str, Any]:
     return fields
 
 
-def _show(platform: Platform[Any], console: "Console", name: str) -> None:
+def _show(platform: Platform[Any], console: Console, name: str) -> None:
     incident = _incident(platform, name)
+    if common.CHOSEN.as_json:
+        output.show(_record(name, incident, _job(platform, name)))
+        return
     _one(console, name, incident, _job(platform, name), platform.clock())
     console.print(f"about {incident['about']}", highlight=False)
     if incident.get("numbers"):
@@ -125,78 +120,77 @@ def _retry(platform: Platform[Any], name: str) -> None:
     stored.reference.update(jobs.revived(platform.clock()), unchanged)
 
 
-def _told(console: "Console", text: texts.Text) -> None:
+def _told(console: Console, text: texts.Text) -> None:
     console.print(text.text, markup=False, highlight=False)
     console.print(f"sha256 {text.sha256}", highlight=False)
 
 
-def run(platform: Platform[Any], console: "Console", chosen: argparse.Namespace) -> None:
-    """One command. Raises LookupError and ValueError, whose messages are for people."""
-    match chosen.verb:
-        case "show":
-            _show(platform, console, chosen.incident)
-        case "notice":
-            incident = _incident(platform, chosen.incident)
-            _told(console, texts.notice(chosen.incident, incident))
-            console.print(f"people it goes to: {_many(incident)}", highlight=False)
-        case "draft":
-            incident, clock, now = _incident(platform, chosen.incident), BY_NAME[chosen.clock], platform.clock()
-            _told(console, texts.filing(chosen.incident, incident, clock, chosen.phase, chosen.reason, now))
-        case "report":
-            page = incident_report.page(chosen.incident, _incident(platform, chosen.incident), platform.clock())
-            chosen.file.write_text(page, encoding="utf-8")
-        case "retry":
-            _retry(platform, chosen.incident)
-        case "deploying":
-            platform.redis.set(DEPLOYING, 1, ex=timedelta(minutes=chosen.minutes))
-        case "plant":
-            from cli.honeytokens import plant  # noqa: PLC0415
-
-            console.print(plant(platform, chosen.name, chosen.address, chosen.photograph.read_bytes()))
-        case _:
-            overview(platform, console)
+def _console() -> Console:
+    return Console(soft_wrap=True)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The commands."""
-    found = operator.Parser(prog="python -m astra.breach", description="Look after breaches.")
-    verbs = found.add_subparsers(dest="verb")
-    for verb, what in (
-        ("show", "one incident"),
-        ("notice", "what people are told, its hash, and how many it goes to"),
-        ("retry", "count on"),
-    ):
-        verbs.add_parser(verb, help=what).add_argument("incident")
-    draft = verbs.add_parser("draft", help="what a regulator is told, and its hash")
-    draft.add_argument("incident")
-    draft.add_argument("clock", choices=sorted(BY_NAME))
-    draft.add_argument("phase", choices=texts.PHASES)
-    draft.add_argument("reason", nargs="?", default="", help="why it is late")
-    report = verbs.add_parser("report", help="the post-incident report, as a page")
-    report.add_argument("incident")
-    report.add_argument("file", type=Path)
-    verbs.add_parser("deploying", help="announce a deployment").add_argument("minutes", type=int, nargs="?", default=30)
-    plant = verbs.add_parser("plant", help="plant a honey account")
-    plant.add_argument("name")
-    plant.add_argument("address")
-    plant.add_argument("photograph", type=Path)
-    return found
+_ID = Annotated[str, typer.Argument(metavar="INCIDENT")]
+app = typer.Typer(add_completion=False, help="Incidents and their deadlines.", no_args_is_help=True)
 
 
-def main() -> int:
-    """Run the command of the command line; answers the exit code."""
-    from rich.console import Console  # noqa: PLC0415
-
-    chosen = parser().parse_args()
-    kind = InactivitySettings if chosen.verb == "plant" else RedisSettings
-    try:
-        with operator.platform(kind, chosen, acts=chosen.verb in _ACTS) as platform:
-            run(platform, Console(soft_wrap=True), chosen)
-    except (LookupError, ValueError) as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+@app.command()
+def status() -> None:
+    """Show the open incidents, their deadlines, and what to do next."""
+    with operator.platform(RedisSettings, acts=False) as platform:
+        overview(platform, _console())
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+@app.command()
+def show(incident: _ID) -> None:
+    """Show one incident."""
+    with operator.platform(RedisSettings, acts=False) as platform:
+        _show(platform, _console(), incident)
+
+
+@app.command()
+def notice(incident: _ID) -> None:
+    """Show what people are told, its hash, which two people approve, and how many it goes to."""
+    with operator.platform(RedisSettings, acts=False) as platform:
+        fields, console = _incident(platform, incident), _console()
+        _told(console, texts.notice(incident, fields))
+        console.print(f"people it goes to: {_many(fields)}", highlight=False)
+
+
+@app.command()
+def draft(
+    incident: _ID,
+    clock: Annotated[str, typer.Argument(help=", ".join(sorted(BY_NAME)))],
+    phase: Annotated[str, typer.Argument(help=", ".join(texts.PHASES))],
+    reason: Annotated[str, typer.Argument(help="why it is late")] = "",
+) -> None:
+    """Show what a regulator is told, and its hash."""
+    for name, value, known in (("CLOCK", clock, sorted(BY_NAME)), ("PHASE", phase, texts.PHASES)):
+        if value not in known:
+            raise typer.BadParameter(f"is none of {', '.join(known)}", param_hint=name)
+    with operator.platform(RedisSettings, acts=False) as platform:
+        text = texts.filing(incident, _incident(platform, incident), BY_NAME[clock], phase, reason, platform.clock())
+        _told(_console(), text)
+
+
+@app.command()
+def report(incident: _ID, file: Path) -> None:
+    """Write the post-incident report, as a page to print."""
+    with operator.platform(RedisSettings, acts=False) as platform:
+        page = incident_report.page(incident, _incident(platform, incident), platform.clock())
+    file.write_text(page, encoding="utf-8")
+
+
+@app.command()
+def retry(incident: _ID) -> None:
+    """Let a count of affected people go on that is stuck."""
+    with operator.platform(RedisSettings, acts=True) as platform:
+        common.confirm(platform, f"go on counting for {incident}")
+        _retry(platform, incident)
+
+
+@app.command()
+def deploying(minutes: Annotated[int, typer.Argument(min=1, max=240)] = 30) -> None:
+    """Announce a deployment: what deployers change meanwhile is no signal."""
+    with operator.platform(RedisSettings, acts=True) as platform:
+        common.confirm(platform, f"take no change of roles, rules and keys by deployers for a signal for {minutes} min")
+        platform.redis.set(DEPLOYING, 1, ex=timedelta(minutes=minutes))

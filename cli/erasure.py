@@ -1,10 +1,10 @@
-"""Erasures, for staff: what is under way or stuck, how far one is, and a retry."""
+"""Erasures: what is under way or stuck, how far one is, and a retry; the roll call."""
 
 import re
-import sys
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
+import typer
 from google.cloud import firestore
 
 from astra import jobs
@@ -13,7 +13,8 @@ from astra.runtime.clock import iso
 from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
-from cli import operator, output
+from cli import common, operator, output
+from cli import roll_call as roll_call_command
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -102,38 +103,36 @@ def _show(job: dict[str, Any], now: datetime) -> "Table":
     return table
 
 
-def main() -> int:
-    """Run the command of the command line; answers the exit code."""
-    from cli import roll_call as roll_call_command  # noqa: PLC0415  (functions import this module, and run no command)
-
-    parser = operator.Parser(prog="python -m astra.erasure", description="Look after erasures.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("status", help="list what is not verified: stuck first, then what is due longest")
-    for verb, what in (("show", "how far one is, or its certificate"), ("retry", "let a stuck one go on")):
-        verbs.add_parser(verb, help=what).add_argument(
-            "who", help="receipt, account id, or the pseudonym's first digits"
-        )
-    roll_call_command.add_to(verbs)
-    chosen = parser.parse_args()
-    try:
-        if chosen.verb == "roll-call":
-            return roll_call_command.run(chosen)
-        with operator.platform(Settings, chosen, acts=chosen.verb == "retry") as platform:
-            if chosen.verb == "status":
-                output.show(_status(platform))
-                print(roll_call.state_line(platform.db))  # noqa: T201
-                google = platform.google.identity
-                print(roll_call_command.deletion_line(platform.project, platform.session, google))  # noqa: T201
-                return 0
-            job = find(platform, chosen.who)
-            if chosen.verb == "retry":
-                retry(platform, job)
-            output.show(_show(job.get().to_dict() or {}, platform.clock()))
-    except (LookupError, roll_call_command.Failed) as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+app = typer.Typer(add_completion=False, help="Erasures and the roll call.", no_args_is_help=True)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+@app.command()
+def status() -> None:
+    """List what is not verified: stuck first, then what is due longest."""
+    with operator.platform(Settings, acts=False) as platform:
+        output.show(_status(platform))
+        output.note(roll_call.state_line(platform.db))
+        output.note(roll_call_command.deletion_line(platform.project, platform.session, platform.google.identity))
+
+
+_WHO = Annotated[str, typer.Argument(help="receipt, account id, or the pseudonym's first digits")]
+
+
+@app.command()
+def show(who: _WHO) -> None:
+    """Show how far one is, or its certificate."""
+    with operator.platform(Settings, acts=False) as platform:
+        output.show(_show(find(platform, who).get().to_dict() or {}, platform.clock()))
+
+
+@app.command(name="retry")
+def retry_one(who: _WHO) -> None:
+    """Let one go on that is stuck, or waits after a failure."""
+    with operator.platform(Settings, acts=True) as platform:
+        job = find(platform, who)
+        common.confirm(platform, f"retry the erasure {job.id[:_SHORT]}")
+        retry(platform, job)
+        output.show(_show(job.get().to_dict() or {}, platform.clock()))
+
+
+app.command(name="roll-call")(roll_call_command.look_or_switch)

@@ -1,11 +1,13 @@
-"""Plants a honey account in the real stores: see `honey`. It is made as anybody's is, so that nothing tells it apart.
+"""Honeytokens: plants one in the real stores, made as any account is, so that nothing tells it apart.
 
 Its image goes the way of every image, through `seal_upload`, which makes its keys. To plant one touches it: the case
 that the watch opens of it shows that the watch works, and is closed as a false alarm.
 """
 
 import secrets
+from pathlib import Path
 
+import typer
 from firebase_admin import auth
 
 from astra import policies
@@ -13,6 +15,7 @@ from astra.accounts import activity, honeytokens
 from astra.accounts.state import ProfileState
 from astra.runtime.platform import Platform
 from astra.runtime.settings import InactivitySettings
+from cli import common, operator, output
 
 
 def plant(platform: Platform[InactivitySettings], name: str, email: str, photograph: bytes) -> str:
@@ -33,3 +36,19 @@ def plant(platform: Platform[InactivitySettings], name: str, email: str, photogr
     upload = platform.bucket.blob(f"incoming/{uid}/{secrets.token_urlsafe(12)}")
     upload.upload_from_string(photograph, content_type="image/jpeg")
     return uid
+
+
+app = typer.Typer(add_completion=False, help="Accounts of nobody, as bait for intruders.", no_args_is_help=True)
+
+
+@app.callback()
+def honeytokens_group() -> None:
+    """Accounts of nobody, as bait for intruders."""
+
+
+@app.command(name="plant")
+def plant_one(name: str, address: str, photograph: Path) -> None:
+    """Plant a honeytoken account; an alert of it shows that the watch works."""
+    with operator.platform(InactivitySettings, acts=True) as platform:
+        common.confirm(platform, f"plant an account that nobody has, {address}")
+        output.note(plant(platform, name, address, photograph.read_bytes()))

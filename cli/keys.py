@@ -1,43 +1,31 @@
-"""Key rotation, for staff: begin one and see how far it is."""
+"""Key rotation: begin one, and see how far it is."""
 
 import sys
 import time
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from google.cloud import firestore
 
 from astra.runtime.platform import Platform
 from astra.vault.settings import SealingSettings
-from cli import operator
+from cli import common, operator, output
 from uploads.key_rotation import JOBS, begin, run
 
 
-def _status(platform: Platform[SealingSettings]) -> Iterator[str]:
-    yield f"{'rotation':<12}{'state':<10}{'done':>8}{'of':>8}{'failed':>8}"
+def _status(platform: Platform[SealingSettings]) -> None:
+    rows = []
     for snapshot in platform.vault_db.collection(JOBS).get():
         job = snapshot.to_dict() or {}
-        yield f"{snapshot.id[:10]:<12}{job['state']:<10}{job['done']:>8}{job['total']:>8}{job['failed']:>8}"
-
-
-def main() -> int:
-    """Run the command of the command line; answers the exit code."""
-    parser = operator.Parser(prog="python -m astra.rotation", description="Rotate keys; content stays as it is.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("kms", help="wrap every user's key by the key service's key in use now")
-    verbs.add_parser("user", help="give one user a new key").add_argument("uid")
-    verbs.add_parser("status", help="list rotations")
-    chosen, code = parser.parse_args(), 0
-    with operator.platform(SealingSettings, chosen, acts=chosen.verb != "status") as platform:
-        if chosen.verb != "status":
-            try:
-                code = _to_the_end(platform, begin(platform, getattr(chosen, "uid", None)))
-            except LookupError as error:
-                print(error, file=sys.stderr)  # noqa: T201
-                return 1
-        print("\n".join(_status(platform)))  # noqa: T201
-    return code
+        named = {"rotation": snapshot.id[:10], "of": job["total"]}
+        rows.append(named | {name: job[name] for name in ("state", "done", "failed")})
+    if common.CHOSEN.as_json:
+        output.show(rows)
+        return
+    output.note(f"{'rotation':<12}{'state':<10}{'done':>8}{'of':>8}{'failed':>8}")
+    for row in rows:
+        output.note(f"{row['rotation']:<12}{row['state']:<10}{row['done']:>8}{row['of']:>8}{row['failed']:>8}")
 
 
 def _to_the_end(platform: Platform[SealingSettings], job: firestore.DocumentReference) -> int:
@@ -47,7 +35,7 @@ def _to_the_end(platform: Platform[SealingSettings], job: firestore.DocumentRefe
         if fields == before:
             time.sleep(1)  # waiting after a failure, or in another worker's hands
         else:
-            print(f"{fields['done']} of {fields['total']}", flush=True)  # noqa: T201
+            output.note(f"{fields['done']} of {fields['total']}")
         before = fields
         run(platform, job, timedelta(seconds=5))
     if fields["state"] != "ended":
@@ -56,5 +44,21 @@ def _to_the_end(platform: Platform[SealingSettings], job: firestore.DocumentRefe
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+app = typer.Typer(add_completion=False, help="Users' keys, and the key that wraps them.", no_args_is_help=True)
+
+
+@app.command()
+def status() -> None:
+    """List rotations."""
+    with operator.platform(SealingSettings, acts=False) as platform:
+        _status(platform)
+
+
+@app.command()
+def rotate(user: Annotated[str | None, typer.Option(help="give this account alone a new key")] = None) -> None:
+    """Wrap every user's key by the key service's key in use now, or give one user a new key. Content stays as it is."""
+    with operator.platform(SealingSettings, acts=True) as platform:
+        common.confirm(platform, "give one user a new key" if user else "wrap every user's key anew")
+        code = _to_the_end(platform, begin(platform, user))
+        _status(platform)
+    raise typer.Exit(code)

@@ -1,17 +1,11 @@
-"""Campaigns for those who look after them.
+"""Campaigns of notices: how far each is, and what one would say."""
 
-python -m astra.campaigns status                          all that are not complete, how far they are and until when
-python -m astra.campaigns show NAME                       one of them, with its jobs and its letters
-python -m astra.campaigns preview KIND [--fact K=V …]     what it would say, as files to look at
-"""
-
-import argparse
-import sys
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from google.cloud import firestore
 
 from astra.notices import campaigns, messages
@@ -67,7 +61,7 @@ def _jobs(progress: Progress, now: datetime) -> "Table":
 def _fact(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise argparse.ArgumentTypeError("give a fact as NAME=TEXT")
+        raise typer.BadParameter("give a fact as NAME=TEXT")
     return name, value
 
 
@@ -88,35 +82,32 @@ def _find(platform: Platform[Settings], name: str) -> "firestore.DocumentSnapsho
     return stored
 
 
-def main() -> int:
-    """Run the command of the command line; answers the exit code."""
-    parser = operator.Parser(prog="python -m astra.campaigns", description="Look after campaigns of notices.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("status", help="how far those are that are not complete")
-    verbs.add_parser("show", help="one of them, with its jobs and its letters").add_argument("name")
-    shown = verbs.add_parser("preview", help="what one would say, as files to look at")
-    shown.add_argument("kind", type=Kind, choices=list(Kind), metavar="KIND")
-    shown.add_argument("--fact", type=_fact, action="append", default=[], metavar="NAME=TEXT")
-    shown.add_argument("--folder", type=Path, default=Path("build/preview"))
-    chosen = parser.parse_args()
-    try:
-        if chosen.verb == "preview":
-            for path in preview(chosen.kind, dict(chosen.fact), chosen.folder):
-                print(path)  # noqa: T201
-            return 0
-        with operator.platform(Settings, chosen, acts=False) as platform:
-            if chosen.verb == "status":
-                going = firestore.FieldFilter("state", "!=", State.COMPLETE.value)
-                output.show(_status(platform, platform.db.collection(campaigns.CAMPAIGNS).where(filter=going).get()))
-                return 0
-            stored = _find(platform, chosen.name)
-            output.show(_status(platform, [stored]))
-            output.show(_jobs(Progress.of(platform, stored), platform.clock()))
-    except (LookupError, ValueError) as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+app = typer.Typer(add_completion=False, help="Campaigns of notices.", no_args_is_help=True)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+@app.command()
+def status() -> None:
+    """Show how far those are that are not complete, how fast, and until when."""
+    with operator.platform(Settings, acts=False) as platform:
+        going = firestore.FieldFilter("state", "!=", State.COMPLETE.value)
+        output.show(_status(platform, platform.db.collection(campaigns.CAMPAIGNS).where(filter=going).get()))
+
+
+@app.command()
+def show(name: str) -> None:
+    """Show one of them, with its jobs and its e-mails."""
+    with operator.platform(Settings, acts=False) as platform:
+        stored = _find(platform, name)
+        output.show(_status(platform, [stored]))
+        output.show(_jobs(Progress.of(platform, stored), platform.clock()))
+
+
+@app.command(name="preview")
+def preview_files(
+    kind: Annotated[Kind, typer.Argument()],
+    fact: Annotated[list[str] | None, typer.Option(metavar="NAME=TEXT")] = None,
+    folder: Annotated[Path, typer.Option()] = Path("build/preview"),
+) -> None:
+    """Write what one would say, as files to look at."""
+    for path in preview(kind, dict(map(_fact, fact or [])), folder):
+        output.note(str(path))

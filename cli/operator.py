@@ -9,12 +9,11 @@ Invariants:
 2. A person who lacks credentials, a role, an API or a secret reads one line that says what to run, and no traceback.
 """
 
-import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import firebase_admin
 from firebase_admin.exceptions import FirebaseError, PermissionDeniedError
@@ -23,11 +22,13 @@ from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError, TransportError
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import firestore
+from redis.exceptions import RedisError
 from requests import RequestException
 
 from astra.runtime import log
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Environment, SettingsError, emulated, load
+from cli import common
 from cli.access import LOG_IN, Access, Google, Refused
 
 if TYPE_CHECKING:
@@ -37,14 +38,6 @@ if TYPE_CHECKING:
 GOOGLE: Final = Google()
 
 S = TypeVar("S", bound=Environment)
-
-
-class Parser(argparse.ArgumentParser):
-    """Takes `--project` before a verb and after it: argparse makes each verb's parser of this class too."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.add_argument("--project", default=argparse.SUPPRESS, help="default: GOOGLE_CLOUD_PROJECT")
 
 
 class Desk(Platform[S]):
@@ -154,16 +147,14 @@ class Desk(Platform[S]):
 
 
 @contextmanager
-def platform(kind: type[S], chosen: argparse.Namespace, *, acts: bool) -> Iterator[Desk[S]]:
+def platform(kind: type[S], *, acts: bool) -> Iterator[Desk[S]]:
     """The Platform of a command, with the smallest settings class that it may need.
 
     `acts`: the command changes something, or always needs a secret. Raises SystemExit with one line if anything is
     missing.
     """
-    from redis.exceptions import RedisError  # noqa: PLC0415  (functions import this module, and run no command)
-
     log.install()  # what libraries say, and what nobody expected, may quote data
-    desk = Desk(kind, getattr(chosen, "project", None), GOOGLE, acts=acts)
+    desk = Desk(kind, common.CHOSEN.project, GOOGLE, acts=acts)
     try:
         desk.credentials  # noqa: B018  (before a client is made, which would wait in vain)
         yield desk

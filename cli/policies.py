@@ -1,14 +1,15 @@
-"""Policies, for operators: the first version of each."""
+"""Policies: the first version of each, and what has become of all."""
 
-import sys
 from datetime import UTC, datetime
 from importlib import resources
 
+import typer
 from google.cloud import firestore
 
-from astra.policies import FIRST, FIRST_SECURITY, PUBLIC, SECURITY, State, fields_of
+from astra.policies import FIRST, FIRST_SECURITY, PUBLIC, SECURITY, State, fields_of, versions
+from astra.runtime.clock import iso
 from astra.runtime.settings import Settings
-from cli import operator
+from cli import common, operator, output
 
 
 def publish_first(db: firestore.Client) -> None:
@@ -25,15 +26,24 @@ def _publish(db: firestore.Client, collection: str, version: str, effective_at: 
     )
 
 
-def main() -> int:
-    """Run the command of the command line; return the exit code."""
-    parser = operator.Parser(prog="python -m astra.policy", description="Look after the policies.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("publish-first", help="put the first version of each policy into force")
-    with operator.platform(Settings, parser.parse_args(), acts=True) as platform:
+app = typer.Typer(add_completion=False, help="Versions of the public and of the security policy.", no_args_is_help=True)
+
+
+@app.command(name="list")
+def list_versions() -> None:
+    """List all versions, and when each takes effect."""
+    table = output.table("version", "state", "takes effect", "material")
+    with operator.platform(Settings, acts=False) as platform:
+        for collection in (PUBLIC, SECURITY):
+            for policy in versions(platform.db, collection):
+                at = iso(policy.effective_at) if policy.effective_at else ""
+                table.add_row(policy.version, policy.state.value, at, "yes" if policy.material else "no")
+    output.show(table)
+
+
+@app.command(name="publish-first")
+def publish_both() -> None:
+    """Put the first version of each policy into force."""
+    with operator.platform(Settings, acts=True) as platform:
+        common.confirm(platform, "put the first version of each policy into force")
         publish_first(platform.db)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

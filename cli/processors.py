@@ -1,12 +1,12 @@
-"""Processors, for operators: the register of a new project."""
+"""Processors: the register, and what a new project's lacks."""
 
-import sys
 from datetime import datetime
 
+import typer
 from google.cloud import firestore
 
 from astra.runtime.settings import Settings
-from cli import operator
+from cli import common, operator, output
 from governance.processors import PROCESSORS, PROCESSORS_COLLECTION, line
 
 
@@ -18,15 +18,23 @@ def seed(db: firestore.Client, now: datetime) -> None:
             document.set({**line(processor, now), "agreement": None})
 
 
-def main() -> int:
-    """Run the command of the command line; return the exit code."""
-    parser = operator.Parser(prog="python -m astra.processors", description="Look after the processors.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("add-missing", help="enter into the register each processor that it lacks, without an agreement")
-    with operator.platform(Settings, parser.parse_args(), acts=True) as platform:
+app = typer.Typer(add_completion=False, help="The register of processors.", no_args_is_help=True)
+
+
+@app.command(name="list")
+def list_processors() -> None:
+    """List the register, and until when each agreement is valid."""
+    table = output.table("processor", "service", "agreement until")
+    with operator.platform(Settings, acts=False) as platform:
+        for stored in platform.db.collection(PROCESSORS_COLLECTION).order_by("name").get():
+            agreement = stored.get("agreement") or {}
+            table.add_row(stored.get("name"), stored.get("service"), str(agreement.get("validUntil", "none")))
+    output.show(table)
+
+
+@app.command()
+def add_missing() -> None:
+    """Enter into the register each processor that it lacks, without an agreement."""
+    with operator.platform(Settings, acts=True) as platform:
+        common.confirm(platform, "enter each processor that the register lacks")
         seed(platform.db, platform.clock())
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,20 +1,18 @@
-"""The record of processing activities (GDPR art. 30) and the list of processors, as pages for people.
+"""Registers: the record of processing (GDPR art. 30) and the processors, as pages.
 
 Both are written from the data map and the table of processors, so that they can't say what code does not do, and, where
-a project is named by `--project` or GOOGLE_CLOUD_PROJECT, from its registers: agreements with processors, versions of
-the policy, and business transfers. Without a project they say that they lack these. The same code and the same
-registers write the same bytes: no time of writing is in them.
-
-`python -m astra.registers write FOLDER` writes each as Markdown and as HTML.
+a project is named, from its registers: agreements with processors, versions of the policy, and business transfers.
+Without a project they say that they lack these. The same code and the same registers write the same bytes: no time of
+writing is in them.
 """
 
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
+import typer
 from google.cloud import firestore
 
 from astra import policies as astra_policies
@@ -24,7 +22,7 @@ from astra.datamap.table import DATA_MAP, NOT_PERSONAL
 from astra.policies import FIRST, Policy
 from astra.runtime import templates
 from astra.runtime.settings import Settings
-from cli import operator
+from cli import common, operator, output
 from governance.processors import ELSEWHERE, PROCESSORS, PROCESSORS_COLLECTION, Processor
 from governance.transfers import TRANSFERS
 
@@ -115,19 +113,20 @@ def _cell(text: object) -> str:
     return " ".join(str(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())
 
 
-def main() -> int:
-    """Run the command of the command line; answers the exit code."""
-    parser = operator.Parser(prog="python -m astra.registers", description="Write the registers as pages.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("write", help="write each page, as Markdown and as HTML").add_argument("folder", type=Path)
-    chosen, registers = parser.parse_args(), None
-    if "project" in chosen or os.environ.get("GOOGLE_CLOUD_PROJECT"):
-        with operator.platform(Settings, chosen, acts=False) as platform:
-            registers = Registers.of(platform.db)
-    for path in write(chosen.folder, registers):
-        print(path)  # noqa: T201
-    return 0
+app = typer.Typer(add_completion=False, help="Records of processing and processors, as pages.", no_args_is_help=True)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+@app.callback()
+def registers() -> None:
+    """Records of processing and processors, as pages."""
+
+
+@app.command(name="write")
+def write_pages(folder: Path) -> None:
+    """Write each page, as Markdown and as HTML; with what a project's registers hold, if one is named."""
+    stored = None
+    if common.CHOSEN.project or os.environ.get("GOOGLE_CLOUD_PROJECT"):
+        with operator.platform(Settings, acts=False) as platform:
+            stored = Registers.of(platform.db)
+    for path in write(folder, stored):
+        output.note(str(path))

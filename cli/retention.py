@@ -1,15 +1,12 @@
-"""Retention for staff: what the next sweep would take and why, and how the last one went.
+"""The retention sweep: what the next one would take, and how the last one went."""
 
-`python -m astra.retention sweep --dry-run` deletes nothing; `… status` lists the jobs; `… retry JOB` lets one go
-on that is stuck.
-"""
-
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
+
+import typer
 
 from astra import jobs
 from astra.datamap import expiry
@@ -18,7 +15,7 @@ from astra.datamap.table import DATA_MAP
 from astra.runtime.clock import iso
 from astra.runtime.documents import fetch
 from astra.runtime.platform import Platform
-from cli import operator, output
+from cli import common, operator, output
 from retention import objects_and_keys
 from retention.documents import Round, Rows, Snapshots
 from retention.inactivity import Inactive, Step
@@ -117,25 +114,27 @@ def _status(platform: Platform[RetentionSettings]) -> "Table":
     return table
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command of the command line; answers the exit code."""
-    parser = operator.Parser(prog="python -m astra.retention", description="Look after the sweep.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    sweep = verbs.add_parser("sweep", help="what the next sweep would take, and why; the schedule is what does it")
-    sweep.add_argument("--dry-run", action="store_true", required=True, help="delete nothing")
-    verbs.add_parser("status", help="the sweep's jobs, and what their last round did")
-    verbs.add_parser("retry", help="let a stuck job go on").add_argument("job")
-    chosen = parser.parse_args(arguments)
-    try:
-        with operator.platform(RetentionSettings, chosen, acts=chosen.verb != "status") as platform:
-            if chosen.verb == "retry":
-                retry(platform, chosen.job)
-            output.show(_report(platform) if chosen.verb == "sweep" else _status(platform))
-    except LookupError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+app = typer.Typer(add_completion=False, help="The retention sweep.", no_args_is_help=True)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+@app.command()
+def status() -> None:
+    """List the sweep's jobs, and what their last round did."""
+    with operator.platform(RetentionSettings, acts=False) as platform:
+        output.show(_status(platform))
+
+
+@app.command()
+def preview() -> None:
+    """Show what the next sweep would take, and why. Deletes nothing: the schedule is what does it."""
+    with operator.platform(RetentionSettings, acts=True) as platform:
+        output.show(_report(platform))
+
+
+@app.command(name="retry")
+def retry_job(job: str) -> None:
+    """Let a stuck job go on at the next sweep."""
+    with operator.platform(RetentionSettings, acts=True) as platform:
+        common.confirm(platform, f"retry {job}")
+        retry(platform, job)
+        output.show(_status(platform))

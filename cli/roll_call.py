@@ -1,26 +1,23 @@
-"""Roll call, for staff: `python -m astra.erasure roll-call`, with its dry run and its switch.
-
-    roll-call                            its state, and the newest report
-    roll-call --dry-run                  has the deployed function look for orphans, and shows its report
-    roll-call enable --report DIGEST     two staff members run this, each with an ID token of their own
-    roll-call disable                    one is enough
+"""The roll call: its state, the newest report, a dry run and its switch.
 
 The switch is the callable `switch_roll_call`: who asks is proved by `ASTRA_ID_TOKEN`, the ID token of a staff member
 who is signed in to the application, and by `ASTRA_APP_CHECK_TOKEN` where App Check is enforced.
 """
 
-import argparse
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
 
 from astra import jobs
 from astra.erasure import roll_call
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Environment, Settings, emulated
-from cli import operator, output
+from cli import common, operator, output
 from cli.access import Refused
+from cli.common import Failed
 
 if TYPE_CHECKING:
     from requests import Session
@@ -33,35 +30,29 @@ _TIMEOUT: Final = 60
 _SHORT: Final = 10
 
 
-class Failed(Exception):
-    """The message says what went wrong, and what to do."""
-
-
-def add_to(verbs: "argparse._SubParsersAction[operator.Parser]") -> None:
-    """Add the verb `roll-call` to a command."""
-    parser = verbs.add_parser("roll-call", help="look for data whose account is gone: its state, dry run and switch")
-    parser.add_argument("--dry-run", action="store_true", help="look for orphans now and store what is found")
-    parser.add_argument("switch", nargs="?", choices=("enable", "disable"), help="two enable it, one disables it")
-    parser.add_argument("--report", metavar="DIGEST", help="for enable: the digest of the newest dry run's report")
-
-
-def run(chosen: argparse.Namespace) -> int:
-    """Do what was asked for; return the exit code."""
-    if chosen.switch and chosen.dry_run:
+def look_or_switch(
+    switch: Annotated[str, typer.Argument(help="enable, which takes two people, or disable")] = "",
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="look for orphans now, and store what is found")] = False,
+    report: Annotated[str, typer.Option(help="for enable: the digest of the newest dry run's report")] = "",
+) -> None:
+    """Show the roll call's state and newest report; look for orphans; switch it on or off."""
+    if switch not in ("", "enable", "disable"):
+        raise typer.BadParameter("is neither enable nor disable", param_hint="SWITCH")
+    if switch and dry_run:
         raise Failed("--dry-run goes without enable or disable")
-    if (chosen.switch == "enable") != bool(chosen.report):
+    if (switch == "enable") != bool(report):
         raise Failed("enable needs --report DIGEST, and only enable takes it")
-    if chosen.switch:
-        print(_switch(chosen))  # noqa: T201
-        return 0
-    with operator.platform(Settings, chosen, acts=chosen.dry_run) as platform:
-        if chosen.dry_run:
+    if switch:
+        output.note(_switch(report, enabled=switch == "enable"))
+        return
+    with operator.platform(Settings, acts=dry_run) as platform:
+        if dry_run:
+            common.confirm(platform, "have the deployed function look for orphans, and store its report")
             _look(platform)
-            _show(platform)
         else:
-            print(roll_call.state_line(platform.db))  # noqa: T201
-            _show(platform)
-    return 0
+            output.note(roll_call.state_line(platform.db))
+        _show(platform)
 
 
 def _look(platform: Platform[Settings]) -> None:
@@ -85,14 +76,14 @@ def _look(platform: Platform[Settings]) -> None:
             print(line, file=sys.stderr)  # noqa: T201
             shown = line
         time.sleep(_POLL)
-    raise Failed("the dry run goes on; `python -m astra.erasure roll-call` shows its report once it has ended")
+    raise Failed("the dry run goes on; `astra erasure roll-call` shows its report once it has ended")
 
 
 def _show(platform: Platform[Settings]) -> None:
     """Print the newest report as a table, with the next command."""
     found = roll_call.report(platform.db).get().to_dict()
     if found is None:
-        print("No dry run was made yet: `python -m astra.erasure roll-call --dry-run`.")  # noqa: T201
+        output.note("No dry run was made yet: `astra erasure roll-call --dry-run`.")
         return
     output.show(_summary(found))
     if found["orphans"]:
@@ -101,7 +92,7 @@ def _show(platform: Platform[Settings]) -> None:
             table.add_row(orphan["subject"][:_SHORT], ", ".join(orphan["places"]))
         output.show(table)
     wrong = roll_call.refusal(found, found["digest"], platform.clock())
-    print(wrong or f"To switch it on, two staff members run: roll-call enable --report {found['digest']}")  # noqa: T201
+    output.note(wrong or f"To switch it on, two staff members run: roll-call enable --report {found['digest']}")
 
 
 def _summary(found: dict[str, Any]) -> "Table":
@@ -120,7 +111,7 @@ def _summary(found: dict[str, Any]) -> "Table":
     return table
 
 
-def _switch(chosen: argparse.Namespace) -> str:
+def _switch(report: str, *, enabled: bool) -> str:
     """Ask `switch_roll_call` as the staff member whose ID token the environment holds. Raises Failed."""
     import httpx  # noqa: PLC0415
 
@@ -128,7 +119,7 @@ def _switch(chosen: argparse.Namespace) -> str:
     if not token:
         raise Failed("ASTRA_ID_TOKEN is missing: it must hold the ID token of a staff member who is signed in")
     if not base:
-        desk = operator.Desk(Environment, getattr(chosen, "project", None), operator.GOOGLE, acts=False)
+        desk = operator.Desk(Environment, common.CHOSEN.project, operator.GOOGLE, acts=False)
         try:
             base = f"https://{desk.settings.region}-{desk.project}.cloudfunctions.net"
         except Refused as refused:
@@ -136,8 +127,7 @@ def _switch(chosen: argparse.Namespace) -> str:
     headers = {"Authorization": f"Bearer {token}"}
     if app_check := os.environ.get("ASTRA_APP_CHECK_TOKEN"):
         headers["X-Firebase-AppCheck"] = app_check
-    enabled = chosen.switch == "enable"
-    data = {"enabled": enabled} | ({"report": chosen.report} if chosen.report else {})
+    data = {"enabled": enabled} | ({"report": report} if report else {})
     try:
         answer = httpx.post(f"{base}/switch_roll_call", json={"data": data}, headers=headers, timeout=_TIMEOUT)
     except httpx.HTTPError as error:

@@ -1,23 +1,18 @@
-"""Which security rules belong to this code, and whether a project has them.
-
-`python -m astra.rules` is for who deploys: it asks the Firebase Rules API what is released for both databases and the
-bucket, with the credentials of the environment (`gcloud auth application-default login`), and exits with 1 unless all
-of it is what is recorded here. It has only ever met a local server that speaks this API, never Google's.
-"""
+"""Security rules: which belong to this code, and whether a project has them."""
 
 import hashlib
 import json
 import re
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
-from typing import Final
+from typing import Annotated, Final
 
+import typer
 from google.auth.transport.requests import AuthorizedSession
 
 from astra.runtime.settings import Settings
-from cli import operator
+from cli import operator, output
 
 _TIMEOUT: Final = 30  # seconds
 
@@ -79,19 +74,20 @@ def compare(session: AuthorizedSession, project: str, bucket: str, api: str) -> 
         yield same, f"{release}: {found or 'nothing'} {verdict}"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command of the command line; answers the exit code."""
-    parser = operator.Parser(
-        prog="python -m astra.rules", description="Compare a project's security rules with this repository's."
-    )
-    parser.add_argument("--bucket", help="default: the project's default bucket")
-    chosen = parser.parse_args(arguments)
-    with operator.platform(Settings, chosen, acts=False) as desk:
-        bucket = chosen.bucket or desk.default_bucket
-        found = list(compare(desk.session, desk.project, bucket, desk.google.rules))
-    print("\n".join(line for _, line in found))  # noqa: T201
-    return 0 if all(same for same, _ in found) else 1
+app = typer.Typer(add_completion=False, help="Security rules.", no_args_is_help=True)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+@app.callback()
+def rules() -> None:
+    """Security rules."""
+
+
+@app.command()
+def check(bucket: Annotated[str | None, typer.Option(help="default: the project's default bucket")] = None) -> None:
+    """Compare a project's security rules with this repository's."""
+    with operator.platform(Settings, acts=False) as desk:
+        found = list(compare(desk.session, desk.project, bucket or desk.default_bucket, desk.google.rules))
+    for _, line in found:
+        output.note(line)
+    if not all(same for same, _ in found):
+        raise typer.Exit(1)

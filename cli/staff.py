@@ -1,7 +1,6 @@
-"""Staff members, for operators: who has which role, and the first CTO."""
+"""Staff members: who has which role, and the first CTO."""
 
-import sys
-
+import typer
 from google.cloud import firestore
 
 from astra import policies, tlog
@@ -11,7 +10,7 @@ from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
 from astra.staff import Member, Role, find_members, granted, mirror, reference
-from cli import operator
+from cli import common, operator, output
 
 
 def appoint_first(platform: Platform[Settings], uid: str) -> None:
@@ -33,26 +32,23 @@ def appoint_first(platform: Platform[Settings], uid: str) -> None:
     mirror(platform, uid)
 
 
-def main() -> int:
-    """Run the command of the command line; answers the exit code."""
-    parser = operator.Parser(prog="python -m astra.staff", description="Look after staff.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("list", help="who has which role, and has accepted which security policy")
-    verbs.add_parser("first-cto", help="make the first CTO, while there is none").add_argument("account")
-    chosen = parser.parse_args()
-    with operator.platform(Settings, chosen, acts=chosen.verb != "list") as platform:
-        if chosen.verb == "list":
-            found = find_members(platform.db, platform.clock())
-            for member in sorted(found, key=lambda member: (member.role or "", member.uid)):
-                print(f"{member.role}\t{member.uid}\t{member.policy_version}")  # noqa: T201
-            return 0
-        try:
-            appoint_first(platform, chosen.account)
-        except LookupError as error:
-            print(error, file=sys.stderr)  # noqa: T201
-            return 1
-    return 0
+app = typer.Typer(add_completion=False, help="Staff members and their roles.", no_args_is_help=True)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+@app.command(name="list")
+def list_members() -> None:
+    """List who has which role, and has accepted which security policy."""
+    table = output.table("role", "account", "policy")
+    with operator.platform(Settings, acts=False) as platform:
+        found = find_members(platform.db, platform.clock())
+        for member in sorted(found, key=lambda member: (member.role or "", member.uid)):
+            table.add_row(str(member.role), member.uid, str(member.policy_version))
+    output.show(table)
+
+
+@app.command()
+def first_cto(account: str) -> None:
+    """Make an account the first CTO, while there is none."""
+    with operator.platform(Settings, acts=True) as platform:
+        common.confirm(platform, f"make {account} the first CTO")
+        appoint_first(platform, account)

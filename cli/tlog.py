@@ -1,23 +1,13 @@
-"""The transparency log for those who look after it, and for those who look into it.
+"""The transparency log: the sequencer's state, entries, verification, keys, and recovery."""
 
-python -m astra.audit status                  is the sequencer at work
-python -m astra.audit list [--subject P]      the newest entries
-python -m astra.audit verify                  everything against the witness; exits 1 if anything is wrong
-python -m astra.audit export FROM TO FILE     entries of these days, each with its proof, for `verify.py`
-python -m astra.audit key                     the key that the log is verified with
-python -m astra.audit announce VERIFIER       before the log signs with another key: have the old one say so
-python -m astra.audit resume                  let a sequencer that is stuck try again
-python -m astra.audit recover                 after a restored backup: go on from what the witness remembers
-"""
-
-import argparse
 import json
-import sys
-from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
+import typer
 from google.api_core.exceptions import AlreadyExists
 from google.cloud import firestore
 
@@ -28,7 +18,7 @@ from astra.runtime.platform import Platform
 from astra.tlog import receipts
 from astra.tlog.signed_note import Verifier, checkpoint_of
 from astra.tlog.tiles import Tiles
-from cli import operator, output, tlog_recover, tlog_verify
+from cli import common, operator, output, tlog_recover, tlog_verify
 from tlog.settings import LogKeySettings, LogSettings
 from tlog.witness import WitnessError, verifiers
 
@@ -141,58 +131,7 @@ def _status(platform: Platform[Any]) -> "Table":
     return table
 
 
-def _day(text: str) -> datetime:
-    return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
-
-
-def main() -> int:
-    """Run the command of the command line; answers the exit code."""
-    parser = operator.Parser(prog="python -m astra.audit", description="Look into the transparency log.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("status", help="is the sequencer at work")
-    listing = verbs.add_parser("list", help="the newest entries")
-    listing.add_argument("--subject", default="", help="only those about this pseudonym, or its first digits")
-    listing.add_argument("--most", type=int, default=50)
-    verbs.add_parser("verify", help="everything against the witness")
-    export = verbs.add_parser("export", help="entries of some days, with their proofs")
-    export.add_argument("first", type=_day, metavar="FROM", help="YYYY-MM-DD, in UTC")
-    export.add_argument("last", type=_day, metavar="TO", help="YYYY-MM-DD, that day included")
-    export.add_argument("file", type=Path)
-    verbs.add_parser("key", help="the key that the log is verified with")
-    verbs.add_parser("announce", help="have the old key say which is next").add_argument("verifier")
-    verbs.add_parser("resume", help="let a stuck sequencer try again")
-    recovering = verbs.add_parser("recover", help="after a restored backup: go on from what the witness remembers")
-    recovering.add_argument("--yes", action="store_true", help="don't ask")
-    chosen = parser.parse_args()
-    kind = LogSettings if chosen.verb in ("verify", "recover") else LogKeySettings
-    with operator.platform(kind, chosen, acts=chosen.verb not in ("status", "list")) as platform:
-        return _run(platform, chosen)
-
-
-def _run(platform: Platform[Any], chosen: argparse.Namespace) -> int:
-    actions: dict[str, Callable[[], int | None]] = {
-        "status": lambda: output.show(_status(platform)),
-        "list": lambda: output.show(_listing(_newest(platform, chosen.subject, chosen.most))),
-        "verify": lambda: _judged(tlog_verify.verify(platform)),
-        "export": lambda: _exported(platform, chosen.first, chosen.last + timedelta(days=1), chosen.file),
-        "key": lambda: output.show("\n".join(map(str, verifiers(platform.settings)))),
-        "announce": lambda: announce(platform, chosen.verifier),
-        "resume": lambda: resume(platform),
-        "recover": lambda: _recovered(platform, sure=chosen.yes),
-    }
-    try:
-        return actions[chosen.verb]() or 0
-    except (LookupError, ValueError, Inconsistent, WitnessError) as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
-
-
-def _judged(report: tlog_verify.Report) -> int:
-    output.show(_verified(report))
-    return 1 if report.problems else 0
-
-
-def _recovered(platform: Platform[LogSettings], *, sure: bool) -> int:
+def _recovered(platform: operator.Desk[LogSettings]) -> None:
     found = tlog_recover.plan(platform)
     table = output.table("", "")
     table.show_header = False
@@ -204,12 +143,9 @@ def _recovered(platform: Platform[LogSettings], *, sure: bool) -> int:
     table.add_row("go back to their places", str(back))
     table.add_row("get new places", str(len(found.places) - back))
     output.show(table)
-    if not sure and input("The log will say for good that these records are lost. Go on? [yes/no] ") != "yes":
-        output.show("nothing was changed")
-        return 1
+    common.confirm(platform, "log for good that these records are lost, and let the sequencer go on")
     tlog_recover.recover(platform, found)
     output.show("the sequencer goes on from there; `verify` says whether all is well")
-    return 0
 
 
 def _exported(platform: Platform[LogKeySettings], first: datetime, end: datetime, file: Path) -> None:
@@ -218,5 +154,82 @@ def _exported(platform: Platform[LogKeySettings], first: datetime, end: datetime
     output.show(f"{len(found['entries'])} entries with their proofs, {len(found['closed'])} without a record: {file}")
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+@contextmanager
+def _log(kind: type[operator.S], *, acts: bool) -> Iterator["operator.Desk[operator.S]"]:
+    """The platform of a verb; the witness's and the log's own errors become a line."""
+    try:
+        with operator.platform(kind, acts=acts) as platform:
+            yield platform
+    except (Inconsistent, WitnessError) as error:
+        raise common.Failed(str(error)) from None
+
+
+app = typer.Typer(add_completion=False, help="The transparency log.", no_args_is_help=True)
+
+
+@app.command()
+def status() -> None:
+    """Show whether the sequencer is at work."""
+    with _log(LogKeySettings, acts=False) as platform:
+        output.show(_status(platform))
+
+
+@app.command(name="list")
+def list_entries(
+    subject: Annotated[str, typer.Option(help="only those about this pseudonym, or its first digits")] = "",
+    most: int = 50,
+) -> None:
+    """List the newest entries."""
+    with _log(LogKeySettings, acts=False) as platform:
+        output.show(_listing(_newest(platform, subject, most)))
+
+
+@app.command()
+def verify() -> None:
+    """Verify everything against the witness; exit with 1 if anything is wrong."""
+    with _log(LogSettings, acts=True) as platform:
+        report = tlog_verify.verify(platform)
+    output.show(_verified(report))
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    first: Annotated[datetime, typer.Argument(metavar="FROM", formats=["%Y-%m-%d"], help="a day, in UTC")],
+    last: Annotated[datetime, typer.Argument(metavar="TO", formats=["%Y-%m-%d"], help="that day included")],
+    file: Path,
+) -> None:
+    """Write the entries of some days, each with its proof, for verify.py."""
+    with _log(LogKeySettings, acts=True) as platform:
+        _exported(platform, first.replace(tzinfo=UTC), last.replace(tzinfo=UTC) + timedelta(days=1), file)
+
+
+@app.command()
+def key() -> None:
+    """Print the keys that the log is verified with."""
+    with _log(LogKeySettings, acts=True) as platform:
+        output.note("\n".join(map(str, verifiers(platform.settings))))
+
+
+@app.command(name="announce")
+def announce_key(verifier: str) -> None:
+    """Have the old key say which one signs next."""
+    with _log(LogKeySettings, acts=True) as platform:
+        common.confirm(platform, f"announce {verifier} as the next key")
+        announce(platform, verifier)
+
+
+@app.command()
+def retry() -> None:
+    """Let a sequencer go on that is stuck, or waits after a failure."""
+    with _log(LogKeySettings, acts=True) as platform:
+        common.confirm(platform, "let the sequencer try again")
+        resume(platform)
+
+
+@app.command()
+def recover() -> None:
+    """After a restored backup, go on from what the witness remembers."""
+    with _log(LogSettings, acts=True) as platform:
+        _recovered(platform)

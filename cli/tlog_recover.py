@@ -1,4 +1,4 @@
-"""After Firestore was restored from a backup, the log in it is shorter than the witness remembers: this lets it go on.
+"""Recovery of the log after Firestore was restored from a backup.
 
 The tree itself is not lost: its tiles and entries lie in Storage, and their root is the witnessed one, or this refuses.
 What is lost are records, of which the tree holds commitments alone. Why it is sound to go on:

@@ -1,4 +1,4 @@
-"""Is the log as it was witnessed? Everything is read anew and believed only where it agrees with the witness.
+"""Verification of the log: everything is read anew and compared with the witness.
 
 The witness holds checkpoints that nobody can change. From the entries in Storage every root that they name is computed
 again, then each tile, and each of Firestore's entries is compared with the one in the tree and with its own commitment.

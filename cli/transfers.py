@@ -1,8 +1,8 @@
-"""Business transfers, for staff: who was told, when each opens, and why it is shut."""
+"""Business transfers: who was told, when each opens, and why it is shut."""
 
-import sys
 from collections.abc import Iterator
 
+import typer
 from google.cloud import firestore
 
 from astra.notices import campaigns
@@ -35,19 +35,19 @@ def _told(db: firestore.Client, name: str) -> str:
     return f"{told} of {'?' if fields.get('count') is None else fields['count']}"
 
 
-def main() -> int:
-    """Run the command of the command line; answers the exit code."""
-    parser = operator.Parser(prog="python -m astra.transfers", description="Look after business transfers.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("status", help="each transfer, who was told, when its gate opens, and why it is shut")
-    chosen = parser.parse_args()
+app = typer.Typer(add_completion=False, help="Business transfers.", no_args_is_help=True)
+
+
+@app.callback()
+def transfers() -> None:
+    """Business transfers."""
+
+
+@app.command(name="status")
+def show_status() -> None:
+    """Show each transfer: who was told, when its gate opens, and why it is shut."""
     table = output.table("transfer", "recipient", "told", "opens at", "gate")
-    with operator.platform(Settings, chosen, acts=False) as platform:
+    with operator.platform(Settings, acts=False) as platform:
         for row in status(platform):
             table.add_row(*row)
     output.show(table)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

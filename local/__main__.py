@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 from datetime import UTC, datetime
@@ -58,7 +59,15 @@ def keep_up(only: tuple[str, ...], offset: int, sources: Mapping[str, Source] | 
         console = Console()
         console.print(overview(stack))
         console.print(f"logs: {shown(stack.log_dir)}   mail: {shown(MAIL)}   Ctrl-C stops everything")
+        announce(stack)
         stack.wait()
+
+
+def announce(stack: Stack) -> None:
+    """Let `astra --local` find the stack, by a file in its run folder, which goes with it and nobody else may read."""
+    file = stack.run_dir / "up.json"
+    file.touch(mode=0o600)
+    file.write_text(json.dumps({**stack.environment(), "GOOGLE_CLOUD_PROJECT": stack.project}), encoding="utf-8")
 
 
 def overview(stack: Stack) -> Table:

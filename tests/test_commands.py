@@ -1,5 +1,8 @@
 """The commands for staff and deployers: none changes anything until a verb says what to do."""
 
+import ast
+import importlib
+import json
 import os
 import secrets
 import subprocess
@@ -8,19 +11,26 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import typer
 from google.cloud import firestore
 
+from astra.runtime import log
+from astra.runtime.settings import Settings
+from cli import common, output
+from cli.__main__ import GROUPS, main
+from cli.operator import GOOGLE, Desk
 from local.demo.scan import DATABASES, documents
 from local.paths import ROOT
 from local.stack.stack import Stack
 
-IN_PACKAGE = [
-    f"astra.{path.stem}"
-    for path in sorted((ROOT / "shared/astra").glob("*.py"))
-    if 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")
+#: Every verb of the staff command, as its own help lists them.
+VERBS = [
+    (group, verb)
+    for group in GROUPS
+    for verb in typer.main.get_command(importlib.import_module(f"cli.{group}").app).commands  # type: ignore[attr-defined]
 ]
-#: Only reads: `breach` shows the open incidents, `rules` compares what is deployed.
-VERBLESS = ("cli.breach", "cli.rules")
+#: A verb that needs no project: it writes a page of the repository.
+OFFLINE = {("docs", "settings")}
 #: Nothing answers here: to touch any store but Firestore is a failure.
 ELSEWHERE = "127.0.0.1:9"
 
@@ -38,7 +48,7 @@ def run(command: str, arguments: list[str], folder: Path, **environment: str) ->
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["no-such-verb"]], ids=["nothing", "help", "unknown"])
-def test_a_command_without_a_verb_writes_nothing(stack: Stack, tmp_path: Path, arguments: list[str]) -> None:
+def test_a_group_without_a_verb_writes_nothing(stack: Stack, tmp_path: Path, arguments: list[str]) -> None:
     project = f"demo-{secrets.token_hex(6)}"
     environment = {"GOOGLE_CLOUD_PROJECT": project, "NO_GCE_CHECK": "true"}
     environment["FIRESTORE_EMULATOR_HOST"] = stack.environment()["FIRESTORE_EMULATOR_HOST"]
@@ -48,20 +58,101 @@ def test_a_command_without_a_verb_writes_nothing(stack: Stack, tmp_path: Path, a
         environment = {**stack.environment(), **environment, **away}
 
     with ThreadPoolExecutor(os.cpu_count()) as hands:
-        ended = list(hands.map(lambda command: run(command, arguments, tmp_path, **environment), IN_PACKAGE))
+        ended = list(hands.map(lambda group: run("cli", [group, *arguments], tmp_path, **environment), GROUPS))
 
     for database in DATABASES:
         assert list(documents(firestore.Client(project=project, database=database))) == [], database
     assert list(tmp_path.iterdir()) == []
-    for command, done in zip(IN_PACKAGE, ended, strict=True):
+    for group, done in zip(GROUPS, ended, strict=True):
         if arguments == ["--help"]:
-            assert done.returncode == 0, f"{command}: {done.stderr}"
-            assert done.stdout.startswith(f"usage: python -m {command}"), done.stdout
-        elif arguments or command not in VERBLESS:
-            assert done.returncode == 2, f"{command}: {done.stdout}{done.stderr}"
-            assert f"usage: python -m {command}" in done.stderr
-        elif command == "cli.breach":
-            assert done.returncode == 0, done.stderr
+            assert done.returncode == 0, f"{group}: {done.stderr}"
+            assert f"Usage: astra {group}" in done.stdout, done.stdout
+        else:
+            assert done.returncode == 2, f"{group}: {done.stdout}{done.stderr}"
+            assert f"Usage: astra {group}" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_a_verb_explains_itself_without_a_project(
+    verb: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
+    monkeypatch.setattr("cli.operator.platform", lambda *_, **__: pytest.fail("help asks nobody"))
+    assert main([*verb, "--help"]) == 0
+    assert f"Usage: astra {' '.join(verb)}" in capsys.readouterr().out
+
+
+def values(group: str, verb: str) -> list[str]:
+    """A value for each argument that a verb can't do without."""
+    command = typer.main.get_command(importlib.import_module(f"cli.{group}").app).commands[verb]  # type: ignore[attr-defined]
+    known = {"clock": "gdpr-authority", "phase": "initial", "kind": "policy-change", "first": "2026-01-01"}
+    known |= {"last": "2026-01-02"}
+    return [known.get(str(argument.name), "x") for argument in command.params if argument.required]
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in OFFLINE], ids=" ".join)
+def test_a_verb_without_a_project_says_so_in_one_line(
+    verb: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("GOOGLE_CLOUD_PROJECT", "FUNCTIONS_EMULATOR", "FIRESTORE_EMULATOR_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(log, "install", lambda: None)
+    code = main([*verb, *values(*verb), "--yes"])
+    printed = capsys.readouterr()
+    if verb in {("registers", "write"), ("notices", "preview")}:  # these need none
+        assert "Traceback" not in printed.err
+        return
+    assert code == 1
+    assert printed.err.count("\n") == 1, printed.err
+    assert "--project" in printed.err
+
+
+def test_what_changes_something_asks_first_and_refuses_where_nobody_can_be_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+    desk = Desk(Settings, "astra-p", GOOGLE, acts=True)
+    monkeypatch.setattr(common.CHOSEN, "yes", False)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False)
+    with pytest.raises(common.Failed, match=r"changes the project astra-p \(a thing\): .* add --yes"):
+        common.confirm(desk, "a thing")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr(typer, "confirm", lambda question: asked.append(question) or False)
+    with pytest.raises(common.Failed, match="nothing was changed"):
+        common.confirm(desk, "a thing")
+    assert asked == ["Project astra-p: a thing. Go on?"]
+    monkeypatch.setattr(typer, "confirm", lambda _: True)
+    common.confirm(desk, "a thing")
+
+
+def test_whatever_acts_asks() -> None:
+    """A verb that opens the project to change it confirms that, but for those that only need a secret to look."""
+    looking = {"preview", "verify", "export", "key"}
+    for group in GROUPS:
+        tree = ast.parse((ROOT / f"cli/{group}.py").read_text(encoding="utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and "acts=True" in (text := ast.unparse(node)):
+                assert "common.confirm(" in text or "_recovered(" in text or node.name in looking, (group, node.name)
+
+
+def test_the_local_stack_is_named_or_missed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(common, "RUNS", tmp_path)
+    assert main(["staff", "list", "--local"]) == 1
+    assert capsys.readouterr().err == "no local stack is running: start it with `make up`\n"
+
+
+def test_json_takes_the_place_of_tables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(common.CHOSEN, "as_json", True)
+    table = output.table("entry", "due")
+    table.add_row("events", "3")
+    output.show(table)
+    assert json.loads(capsys.readouterr().out) == [{"entry": "events", "due": "3"}]
 
 
 @pytest.mark.parametrize(

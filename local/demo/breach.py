@@ -103,7 +103,7 @@ def _sealed(stack: Stack, uid: str) -> str | None:
 
 def _breach(stack: Stack, *arguments: str) -> str:
     """What the command of whoever is on call says."""
-    command = [sys.executable, "-m", "cli.breach", *arguments]
+    command = [sys.executable, "-m", "cli", "breach", *(arguments or ("status",)), "--yes"]
     environment = {**os.environ, **stack.environment(), "COLUMNS": "60"}
     return subprocess.run(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=120

@@ -52,7 +52,7 @@ def hire(stack: Stack, client: Client, listener: Listener) -> Staff:
     for colleague in (mary, joan, radia, hedy):
         form = {"version": policies.FIRST_SECURITY, "sha256": hashlib.sha256(text).hexdigest()}
         client.call("accept_security_policy", form, colleague.token)
-    command = [sys.executable, "-m", "cli.staff", "first-cto", mary.uid]
+    command = [sys.executable, "-m", "cli", "staff", "first-cto", mary.uid, "--yes"]
     subprocess.run(command, cwd=ROOT, env={**os.environ, **stack.environment()}, check=True, timeout=120)
     client.call("grant_role", {"uid": joan.uid, "role": "privacy"}, mary.token)
     granting = {"uid": radia.uid, "role": "security"}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def published_key(stack: "Stack") -> str:
     """The log's verifier key, by the command that its publisher uses."""
-    command = [sys.executable, "-m", "cli.tlog", "key"]
+    command = [sys.executable, "-m", "cli", "tlog", "key"]
     environment = {**os.environ, **stack.environment()}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=120)
     return done.stdout.strip()

@@ -20,7 +20,7 @@ def write(firestore_url: str, project: str, environment: Mapping[str, str]) -> s
     """Write it. Return why it could not be written, or None."""
     # By the command that a deployer uses.
     done = subprocess.run(
-        [sys.executable, "-m", "cli.policies", "publish-first"],
+        [sys.executable, "-m", "cli", "policies", "publish-first", "--yes"],
         env={**os.environ, **environment},
         cwd=ROOT,
         capture_output=True,

@@ -1,6 +1,7 @@
-"""`python -m astra.breach`, on a screen of forty columns."""
+"""`astra breach status`, on a screen of forty columns."""
 
 import io
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ from rich.console import Console
 
 from breach.deadlines import running
 from cli import breach, incident_report
+from cli.__main__ import app
+from cli.common import hoisted
 from tests.functions.breach.conftest import crowd, desk, platform, team  # noqa: F401
 from tests.functions.breach.desk import SAID, Desk
+from tests.support.desk import sit_down
 
 AT = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
 
@@ -28,8 +32,13 @@ class Screen:
 
 
 def command(desk: Desk, *words: str) -> str:
+    """Run it on the phone; its errors are raised, which `main` would print."""
     screen = Screen()
-    breach.run(desk.platform, screen.console, breach.parser().parse_args(words))
+    with pytest.MonkeyPatch.context() as patch:
+        sit_down(patch, desk.platform)
+        patch.setattr(breach, "_console", lambda: screen.console)
+        with suppress(SystemExit):
+            app(args=hoisted(["breach", *(words or ("status",)), "--yes"]))
     return screen.text()
 
 

@@ -14,9 +14,9 @@ from astra import erasure
 from astra.erasure import roll_call
 from astra.runtime import rate_limits
 from astra.runtime.platform import Platform
-from cli import erasure as erasure_command
 from cli import operator
 from cli import roll_call as roll_call_command
+from cli.__main__ import main
 from erasure import orphans
 from local.stand_ins.http_server import HttpStandIn, answer
 from tests.functions.erasure.conftest import ada, platform  # noqa: F401
@@ -30,8 +30,7 @@ def run(platform: Platform[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setenv("COLUMNS", "200")
 
     def command(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr("sys.argv", ["erasure", *arguments])
-        code = erasure_command.main()
+        code = main(["erasure", *arguments, "--yes"])
         printed = capsys.readouterr()
         return code, printed.out + printed.err
 

@@ -28,7 +28,7 @@ def test_the_same_code_writes_the_same_bytes(tmp_path: Path, name: str, ending: 
     written = []
     for seed in ("1", "2"):  # another order of everything that has none
         folder = tmp_path / seed
-        command = [sys.executable, "-m", "cli.registers", "write", str(folder)]
+        command = [sys.executable, "-m", "cli", "registers", "write", str(folder)]
         subprocess.run(command, env={"PYTHONHASHSEED": seed}, check=True, timeout=60, capture_output=True)  # noqa: S603
         written.append(hashlib.sha256((folder / f"{name}.{ending}").read_bytes()).hexdigest())
     assert written[0] == written[1]
@@ -110,7 +110,7 @@ def test_the_registers_are_read_from_the_project_of_the_environment(stack: Stack
     db.collection("transfers").document("0123").set(fields)
     written = []
     for folder in (tmp_path / "1", tmp_path / "2"):
-        command = [sys.executable, "-m", "cli.registers", "write", str(folder)]
+        command = [sys.executable, "-m", "cli", "registers", "write", str(folder)]
         environment = {**os.environ, "GOOGLE_CLOUD_PROJECT": db.project}
         subprocess.run(command, env=environment, check=True, timeout=60, capture_output=True)  # noqa: S603
         written.append({path.name: path.read_bytes() for path in folder.iterdir()})

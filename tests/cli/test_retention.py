@@ -19,6 +19,7 @@ from astra.datamap.table import DATA_MAP
 from astra.runtime.platform import Platform
 from astra.runtime.settings import InactivitySettings, SettingsError, load
 from cli import output, retention
+from cli.__main__ import main
 from local.demo.scan import documents
 from local.paths import ROOT
 from tests.functions.retention.stored import Stored
@@ -105,7 +106,7 @@ def said(platform: Platform[Any], *words: str) -> str:
         sit_down(patch, platform)
         printed: list[Any] = []
         patch.setattr(output, "show", printed.append)
-        assert retention.main(list(words)) == 0
+        assert main(["retention", *words, "--yes"]) == 0
     console = Console(width=300, file=io.StringIO(), record=True)
     console.print(*printed)
     return console.export_text()
@@ -154,7 +155,7 @@ def test_a_dry_run_changes_nothing_and_its_numbers_are_what_then_goes(stored: St
 
 def test_staff_see_what_would_go_and_why_and_how_it_went(stored: Stored) -> None:
     stored.add("events", until=stored.clock())
-    text = said(stored.platform, "sweep", "--dry-run")
+    text = said(stored.platform, "preview")
     [line] = [line for line in text.splitlines() if "│ events" in line]
     assert "users/{uid}/events/{item}" in line
     assert "removed by the sweep" in text

@@ -7,6 +7,7 @@ from google.oauth2.credentials import Credentials
 
 from astra.runtime import log
 from cli import operator, rules
+from cli.__main__ import main
 from cli.access import Google
 from local.paths import ROOT
 from tests.support.rules_api import PROJECT, TEXTS, RulesApi, git, ours
@@ -51,7 +52,7 @@ def ask(
         monkeypatch.setattr(google.auth, "default", lambda **_: (credentials, None))
         monkeypatch.setattr(operator, "GOOGLE", Google(rules=api.url, storage=api.url))
         monkeypatch.setattr(log, "install", lambda: None)
-        return rules.main(["--project", project] if project else [])
+        return main(["rules", "check", *(["--project", project] if project else [])])
 
 
 def test_what_is_deployed_is_recognised(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,18 +76,20 @@ def test_each_release_that_differs_or_is_missing_is_named(
         assert line.startswith(f"{release}: {said}")
 
 
-def test_the_command_says_who_may_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SystemExit, match="your Google credentials are not accepted any more"):
-        ask(monkeypatch, ours(), token="somebody-else's")
+def test_the_command_says_who_may_not_ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask(monkeypatch, ours(), token="somebody-else's") == 1
+    assert "your Google credentials are not accepted any more" in capsys.readouterr().err
 
 
-def test_the_command_says_which_project_and_credentials_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SystemExit, match="no project is named"):
-        ask(monkeypatch, ours(), project=None)
+def test_the_command_says_which_project_and_credentials_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(monkeypatch, ours(), project=None) == 1
+    assert "no project is named" in capsys.readouterr().err
 
     def refuse(scopes: list[str]) -> None:
         raise DefaultCredentialsError("log in first")  # type: ignore[no-untyped-call]
 
     monkeypatch.setattr(google.auth, "default", refuse)
-    with pytest.raises(SystemExit, match="run `gcloud auth application-default login`"):
-        rules.main(["--project", PROJECT])
+    assert main(["rules", "check", "--project", PROJECT]) == 1
+    assert "run `gcloud auth application-default login`" in capsys.readouterr().err

@@ -1,6 +1,5 @@
 """Firestore is restored from a backup, and knows less of the log than the witness does."""
 
-import sys
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -10,8 +9,9 @@ import pytest
 from astra import tlog
 from astra.runtime.platform import Platform
 from astra.tlog.tiles import Tampered
+from cli import common, tlog_recover
 from cli import tlog as tlog_command
-from cli import tlog_recover
+from cli.__main__ import main
 from cli.tlog import evidence
 from tests.functions.erasure.boundaries import Boundaries, Crash, Mishap, crash
 from tests.functions.governance.conftest import ledger, platform, team  # noqa: F401
@@ -222,14 +222,13 @@ def test_the_command_says_what_is_lost_and_asks_first(
     ledger.grow(2)
     restore(ledger, copy)
     sit_down(monkeypatch, platform)
-    monkeypatch.setattr("builtins.input", lambda _: "no")
-    monkeypatch.setattr(sys, "argv", ["audit", "recover"])
-    assert tlog_command.main() == 1
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr(common.typer, "confirm", lambda _: False)
+    assert main(["tlog", "recover"]) == 1
     assert "of entries 3 to 4" in capsys.readouterr().out
     assert ledger.job()["size"] == 3
-    monkeypatch.setattr(sys, "argv", ["audit", "recover", "--yes"])
-    assert tlog_command.main() == 0
-    assert tlog_command.main() == 1
+    assert main(["tlog", "recover", "--yes"]) == 0
+    assert main(["tlog", "recover", "--yes"]) == 1
     assert "nothing to recover" in capsys.readouterr().err
     sound(ledger, lost=2)
     now, years = platform.clock(), timedelta(days=9999)

@@ -48,7 +48,7 @@ def of_the_repository(folder: str) -> dict[str, bytes]:
 def test_an_archive_holds_the_codebase_and_the_wheel(codebase: str, unpacked: dict[str, Source]) -> None:
     held = contents(unpacked[codebase].folder)
     [wheel] = [name for name in held if name.endswith(".whl")]
-    assert wheel.startswith("vendor/astra_privacy_functions-")
+    assert wheel.startswith("vendor/astra_privacy_shared-")
     assert wheel.removeprefix("vendor/").encode() in held.pop("vendor/requirements.txt")
     assert {name: content for name, content in held.items() if name != wheel} == of_the_repository(CODEBASES[codebase])
 
@@ -79,7 +79,7 @@ def test_an_environment_holds_what_its_archive_asks_for(codebase: str, unpacked:
     asked = (source.folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.split(" ")[0].split("==") for line in asked if "==" in line)
     [wheel] = (source.folder / "vendor").glob("*.whl")
-    pins["astra-privacy-functions"] = wheel.name.split("-")[1]
+    pins["astra-privacy-shared"] = wheel.name.split("-")[1]
     listing = [str(source.venv / "bin/python"), "-I", "-c", INSTALLED]
     listed = subprocess.run(listing, capture_output=True, text=True, check=True, timeout=60).stdout  # noqa: S603
     assert normalized(json.loads(listed)) == normalized(pins)

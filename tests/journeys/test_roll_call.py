@@ -29,7 +29,7 @@ def switch(platform: Platform[Any]) -> Iterator[Any]:
 
 def command(*arguments: str, token: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "cli.erasure", "roll-call", *arguments],
+        [sys.executable, "-m", "cli", "erasure", "roll-call", *arguments, "--yes"],
         env={**os.environ, "ASTRA_ID_TOKEN": token, "COLUMNS": "200"},
         capture_output=True,
         text=True,

@@ -27,7 +27,7 @@ def accept(client: Client, person: Person) -> None:
 
 
 def first_cto(person: Person) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cli.staff", "first-cto", person.uid]
+    command = [sys.executable, "-m", "cli", "staff", "first-cto", person.uid, "--yes"]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
 
 

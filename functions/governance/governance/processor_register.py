@@ -37,7 +37,7 @@ from governance.reviews import REVIEWS, UNSIGNED
 FINDINGS: Final = "findings"
 _MEND: Final = "Register the agreement with `register_processor`."
 _APPOINT: Final = "Appoint one with `grant_role`: nobody else can sign the security policy's review."
-_ROLL_CALL: Final = "`python -m astra.erasure roll-call` says why, and what to do."
+_ROLL_CALL: Final = "`astra erasure roll-call` says why, and what to do."
 _WARNED_AHEAD: Final = timedelta(days=30)
 
 

@@ -6,7 +6,7 @@ one that is in no line here.
 
     processors/{name}   {name, service, hosts, dataShared, agreement: {reference, expiresAt} or null, registeredAt}
 
-`python -m astra.processors add-missing` enters what is missing, without agreements: these are for staff to register.
+`astra processors add-missing` enters what is missing, without agreements: these are for staff to register.
 """
 
 import re

@@ -14,7 +14,7 @@ Why nothing leaves too early, or of somebody whom it must not:
 
 `gate` is the only code that lists people for somebody outside; a test finds any other.
 
-`python -m astra.transfers status` shows each transfer, and why it is shut.
+`astra transfers status` shows each transfer, and why it is shut.
 """
 
 import enum

@@ -40,7 +40,7 @@ _MAX_BATCH_ENTRIES: Final = 400
 """Entries of one transaction: it may write 500 documents."""
 _MAX_WAITING_ENTRIES: Final = 16_384
 """So many entries may wait for a checkpoint while others still come."""
-_RESTORED: Final = "if Firestore was restored from a backup, `python -m astra.audit recover`"
+_RESTORED: Final = "if Firestore was restored from a backup, `astra tlog recover`"
 _LEAF: Final = ("action", "at", "actor", "commitment", "index")
 
 
@@ -152,7 +152,7 @@ class Sequencer:
         fields = tlog.reference(self._platform.db, name).get().to_dict()
         index = (fields or {}).get("index")
         if fields is None or index is None or index >= last.size:
-            raise Refused("the key in use was not announced: `python -m astra.audit announce` with the old key first")
+            raise Refused("the key in use was not announced: `astra tlog announce` with the old key first")
         proof = Tiles(self._platform.bucket).tree(last.size).inclusion(index)
         leaf = merkle.leaf_hash(tlog.leaf(fields))
         announced = tlog.is_opened_by(fields) and tlog.record(fields) == {"verifier": str(self._signer.verifier)}

@@ -34,7 +34,9 @@ class LogSettings(LogKeySettings, RetrySettings):
     witness_bucket: str = Field(description="the witness's bucket, made with Object Lock, in another account")
     """A bucket made with Object Lock, in another account."""
     witness_region: str = "us-east-1"
+    """The region of the witness's bucket."""
     witness_key_id: Secret[str]
+    """The id of the access key to the witness's bucket."""
     witness_secret: Secret[str]
     """May put, list and get there, and needs no more."""
     witness_days: int = 3653

@@ -11,7 +11,7 @@ only in a state where no object is wrapped by it, and no new one can be: see `Va
 A job is `ended` when nothing needs the old key any more. It is `incomplete` when all that is left are keys that nothing
 opens: they are counted as `failed`, marked, and tried again by the next rotation.
 
-`python -m astra.rotation kms`, `… user UID` and `… status` are for staff.
+`astra keys rotate`, `… --user UID` and `astra keys status` are for staff.
 """
 
 from datetime import datetime, timedelta

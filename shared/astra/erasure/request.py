@@ -2,7 +2,7 @@
 
     erasures/{pseudonym}   a job (see `jobs`) with uid, step, cursor and counts until it is verified; then a certificate
 
-`python -m astra.erasure status`, `… show WHO`, `… retry WHO` and `… roll-call` are for staff.
+`astra erasure status`, `… show WHO`, `… retry WHO` and `… roll-call` are for staff.
 """
 
 from collections.abc import Callable

@@ -115,7 +115,7 @@ def sealed(found: dict[str, Any]) -> dict[str, Any]:
 
 def refusal(found: dict[str, Any] | None, digest: str, now: datetime) -> str | None:
     """Why a report, as stored, can't switch the roll call on; None if it can."""
-    again = "Make a new one: `python -m astra.erasure roll-call --dry-run`."
+    again = "Make a new one: `astra erasure roll-call --dry-run`."
     if found is None or found["digest"] != digest or sealed(found) != found:
         return f"report: is not the digest of the newest dry run. {again}"
     if datetime.fromisoformat(found["at"]) < now - REPORT_AGE:
@@ -154,11 +154,11 @@ def state_line(db: firestore.Client) -> str:
             frozen = sum(suspect["frozen"] for suspect in suspects)
             return (
                 "roll call: OFF. Data of accounts deleted in the console stays, and so does what a restored backup "
-                "brought back. `python -m astra.erasure roll-call --dry-run` shows what it would find."
+                "brought back. `astra erasure roll-call --dry-run` shows what it would find."
                 + (f" {frozen} profiles that it had frozen are still to be opened: within minutes." if frozen else "")
             )
         case _, Stop() as stop:
-            return f"roll call: STOPPED: {MEANING[stop]}, then run `python -m astra.erasure retry roll-call`."
+            return f"roll call: STOPPED: {MEANING[stop]}, then run `astra erasure retry roll-call`."
         case _:
             fields = switch(db).get().to_dict() or {}
             return f"roll call: on since {iso(fields['at'])}."

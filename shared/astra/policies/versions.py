@@ -8,7 +8,7 @@ Versions are dates, so their names are their order; each is announced for a late
 is in force from `effectiveAt` on. A material one has none until everybody has been told of it: no query for what is in
 force finds it. What was withdrawn, or overtaken by a newer version before it could take effect, never has one again.
 
-`python -m astra.policy publish-first` puts the first version of each into force in the project of the environment. It
+`astra policies publish-first` puts the first version of each into force in the project of the environment. It
 is harmless to repeat.
 """
 
@@ -145,7 +145,7 @@ def _in_force(
     last = in_force.limit(most) if most else in_force
     if found := [Policy.of(snapshot) for snapshot in last.get(transaction=transaction)]:
         return found
-    raise LookupError("no policy is in force: run `python -m astra.policy publish-first` once for this project")
+    raise LookupError("no policy is in force: run `astra policies publish-first` once for this project")
 
 
 def versions(

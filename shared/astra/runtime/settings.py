@@ -146,6 +146,7 @@ class ReceiptSettings(Settings):
     """What it takes to confirm an erasure: where the application shows what a receipt is good for."""
 
     receipt_url: HttpUrl = HttpUrl(COMPANY.receipt_url)
+    """The page of the application that explains what a receipt is good for."""
 
 
 class InactivitySettings(ReceiptSettings):

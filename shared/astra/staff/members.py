@@ -7,7 +7,7 @@ This document decides, and not the custom claim `role` of an ID token, which goe
 minted for up to an hour. The claim follows the document: `claimDue` until it does, so that a crash in between is mended
 by the `review` schedule.
 
-`python -m astra.staff first-cto ACCOUNT` makes the first CTO, and works only while there is none; `… list` shows
+`astra staff first-cto ACCOUNT` makes the first CTO, and works only while there is none; `… list` shows
 everybody.
 """
 

@@ -231,7 +231,7 @@ def test_the_first_cto_has_accepted_and_is_the_first(platform: Platform[Any], te
 
 
 def test_the_command_says_why_not(stack: Stack) -> None:
-    command = [sys.executable, "-m", "cli.staff", "first-cto", "nobody"]
+    command = [sys.executable, "-m", "cli", "staff", "first-cto", "nobody", "--yes"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
     assert done.returncode == 1
     assert "accept the security policy" in done.stderr or "there is a CTO already" in done.stderr

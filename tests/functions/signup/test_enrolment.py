@@ -165,7 +165,7 @@ def test_a_policy_of_tomorrow_is_not_in_force_today(platform: Platform[Any]) -> 
     try:
         assert policies.current(platform.db, now).version == policies.FIRST
         assert policies.current(platform.db, now + timedelta(seconds=1)).version == version
-        with pytest.raises(LookupError, match=r"python -m astra\.policy publish-first"):
+        with pytest.raises(LookupError, match=r"astra policies publish-first"):
             policies.current(platform.db, datetime(2020, 1, 1, tzinfo=UTC))
     finally:
         later.delete()

@@ -13,7 +13,7 @@ from astra.runtime.platform import Platform
 from astra.vault import Vault, cobblestone, keys, keywrap, vault_of
 from astra.vault.cobblestone import HEADER_SIZE, Header
 from astra.vault.kms import Keyring, KmsError, LocalKms
-from cli import keys as keys_command
+from cli.__main__ import main
 from tests.support.desk import sit_down
 from uploads import key_rotation
 
@@ -335,17 +335,14 @@ def test_staff_see_progress_and_a_table(
     platform: Platform[Any], ada: Owner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sit_down(monkeypatch, platform)
-    for arguments in (["user", ada.uid], ["status"]):
-        monkeypatch.setattr("sys.argv", ["rotation", *arguments])
-        assert keys_command.main() == 0
+    for arguments in (["rotate", "--user", ada.uid, "--yes"], ["status"]):
+        assert main(["keys", *arguments]) == 0
     printed = capsys.readouterr().out
     assert "0 of 3" in printed
     assert "rotation    state         done      of  failed" in printed
     assert ada.uid not in printed
     vault_of(platform).object(ada.uid, "ring-0000").update({"deks.thumb": b"damaged beyond repair, alas"})
-    monkeypatch.setattr("sys.argv", ["rotation", "user", ada.uid])
-    assert keys_command.main() == 1
+    assert main(["keys", "rotate", "--user", ada.uid, "--yes"]) == 1
     assert "incomplete: the old key is still needed" in capsys.readouterr().err
-    monkeypatch.setattr("sys.argv", ["rotation", "user", "nobody"])
-    assert keys_command.main() == 1
+    assert main(["keys", "rotate", "--user", "nobody", "--yes"]) == 1
     assert "no key" in capsys.readouterr().err

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import psutil  # type: ignore[import-untyped]
@@ -32,7 +34,11 @@ def test_a_signal_stops_everything(up: Up, ending: signal.Signals, code: int) ->
     assert {"java", "redis-server"} <= names, "there was something to stop"
     secrets = [secret for folder in up.folders() for secret in folder.rglob(".secret.local")]
     assert secrets, "there were secrets to delete"
+    secrets += [folder / "up.json" for folder in up.folders()]
     assert {secret.stat().st_mode & 0o777 for secret in secrets} == {0o600}
+    listed = [sys.executable, "-m", "cli", "transfers", "status", "--local"]
+    found = subprocess.run(listed, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    assert (found.returncode, found.stderr) == (0, "")
 
     up.process.send_signal(ending)
 

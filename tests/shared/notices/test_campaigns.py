@@ -168,7 +168,8 @@ def test_a_preview_is_two_files(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "cli.notices",
+        "cli",
+        "notices",
         "preview",
         "policy-change",
         *facts,

@@ -32,7 +32,7 @@ Rows = dict[str, dict[str, Any]]
 _ID_CHARACTERS: Final = 20
 _MAX_INCIDENTS_A_DAY: Final = 20
 """Cases of one detector and thing: each but the last was confirmed, counted, told of and closed by people."""
-_HINT: Final = "`python -m astra.breach` shows it, with the next step."
+_HINT: Final = "`astra breach status` shows it, with the next step."
 
 
 def open_all(platform: Platform[MailSettings], signals: list[Signal]) -> list[str]:

@@ -88,7 +88,7 @@ def _is_less(delta: dict[str, Any]) -> bool:
 
 def change(audit: AuditLog, entry: LogEntry, watch: Watch) -> Iterator[Signal]:
     """IAM, rules or keys were changed by another than a deployer, or while no deployment is announced. Deployers
-    announce (`python -m astra.breach deploying`); the key service rotates by itself, under no name."""
+    announce (`astra breach deploying`); the key service rotates by itself, under no name."""
     if audit.methodName not in _CHANGES or audit.status.code:
         return
     who = audit.authenticationInfo.principalEmail

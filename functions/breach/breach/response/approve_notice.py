@@ -32,7 +32,7 @@ from breach.response.contain import IncidentId
 
 
 class ApproveNotice(Shape):
-    """Which notice, by the SHA-256 of its text: `python -m astra.breach notice INCIDENT` shows both."""
+    """Which notice, by the SHA-256 of its text: `astra breach notice INCIDENT` shows both."""
 
     incidentId: IncidentId
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
