@@ -48,7 +48,7 @@ class ErasureSettings(DeletionSettings, RetrySettings):
     """From the last deletion to the verification: the longest life of an ID token and the longest timeout of a
     function, after which no write begun before the erasure can still arrive."""
     confirmation_wait_seconds: int = 600
-    """For this long at most the deletion waits for the letter that says that it was asked for."""
+    """The deletion waits at most so long for its confirmation by e-mail."""
     copies_days: dict[str, float] = Field(default_factory=dict)
     """In the emulators, how long copies of each kind last, as JSON; a real project is asked for its own settings."""
     replicate_url: HttpUrl = HttpUrl("https://api.replicate.com")

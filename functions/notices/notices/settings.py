@@ -19,7 +19,7 @@ class BounceSettings(RedisSettings):
     """What it takes to hear what became of a letter."""
 
     bounce_secret: Secret[str]
-    """`whsec_…`: what the mail server signs with when it reports what became of a letter."""
+    """`whsec_…`: what the mail server signs with when it reports the end of an e-mail."""
 
     @model_validator(mode="after")
     def _signing(self) -> Self:
