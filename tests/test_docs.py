@@ -130,6 +130,7 @@ def test_every_module_that_is_run_exists() -> None:
 def _misspelt(words: list[str]) -> str | None:
     """Return what of `astra GROUP VERB … --option` does not exist; None if all does."""
     import typer  # noqa: PLC0415  (both come later than these pages)
+
     from cli.__main__ import app  # noqa: PLC0415
 
     command: Any = typer.main.get_command(app)
