@@ -29,8 +29,8 @@ VERBS = [
     for group in GROUPS
     for verb in typer.main.get_command(importlib.import_module(f"cli.{group}").app).commands  # type: ignore[attr-defined]
 ]
-#: A verb that needs no project: it writes a page of the repository.
-OFFLINE = {("docs", "settings")}
+#: Verbs that need no project: they write pages of the repository.
+OFFLINE = {("docs", "settings"), ("docs", "architecture")}
 #: Nothing answers here: to touch any store but Firestore is a failure.
 ELSEWHERE = "127.0.0.1:9"
 
