@@ -1,4 +1,4 @@
-"""Documentation written from the code: docs/settings.md, and the picture of the architecture in README.md."""
+"""Pages written from the code: docs/settings.md, and the architecture in README.md."""
 
 import ast
 import importlib
