@@ -1,4 +1,4 @@
-"""The staff command `astra`: its groups, its common options, and the one boundary of its errors.
+"""The staff command `astra`: groups, common options, and the boundary where errors become a line.
 
 Exit codes: 0 done; 1 refused, failed or not as it should be, with one line that says why; 2 wrong usage.
 """

@@ -1,8 +1,10 @@
-"""Documentation written from the code: docs/settings.md, from the settings classes of all functions."""
+"""Pages written from the code: docs/settings.md, and the architecture in README.md."""
 
 import ast
 import importlib
 import inspect
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin
@@ -11,12 +13,23 @@ import typer
 from pydantic import AnyUrl, BaseModel, HttpUrl, RedisDsn
 from pydantic_core import PydanticUndefined
 
+from astra.datamap.model import Store
 from astra.runtime.settings import Environment
 from breach.thresholds import Thresholds
 from cli import output
 
 _ROOT: Final = Path(__file__).parents[1]
 DOCUMENT: Final = _ROOT / "docs/settings.md"
+README: Final = _ROOT / "README.md"
+_MARKS: Final = ("<!-- architecture: written by `astra docs architecture` -->", "<!-- /architecture -->")
+#: What a codebase talks to, by the setting that says where it is; Redis, which most use, stands with the stores.
+_SERVICES: Final = {
+    "ASTRA_KMS_URI": "key service",
+    "ASTRA_SMTP_URL": "SMTP server",
+    "ASTRA_REPLICATE_URL": "Replicate",
+    "ASTRA_LOGGING_URL": "Cloud Logging",
+    "ASTRA_WITNESS_URL": "witness of the log",
+}
 _HEAD: Final = """# Settings, for operators
 
 Each setting is an environment variable of the functions. What is no secret stands in `settings/.env.PROJECT`
@@ -138,6 +151,45 @@ def written() -> str:
     return "".join([_HEAD, *lines, _THRESHOLDS, *thresholds, _ELSEWHERE])
 
 
+def drawn() -> str:
+    """Return the picture of the architecture, as Mermaid: from the contracts of imports, the settings and the data map.
+
+    Raises:
+        StopIteration: pyproject.toml has no contract of the shared package's floors.
+    """
+    contracts = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    floors = next(one["layers"] for one in contracts if one.get("containers") == ["astra"])
+    talks = {codebase: set[str]() for codebase, _ in groups()}
+    for codebase, kind in groups():
+        talks[codebase] |= {_SERVICES[name] for name in map(kind.variable, kind.model_fields) if name in _SERVICES}
+    lines = ["flowchart TB", '  cli["cli: staff command"] & app(["applications"]) --> functions']
+    lines += ['  subgraph functions["functions/: codebases, each deployed by itself, none importing another"]']
+    lines += ["    direction LR", *(f"    {codebase}" for codebase in talks), "  end"]
+    lines += ["  functions --> floor0", '  subgraph astra["shared/astra: floors import downwards only"]']
+    for number, floor in enumerate(floors):
+        names = floor.split(" | ")
+        lines.append(f'    subgraph floor{number}[" "]')
+        lines += [f'      astra_{name}["{name}"]' for name in names]
+        lines.append("    end")
+    lines += [f"    floor{number} --> floor{number + 1}" for number in range(len(floors) - 1)]
+    stores = " & ".join(f"{store.name.lower()}[({store.value})]" for store in Store if store is not Store.REPLICATE)
+    lines += ["  end", f"  astra --> {stores}"]
+    named = {service: re.sub(r"\W", "", service) for service in _SERVICES.values()}
+    lines += [f"  {codebase} --> {named[one]}{{{{{one}}}}}" for codebase, all_ in talks.items() for one in sorted(all_)]
+    return "\n".join((_MARKS[0], "", "```mermaid", *lines, "```", "", _MARKS[1]))
+
+
+def with_picture(text: str) -> str:
+    """Return README.md with the picture as it should be. Raises ValueError if it has no place for one."""
+    head, begin, rest = text.partition("<!-- architecture")
+    _, end, tail = rest.partition(_MARKS[1])
+    if not begin or not end:
+        raise ValueError(f"{README.name} has no place for the picture of the architecture")
+    return head + drawn() + tail
+
+
 app = typer.Typer()
 
 
@@ -146,3 +198,10 @@ def settings() -> None:
     """Write docs/settings.md from the settings classes."""
     DOCUMENT.write_text(written(), encoding="utf-8")
     output.lines("file", [DOCUMENT.relative_to(_ROOT)])
+
+
+@app.command()
+def architecture() -> None:
+    """Write the picture of the architecture into README.md."""
+    README.write_text(with_picture(README.read_text(encoding="utf-8")), encoding="utf-8")
+    output.lines("file", [README.name])

@@ -435,6 +435,7 @@ SYSTEM: Final = {
         "cli/staff.py": {"appoint_first"},
         "functions/governance/governance/transfers.py": {"_page"},
     },
+    "the command's own environment, and no store": {"cli/common.py": {"choose"}},
     "incidents and their evidence": {
         "functions/breach/breach/response/deadline_alarms.py": {"_note_told", "_sound"},
         "functions/breach/breach/detection/correlate.py": {"_open", "alert"},

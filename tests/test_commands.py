@@ -27,8 +27,8 @@ from local.stack.stack import Stack
 APP: Any = typer.main.get_command(app)
 #: Every verb of the staff command, as its own help lists them.
 VERBS = [(group, verb) for group in APP.commands for verb in APP.commands[group].commands]
-#: A verb that needs no project: it writes a page of the repository.
-OFFLINE = {("docs", "settings")}
+#: Verbs that need no project: they write pages of the repository.
+OFFLINE = {("docs", "settings"), ("docs", "architecture")}
 #: Nothing answers here: to touch any store but Firestore is a failure.
 ELSEWHERE = "127.0.0.1:9"
 
@@ -175,7 +175,9 @@ def test_help_imports_no_client_and_names_each_group(tmp_path: Path) -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()[-1]
     assert "'cli.common'" in loaded
-    assert [name for name in ("google.cloud.firestore", "google.auth", "astra.runtime", *GROUPS) if f"'{name}'" in loaded] == []
+    assert [
+        name for name in ("google.cloud.firestore", "google.auth", "astra.runtime", *GROUPS) if f"'{name}'" in loaded
+    ] == []
 
 
 @pytest.mark.parametrize(("words", "offered"), [(["ho"], "honeytokens"), (["erasure", "re"], "retry")])

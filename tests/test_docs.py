@@ -136,17 +136,16 @@ def _misspelt(words: list[str]) -> str | None:
     command: Any = typer.main.get_command(app)
     known = {option for param in command.params for option in param.opts}
     for word in words:
-        if hasattr(command, "commands"):
-            if word not in command.commands and not word.startswith("-"):
+        if hasattr(command, "list_commands"):
+            if word not in command.list_commands(None) and not word.startswith("-"):
                 return word
-            command = command.commands.get(word, command)
+            command = command.get_command(None, word) or command
             known |= {option for param in command.params for option in param.opts}
         elif word.startswith("--") and word.partition("=")[0] not in known:
             return word
     return None
 
 
-@pytest.mark.skipif(not (ROOT / "cli/__main__.py").exists(), reason="there is no staff command `astra` yet")
 def test_every_staff_command_exists() -> None:
     named = {(page, said) for page, code in _code() for said in re.findall(r"(?:^|[ /])astra ([a-z][^#|]*)", code)}
     assert len(named) > 30

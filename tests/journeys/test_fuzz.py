@@ -89,8 +89,10 @@ def schema_of(declared: Callable) -> dict[str, Any]:
     """The JSON Schema of its requests. The shape is named as main.py names it: `module.Shape`, or imported."""
     module, _, shape = declared.shape.rpartition(".")
     for node in ast.parse(declared.source.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ImportFrom) and not module and shape in {name.name for name in node.names}:
-            module = str(node.module)
+        for name in node.names if isinstance(node, ast.ImportFrom) else ():
+            if (name.asname or name.name) == (module or shape):
+                module = f"{node.module}.{name.name}" if module else str(node.module)
+                break
     schema: dict[str, Any] = getattr(importlib.import_module(module), shape).model_json_schema()
     return schema
 

@@ -26,9 +26,9 @@ class RollCallSettings(Settings, RetrySettings):
     orphan_frozen_days: Wait = 7
     """After so long frozen, and denied in every round, it is erased; 2 or more outside the emulators."""
     most_orphans: int = Field(default=100, ge=1)
-    """A round that finds more, or more than 1,000, acts on none of them and calls staff."""
+    """A round that finds more, or more than 1,000, acts on none of them and calls staff,"""
     orphans_share: float = Field(default=0.1, gt=0, le=1)
-    """So does a round that finds more than this share of the accounts in the store with the most accounts."""
+    """and so does one that finds more than this share of those whom the longest list of a store names."""
 
     @model_validator(mode="after")
     def _patient(self) -> Self:
@@ -48,7 +48,7 @@ class ErasureSettings(DeletionSettings, RetrySettings):
     """From the last deletion to the verification: the longest life of an ID token and the longest timeout of a
     function, after which no write begun before the erasure can still arrive."""
     confirmation_wait_seconds: int = 600
-    """For this long at most the deletion waits for the e-mail that confirms the request."""
+    """The deletion waits at most so long for its confirmation by e-mail."""
     copies_days: dict[str, float] = Field(default_factory=dict)
     """In the emulators, how long copies of each kind last, as JSON; a real project is asked for its own settings."""
     replicate_url: HttpUrl = HttpUrl("https://api.replicate.com")

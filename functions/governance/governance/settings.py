@@ -9,4 +9,4 @@ class GovernanceSettings(RedisSettings, ReceiptSettings):
     policy_notice_days: float = 30
     """From the announcement of a policy's material change to the moment at which it takes effect, at least."""
     transfer_waiting_days: float = 30
-    """From the moment at which all affected have been told of a transfer to the first data that is transferred."""
+    """From the end of the notices of a transfer to the first data that is transferred, at least."""

@@ -16,10 +16,10 @@ class CampaignSettings(MailSettings, RedisSettings, RetrySettings):
 
 
 class BounceSettings(RedisSettings):
-    """What it takes to hear what became of an e-mail."""
+    """What it takes to hear what became of a letter."""
 
     bounce_secret: Secret[str]
-    """`whsec_…`: what the mail server signs with when it reports what became of an e-mail."""
+    """`whsec_…`: what the mail server signs with when it reports the end of an e-mail."""
 
     @model_validator(mode="after")
     def _signing(self) -> Self:

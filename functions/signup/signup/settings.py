@@ -7,7 +7,7 @@ class SignInSettings(InactivitySettings):
     """What it takes to let somebody in, or not."""
 
     policy_grace_days: float = 30
-    """How long after a policy has come into force an account may sign in that has not accepted it."""
+    """So long after a policy takes effect, people may sign in who have not accepted it."""
 
 
 class SignupSettings(RedisSettings, SignInSettings):

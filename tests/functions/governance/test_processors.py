@@ -34,7 +34,17 @@ SILENT = {
         "PIL",
         "pillow_heif",
     ),
-    *("pydantic", "pydantic_settings", "requests", "rfc8785", "rich", "ua_parser", "werkzeug"),
+    *(
+        "pydantic",
+        "pydantic_settings",
+        "requests",
+        "rfc8785",
+        "pydantic_core",
+        "rich",
+        "typer",
+        "ua_parser",
+        "werkzeug",
+    ),
 }
 #: URLs with a host that is not written there, and why each is nobody else's.
 HOSTLESS: dict[str, str] = {

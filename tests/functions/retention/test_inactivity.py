@@ -17,6 +17,7 @@ from google.cloud import firestore
 from astra import erasure, jobs
 from astra.accounts import activity
 from astra.notices import deliveries
+from astra.notices.deliveries import DeliveryState
 from astra.policies import FIRST as POLICY
 from astra.runtime.platform import Platform
 from erasure import cascade
@@ -103,7 +104,9 @@ def go(stored: Stored, days: float) -> None:
 def send(member: Member, state: str = "accepted") -> None:
     """What the sender of letters notes of those that wait: in the sender's own words."""
     waiting = [letter.reference for letter in member.letters if letter.get("state") == "queued"]
-    assert [delivery_status.settle(member.stored.platform, letter, state) for letter in waiting] == [True]
+    assert [delivery_status.settle(member.stored.platform, letter, DeliveryState(state)) for letter in waiting] == [
+        True
+    ]
 
 
 def away(member: Member, warnings: int, state: str = "accepted") -> None:

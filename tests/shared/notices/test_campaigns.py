@@ -180,6 +180,6 @@ def test_a_preview_is_two_files(tmp_path: Path) -> None:
     text, page = (Path(line) for line in done.stdout.split())
     assert "<cookies>" in text.read_text()
     assert "&lt;cookies&gt;" in page.read_text()
-    broken = subprocess.run(command[:5], capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
+    broken = subprocess.run(command[:6], capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
     assert broken.returncode == 1
     assert "policy-change" in broken.stderr
