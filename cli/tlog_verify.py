@@ -34,7 +34,7 @@ class Report:
     checkpoints: int = 0
     opened: int = 0
     lost: int = 0
-    """Entries whose records went with a backup that was restored, as the log itself says: see `recovery`."""
+    """Entries whose records went with a backup that was restored, as the log itself says: see `tlog_recover`."""
     pending: int = 0
     """Entries that have no place yet, or none in a checkpoint."""
     problems: list[str] = field(default_factory=list)

@@ -29,7 +29,7 @@ STAFF = Group("governance-functions", GovernanceSettings)
 REVIEW = Group("governance-functions", Settings)
 PAGES = Group("pages-functions", RedisSettings)
 SCHEDULE_TIMEOUT = 240
-#: No person works faster. Where it can't be counted, the log still can't be flooded: see `privileged`.
+#: No person works faster. Where it can't be counted, the log still can't be flooded.
 LIMIT = Limit(30)
 
 

@@ -4,10 +4,8 @@
 demo prints it; a test listens to the same story.
 """
 
-from local.demo import breach as breach_story
-from local.demo import company
+from local.demo import breach, company, roll_call
 from local.demo import customer_life as life
-from local.demo import roll_call as roll_call_story
 from local.demo.client import Client
 from local.demo.narration import Listener
 from local.stack.stack import Stack
@@ -18,6 +16,6 @@ def tell(stack: Stack, listener: Listener) -> None:
     with Client(stack) as client:
         life.tell(stack, client, listener)
         staff = company.hire(stack, client, listener)
-        roll_call_story.tell(stack, client, listener)
-        breach_story.tell(stack, client, staff, listener)
+        roll_call.tell(stack, client, listener)
+        breach.tell(stack, client, staff, listener)
         company.tell(stack, client, staff, listener)

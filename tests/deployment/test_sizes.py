@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 from breach.detection import watch
-from local.deployment import grants
-from local.deployment import tables as deploy_tables
+from local.deployment import grants, tables
 from local.deployment.manifests import endpoints
 from local.paths import ROOT
 
@@ -14,8 +13,8 @@ FUNCTIONS = endpoints()
 
 
 def test_the_page_has_the_tables_of_the_code() -> None:
-    text = deploy_tables.DOCUMENT.read_text(encoding="utf-8")
-    assert deploy_tables.written(text) == text, "run `.venv/bin/python -m local.deployment.tables`"
+    text = tables.DOCUMENT.read_text(encoding="utf-8")
+    assert tables.written(text) == text, "run `.venv/bin/python -m local.deployment.tables`"
 
 
 def test_every_account_is_made_and_given_its_roles() -> None:
@@ -35,7 +34,7 @@ def test_an_account_is_a_whole_address() -> None:
 
 
 def test_an_instance_of_every_function_fits_into_a_new_projects_quota() -> None:
-    assert sum(found["cpu"] * max(1, found["minInstances"] or 0) for found in FUNCTIONS.values()) <= deploy_tables.QUOTA
+    assert sum(found["cpu"] * max(1, found["minInstances"] or 0) for found in FUNCTIONS.values()) <= tables.QUOTA
 
 
 def test_who_must_answer_within_seconds_is_kept_warm() -> None:

@@ -213,7 +213,7 @@ class Mailing:
                 due = max(row.get("nextRunAt"), now)
                 return {"nextRunAt": min(due, soon) if more_come else due}
             if not read or state == State.WAITING:
-                return PARKED  # until there is something to send again: see `campaigning` and `fanout.tick`
+                return PARKED  # until there is something to send again: see `campaign_requests` and `dispatch.deliver`
             if more_come:
                 return {"nextRunAt": soon}
             changes = {**ENDED, "counts": self._counts(transaction)}

@@ -76,7 +76,7 @@ def bounced(platform: Platform[BounceSettings], request: Request) -> Response:
     """POST `{"messageId", "status"}`, signed after Standard Webhooks: a letter has bounced, or was delivered.
 
     204 for everything that is genuine, also for what is old news or about no letter of ours: its sender need not, and
-    shall not, know which. Repeated, it changes nothing; see `outcomes`.
+    shall not, know which. Repeated, it changes nothing; see `delivery_status`.
     """
     try:
         platform.limits.admit_network(request, "bounced", _NETWORK_LIMIT)

@@ -1,6 +1,6 @@
 """Inactive accounts: warned twice, then erased.
 
-What is noted of somebody is in `presence`.
+What is noted of somebody is in `activity`.
 
 Why nobody is erased who came back, or was not warned in time:
 - A sign-in writes `inactivity` anew, in a transaction; each step is a transaction that reads it and does nothing unless
@@ -10,7 +10,7 @@ Why nobody is erased who came back, or was not warned in time:
   warning the second, 7 days later the erasure. A warning whose letter still waits to be sent has not been given:
   it counts from what then became of the letter.
 - Who can't come back, or of whom something must be kept or told, waits: afterwards both warnings are given again. Who
-  was frozen between two steps waits from when they are let in again: see `presence.thawed`.
+  was frozen between two steps waits from when they are let in again: see `activity.thawed`.
 """
 
 import enum

@@ -1,7 +1,7 @@
 """A revision of a profile: read in one transaction, changed by the same one.
 
 users/{uid}                      what the client sees
-users/{uid}/consents/{purpose}   see `receipts`
+users/{uid}/consents/{purpose}   see `consent_receipts`
 users/{uid}/requests/{id}        that something was rectified, and when: never what it was before
 users/{uid}/locks/network        {network, since, openUntil?}: a keyed hash of the one network that sign-in is locked
                                  to; none until `openUntil`, when the next sign-in says which

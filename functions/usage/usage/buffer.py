@@ -1,6 +1,6 @@
 """The event buffer in Redis: events of one minute, written as one document.
 
-Under the keys of their user, in one slot of a cluster, each with a time to live and in the user's index (`limits`):
+Under the keys of their user, in one slot of a cluster, each with a time to live and in the user's index:
 
     user:{<uid>}:active         the minute in which events are gathered, or with a minus before it the one in which they
                                 will be, once a commit has shown that nobody erases them; goes when somebody does

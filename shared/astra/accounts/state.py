@@ -1,7 +1,7 @@
 """Account lockout by a child-removal case or a breach suspension, until both have ended.
 
-    removals/{uid}      {state, before: {disabled, …}, settleDue, …}: a reported child; see `children`
-    suspensions/{uid}   {incidents, disabled, before, at, settleDue}: see `containing`
+    removals/{uid}      {state, before: {disabled, …}, settleDue, …}: a reported child; see `child_removal`
+    suspensions/{uid}   {incidents, disabled, before, at, settleDue}: see `contain`
 
 While either holds, the profile is `frozen`, which rules and handlers refuse at once, and the account is disabled at
 Auth, which keeps whoever it is from a new token. The profile follows in the decision's own transaction; Auth lies

@@ -236,7 +236,7 @@ def pending(
 
     So is told who is in no cohort because they were not there yet. Who signs up while one is frozen may be told both
     ways, which is one notice: its name is the same. Of one that is stopped they are told once it goes on: see
-    `cohorts.open_newcomers`.
+    `deliveries.open_newcomers`.
     """
     live = db.collection(CAMPAIGNS).where(filter=firestore.FieldFilter("newcomersUntil", ">", now))
     found = ((stored.id, stored.to_dict() or {}) for stored in live.get(transaction=transaction))

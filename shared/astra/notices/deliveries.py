@@ -51,7 +51,7 @@ class DeliveryState(enum.StrEnum):
 
 
 def going(now: datetime, members: int = 0, steps: int = 0) -> dict[str, Any]:
-    """The fields of a campaign that is let go, with so much done of it; see `campaign_desk` for what a step is."""
+    """The fields of a campaign that is let go, with so much done of it; see `progress` for what a step is."""
     return {"goingSince": now, "goingFrom": {"members": members, "steps": steps}}
 
 

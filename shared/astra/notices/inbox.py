@@ -21,7 +21,7 @@ class Kind(enum.StrEnum):
     """What a notice is about."""
 
     BREACH = "breach"
-    """Some of somebody's data got into the wrong hands. Facts: see `breach_notice` in the breach codebase."""
+    """Some of somebody's data got into the wrong hands. Facts: see `approve_notice` in the breach codebase."""
     DISCLOSURE = "disclosure"
     LEGAL_HOLD = "legal-hold"
     STAFF = "staff"

@@ -54,7 +54,7 @@ class Pseudonyms:
         return self._mac("case", f"{detector}\0{about}\0{day}")
 
     def of_honey(self, seed: str) -> Pseudonym:
-        """What makes an account id one that nobody has; see `honey`."""
+        """What makes an account id one that nobody has; see `honeytokens`."""
         return self._mac("honey", seed)
 
     def of_delivery(self, uid: str, name: str) -> Pseudonym:

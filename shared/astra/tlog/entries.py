@@ -7,7 +7,7 @@ people by pseudonym alone. It says itself whom it concerns, so that nobody can g
 
     commitments/{subject}.{id}   {action, at, actor, commitment, nonce, record, index}
 
-`index` is null until the sequencer has given the entry its place; see `sequencing` in the governance codebase. The
+`index` is null until the sequencer has given the entry its place; see `sequencer` in the tlog codebase. The
 sequencer asks for what has no place yet, never for what came after something: an entry that commits late, under an
 earlier time or name than one that is in the tree already, is as new as any other.
 

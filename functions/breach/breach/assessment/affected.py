@@ -1,6 +1,6 @@
 """Affected people: a job counts them from the evidence, then lists them for the campaign.
 
-    incidents/{id}/work/cohort          a job (see `jobs`): step, token, offset, counts; see `noting` for the rest
+    incidents/{id}/work/cohort          a job (see `jobs`): step, token, offset, counts; see `exposures` for the rest
 
     known    counts whom staff have said to be affected
     gather   goes through the audit log, and notes for each person which of their data was touched
@@ -228,7 +228,7 @@ class Gathering:
 
     def _count(self, job: dict[str, Any]) -> Atomic:
         """Who is affected is known, and changes only if somebody has it counted again. That it is nobody is known only
-        where nothing speaks for more (see `breach_words.doubts`): or else it stays not known. Whoever is found only now
+        where nothing speaks for more (see `texts.doubts`): or else it stays not known. Whoever is found only now
         must be told, though the incident was closed meanwhile: then it is open again, and staff are called."""
 
         known = self._notes.all_known()

@@ -1,7 +1,7 @@
 """Confirmation of an incident as a breach, its scope, and the people known to be affected.
 
 Whoever confirms it says from when we are aware: that starts the clocks, and nothing else does. They say in which time
-it happened and whose hands did it; who is affected is then computed from the audit log (see `gathering`), beside whom
+it happened and whose hands did it; who is affected is then computed from the audit log (see `affected`), beside whom
 they know: of them nothing is in the incident or the log's record, and their ids only where they have a profile.
 """
 
