@@ -22,6 +22,7 @@ from astra.tlog.merkle import fold
 from astra.tlog.signed_note import Checkpoint, checkpoint_of
 from astra.tlog.tiles import ENTRIES, PREFIX, Tampered, Tiles, path
 from cli import tlog as tlog_command
+from cli.__main__ import main
 from local.paths import ROOT
 from tests.functions.tlog.ledger import WHO, Ledger
 from tests.support.desk import sit_down
@@ -437,8 +438,7 @@ def test_staff_see_the_log_as_tables_and_export_evidence_that_verifies_offline(
     monkeypatch.setenv("COLUMNS", "160")
 
     def run(*command: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["audit", *command])
-        code = tlog_command.main()
+        code = main(["tlog", *command])
         return code, capsys.readouterr().out
 
     code, shown = run("list", "--subject", WHO[:12])
