@@ -123,7 +123,7 @@ class Desk(Platform[S]):
                 grant = f"run `gcloud storage buckets add-iam-policy-binding gs://{binding}`"
                 said = f"{self._member} may not use the bucket: {grant}"
             case NotFound():
-                said = f"{self.project} has no such project, database or bucket: check --project, GOOGLE_CLOUD_PROJECT"
+                said = f"there is no such database or bucket in {self.project}: is this the project's name?"
             case PermissionDeniedError():
                 said = self._lacks("Auth", "roles/firebaseauth.viewer", "roles/firebaseauth.admin")
             case TransportError() | RequestException():

@@ -167,6 +167,15 @@ def test_a_change_that_nobody_confirmed_is_refused(
     assert "add --yes" in said
 
 
+def test_the_roll_call_is_not_switched_unless_confirmed(
+    nothing_there: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASTRA_ID_TOKEN", "token")
+    monkeypatch.setenv("ASTRA_FUNCTIONS_URL", f"http://{ELSEWHERE}")
+    assert main(["erasure", "roll-call", "disable"]) == 1
+    assert f"this changes the project {nothing_there} (switch the roll call off)" in capsys.readouterr().err
+
+
 def test_help_imports_no_client_and_names_each_group(tmp_path: Path) -> None:
     script = "import sys; from cli.__main__ import main; main(['--help']); print(sorted(sys.modules))"
     done = run("cli", ["--help"], tmp_path)

@@ -14,7 +14,7 @@ import google_crc32c
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from google.api_core.exceptions import Forbidden, PermissionDenied
+from google.api_core.exceptions import Forbidden, NotFound, PermissionDenied, RetryError
 from google.cloud import firestore, kms
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
@@ -405,10 +405,18 @@ def test_the_key_service_is_asked_as_the_operator_account(cloud: Cloud, monkeypa
             True,
             f"--member serviceAccount:{OPERATOR} --role roles/datastore.user --condition 'title=",
         ),
+        (NotFound("no"), False, "there is no such database or bucket in astra-p: is this the project's name?"),
+        (
+            RetryError("no", cause=None),
+            False,
+            "it did not work (google.api_core.exceptions.RetryError): try again later",
+        ),
         (Forbidden("no"), True, f"gs://astra-p.firebasestorage.app --member serviceAccount:{OPERATOR} --role"),
     ],
 )
-def test_a_missing_role_is_named_with_its_account(cloud: Cloud, error: Exception, acts: bool, said: str) -> None:
+def test_what_the_project_refuses_or_lacks_is_said_in_one_line(
+    cloud: Cloud, error: Exception, acts: bool, said: str
+) -> None:
     with pytest.raises(SystemExit) as ended, operator.platform(Settings, acts=acts):
         raise error
     assert said in str(ended.value)
