@@ -13,29 +13,45 @@ from typer.core import TyperGroup
 
 from cli import common
 
-GROUPS: Final = (
-    *("erasure", "retention", "breach", "notices", "tlog", "keys", "staff", "transfers"),
-    *("policies", "processors", "registers", "rules", "honeytokens", "docs"),
-)
+GROUPS: Final = {
+    "erasure": "Erasures and the roll call.",
+    "retention": "The retention sweep.",
+    "breach": "Incidents and their deadlines.",
+    "notices": "Campaigns of notices.",
+    "tlog": "The transparency log.",
+    "keys": "Users' keys, and the key that wraps them.",
+    "staff": "Staff members and their roles.",
+    "transfers": "Business transfers.",
+    "policies": "Versions of the public and of the security policy.",
+    "processors": "The register of processors.",
+    "registers": "Records of processing and processors, as pages.",
+    "rules": "Security rules.",
+    "honeytokens": "Accounts that belong to no person, as bait for intruders.",
+    "docs": "Pages that are written from the code.",
+}
 
 
-class _Groups(TyperGroup):
-    """Imports a group's module when the group is asked for: a verb loads what it needs itself."""
+class _Group(TyperGroup):
+    """A group that imports its module when one of its verbs is asked for, so that help comes at once."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
-        return list(GROUPS)
+    @property
+    def commands(self) -> dict[str, Any]:
+        """The verbs of the module that bears the group's name."""
+        return dict(typer.main.get_group(importlib.import_module(f"cli.{self.name}").app).commands)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
-        return typer.main.get_command(importlib.import_module(f"cli.{cmd_name}").app) if cmd_name in GROUPS else None
+    @commands.setter
+    def commands(self, _: object) -> None:
+        """Take no verbs from typer: it knows of none yet."""
 
 
 app = typer.Typer(
-    cls=_Groups,
     help="Look after the privacy functions of a project.",
     epilog="Exit codes: 0 done; 1 refused, failed, or not as it should be: a line says why; 2 wrong usage.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+for _name, _help in GROUPS.items():
+    app.add_typer(typer.Typer(cls=_Group, help=_help, no_args_is_help=True), name=_name)
 
 
 @app.callback()
@@ -61,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not isinstance(ended.code, str):
             return ended.code or 0
         said = ended.code
+    except OSError as error:
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     except (LookupError, ValueError, common.Failed) as error:
         said = str(error)
     print(said, file=sys.stderr)  # noqa: T201

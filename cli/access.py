@@ -22,6 +22,8 @@ from google.auth.exceptions import DefaultCredentialsError, RefreshError
 from google.auth.transport.requests import AuthorizedSession, Request
 from google.oauth2.credentials import Credentials as UserCredentials
 
+from cli.common import Failed
+
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
 
@@ -30,7 +32,7 @@ _TIMEOUT: Final = 30  # seconds
 LOG_IN: Final = "run `gcloud auth application-default login`"
 
 
-class Refused(Exception):
+class Refused(Failed):
     """One line for the person at the terminal: what is wrong, and the command that mends it."""
 
 

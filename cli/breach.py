@@ -99,7 +99,10 @@ def _incident(platform: Platform[Any], name: str) -> dict[str, Any]:
 def _show(platform: Platform[Any], console: Console, name: str) -> None:
     incident = _incident(platform, name)
     if common.CHOSEN.as_json:
-        output.show(_record(name, incident, _job(platform, name)))
+        signals = [{**row, "at": iso(row["at"])} for row in incident["signals"].values()]
+        measures = {key: "undone" if row["undoneAt"] else "taken" for key, row in incident["measures"].items()}
+        record = _record(name, incident, _job(platform, name))
+        output.show({**record, "signals": signals, "measures": measures})
         return
     _one(console, name, incident, _job(platform, name), platform.clock())
     console.print(f"about {incident['about']}", highlight=False)
@@ -120,9 +123,14 @@ def _retry(platform: Platform[Any], name: str) -> None:
     stored.reference.update(jobs.revived(platform.clock()), unchanged)
 
 
-def _told(console: Console, text: texts.Text) -> None:
+def _told(console: Console, text: texts.Text, **people: str) -> None:
+    if common.CHOSEN.as_json:
+        output.show({"text": text.text, "sha256": text.sha256, **people})
+        return
     console.print(text.text, markup=False, highlight=False)
     console.print(f"sha256 {text.sha256}", highlight=False)
+    for many in people.values():
+        console.print(f"people it goes to: {many}", highlight=False)
 
 
 def _console() -> Console:
@@ -130,7 +138,7 @@ def _console() -> Console:
 
 
 _ID = Annotated[str, typer.Argument(metavar="INCIDENT")]
-app = typer.Typer(add_completion=False, help="Incidents and their deadlines.", no_args_is_help=True)
+app = typer.Typer()
 
 
 @app.command()
@@ -151,9 +159,8 @@ def show(incident: _ID) -> None:
 def notice(incident: _ID) -> None:
     """Show what people are told, its hash, which two people approve, and how many it goes to."""
     with operator.platform(RedisSettings, acts=False) as platform:
-        fields, console = _incident(platform, incident), _console()
-        _told(console, texts.notice(incident, fields))
-        console.print(f"people it goes to: {_many(fields)}", highlight=False)
+        fields = _incident(platform, incident)
+        _told(_console(), texts.notice(incident, fields), people=_many(fields))
 
 
 @app.command()

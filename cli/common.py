@@ -2,8 +2,10 @@
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -53,13 +55,21 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
 
 
 def choose(project: str | None, *, local: bool, as_json: bool, yes: bool) -> None:
-    """Take the common options. Raises LookupError if the local stack is meant and does not run."""
+    """Take the common options. Raises Failed if the local stack is meant and does not run."""
     CHOSEN.project, CHOSEN.as_json, CHOSEN.yes = project, as_json, yes
     if local:
-        running = sorted(RUNS.glob("*/up.json"), key=lambda file: file.stat().st_mtime)
-        if not running:
-            raise LookupError("no local stack is running: start it with `make up`")
-        os.environ.update(json.loads(running[-1].read_text(encoding="utf-8")))
+        os.environ.update(_running())
+
+
+def _running() -> dict[str, str]:
+    """Return the environment of the stack that was started last. Raises Failed if none runs."""
+    for file in sorted(RUNS.glob("*/up.json"), key=lambda file: file.stat().st_mtime, reverse=True):
+        environment: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+        host, _, port = environment["FIRESTORE_EMULATOR_HOST"].rpartition(":")
+        with suppress(OSError):  # a stack that was killed leaves its file
+            socket.create_connection((host, int(port)), timeout=5).close()
+            return environment
+    raise Failed("no local stack is running: start it with `make up`")
 
 
 def confirm(platform: "Desk[Any]", what: str) -> None:

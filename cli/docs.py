@@ -7,14 +7,15 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args, get_origin
 
 import typer
-from pydantic import BaseModel
+from pydantic import AnyUrl, BaseModel, HttpUrl, RedisDsn
 from pydantic_core import PydanticUndefined
 
 from astra.datamap.model import Store
 from astra.runtime.settings import Environment
+from breach.thresholds import Thresholds
 from cli import output
 
 _ROOT: Final = Path(__file__).parents[1]
@@ -37,9 +38,41 @@ Each setting is an environment variable of the functions. What is no secret stan
 
 Written by `astra docs settings` from the settings classes; a test holds it current.
 
-| variable | codebases | default | meaning |
-| --- | --- | --- | --- |
+| variable | codebases | kind | default | meaning |
+| --- | --- | --- | --- | --- |
 """
+_THRESHOLDS: Final = """
+## Thresholds of the watch
+
+`ASTRA_THRESHOLDS` is a JSON object with those of these fields that differ from their defaults.
+
+| field | default | meaning |
+| --- | --- | --- |
+"""
+_ELSEWHERE: Final = """
+## Variables that no function reads
+
+| variable | who reads it | meaning |
+| --- | --- | --- |
+| `ASTRA_OPERATOR` | `astra` | The account to act as; default: `operator@PROJECT.iam.gserviceaccount.com`. |
+| `ASTRA_ID_TOKEN` | `astra erasure roll-call` | The ID token of the staff member who switches it. |
+| `ASTRA_APP_CHECK_TOKEN` | `astra erasure roll-call` | An App Check token, where App Check is enforced. |
+| `ASTRA_FUNCTIONS_URL` | `astra erasure roll-call` | Where functions answer; default: by project and region. |
+| `ASTRA_REPLACE_RULES` | `firebase deploy` | SHA-256 of rules that may be lost: [deployment](deploy.md). |
+| `ASTRA_LOCAL_REDIS_PORT`, `ASTRA_LOCAL_SMTP_PORT`, `ASTRA_LOCAL_REPLICATE_PORT`, `ASTRA_LOCAL_WITNESS_PORT`, \
+`ASTRA_LOCAL_GOOGLE_PORT` | `make up`, tests | Ports of the local stack's servers, where the usual ones are taken. |
+"""
+_KINDS: Final[dict[Any, str]] = {
+    int: "whole number",
+    float: "number",
+    str: "text",
+    bytes: "32 bytes in base64",
+    HttpUrl: "URL",
+    AnyUrl: "URL",
+    RedisDsn: "URL",
+    tuple: "JSON list",
+    dict: "JSON object",
+}
 
 
 def groups() -> Iterator[tuple[str, type[Environment]]]:
@@ -58,11 +91,11 @@ def groups() -> Iterator[tuple[str, type[Environment]]]:
                 yield main.parent.name, getattr(importlib.import_module(home[name]), name)
 
 
-def _meanings(kind: type[Environment]) -> dict[str, str]:
+def _meanings(kind: type[BaseModel]) -> dict[str, str]:
     """Return what the docstring below each field says, of a class and of those that it is made of."""
     found: dict[str, str] = {}
     for part in reversed(kind.__mro__):
-        if not issubclass(part, Environment):
+        if not issubclass(part, BaseModel) or part.__module__.startswith("pydantic"):
             continue
         body = ast.parse(inspect.getsource(part)).body[0]
         for node, after in zip(body.body, body.body[1:], strict=False):  # type: ignore[attr-defined]
@@ -73,6 +106,15 @@ def _meanings(kind: type[Environment]) -> dict[str, str]:
             ):
                 found[ast.unparse(node.target)] = " ".join(str(after.value.value).split())
     return found
+
+
+def _kind(annotation: Any) -> str:
+    """Return in words what values an annotation takes."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "JSON object"
+    parts = [part for part in get_args(annotation) if part is not type(None)]
+    known = get_origin(annotation) or annotation
+    return _KINDS[known] if known in _KINDS else _kind(parts[0])
 
 
 def _default(kind: type[Environment], name: str) -> str:
@@ -89,20 +131,24 @@ def _default(kind: type[Environment], name: str) -> str:
 
 def written() -> str:
     """Return docs/settings.md as it should be."""
-    rows: dict[str, tuple[set[str], str, str]] = {}
+    rows: dict[str, tuple[set[str], str, str, str]] = {}
     for codebase, kind in groups():
         meanings = _meanings(kind)
         for name, field in kind.model_fields.items():
             meaning = meanings.get(name) or field.description or ""
-            users, _, _ = rows.setdefault(kind.variable(name), (set(), _default(kind, name), meaning))
-            users.add(codebase)
+            row = (set[str](), _kind(field.annotation), _default(kind, name), meaning)
+            rows.setdefault(kind.variable(name), row)[0].add(codebase)
     everywhere = {codebase for codebase, _ in groups()}
     lines = [
-        f"| `{variable}` | {'all' if users == everywhere else ', '.join(sorted(users))} | {default} | "
-        f"{meaning.replace('|', chr(92) + '|')} |"
-        for variable, (users, default, meaning) in sorted(rows.items())
+        f"| `{variable}` | {'all' if users == everywhere else ', '.join(sorted(users))} | {kind} | {default} | "
+        f"{meaning.replace('|', chr(92) + '|')} |\n"
+        for variable, (users, kind, default, meaning) in sorted(rows.items())
     ]
-    return _HEAD + "\n".join(lines) + "\n"
+    reasons = _meanings(Thresholds)
+    thresholds = [
+        f"| `{name}` | `{field.default}` | {reasons[name]} |\n" for name, field in Thresholds.model_fields.items()
+    ]
+    return "".join([_HEAD, *lines, _THRESHOLDS, *thresholds, _ELSEWHERE])
 
 
 def drawn() -> str:
@@ -144,23 +190,18 @@ def with_picture(text: str) -> str:
     return head + drawn() + tail
 
 
-app = typer.Typer(add_completion=False, help="Pages that are written from the code.", no_args_is_help=True)
-
-
-@app.callback()
-def docs() -> None:
-    """Pages that are written from the code."""
+app = typer.Typer()
 
 
 @app.command()
 def settings() -> None:
     """Write docs/settings.md from the settings classes."""
     DOCUMENT.write_text(written(), encoding="utf-8")
-    output.note(str(DOCUMENT.relative_to(_ROOT)))
+    output.lines("file", [DOCUMENT.relative_to(_ROOT)])
 
 
 @app.command()
 def architecture() -> None:
     """Write the picture of the architecture into README.md."""
     README.write_text(with_picture(README.read_text(encoding="utf-8")), encoding="utf-8")
-    output.note(README.name)
+    output.lines("file", [README.name])

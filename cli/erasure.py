@@ -8,7 +8,7 @@ import typer
 from google.cloud import firestore
 
 from astra import jobs
-from astra.erasure import roll_call
+from astra.erasure import JOBS, roll_call
 from astra.runtime.clock import iso
 from astra.runtime.firestore import transact
 from astra.runtime.platform import Platform
@@ -17,8 +17,7 @@ from cli import common, operator, output
 from cli import roll_call as roll_call_command
 
 if TYPE_CHECKING:
-    from rich.table import Table
-from astra.erasure import JOBS
+    from cli.output import Table
 
 _SHORT: Final = 10
 
@@ -90,20 +89,20 @@ def _status(platform: Platform[Settings]) -> "Table":
 def _show(job: dict[str, Any], now: datetime) -> "Table":
     table = output.table("entry", "deleted", "retained", "until", "basis")
     certificate = job.get("certificate")
-    table.title = f"{job['state']}, asked {iso(job['createdAt'])}"
+    table.facts = {"state": job["state"], "asked": iso(job["createdAt"])}
     if certificate:
-        table.title += f", verified {certificate['verifiedAt']}"
+        table.facts["verified"] = certificate["verifiedAt"]
         for line in certificate["stores"]:
             until = line.get("until", "")
             table.add_row(line["entry"], str(line["deleted"]), str(line["retained"]), until, line.get("basis", ""))
     else:
-        table.title += f", at step {job.get('step', '')}, due {_due(job, now)}"
+        table.facts |= {"step": job.get("step", ""), "due": _due(job, now)}
         for name, count in job.get("counts", {}).items():
             table.add_row(name, str(count))
     return table
 
 
-app = typer.Typer(add_completion=False, help="Erasures and the roll call.", no_args_is_help=True)
+app = typer.Typer()
 
 
 @app.command()

@@ -38,12 +38,7 @@ def plant(platform: Platform[InactivitySettings], name: str, email: str, photogr
     return uid
 
 
-app = typer.Typer(add_completion=False, help="Accounts of nobody, as bait for intruders.", no_args_is_help=True)
-
-
-@app.callback()
-def honeytokens_group() -> None:
-    """Accounts of nobody, as bait for intruders."""
+app = typer.Typer()
 
 
 @app.command(name="plant")
@@ -51,4 +46,4 @@ def plant_one(name: str, address: str, photograph: Path) -> None:
     """Plant a honeytoken account; an alert of it shows that the watch works."""
     with operator.platform(InactivitySettings, acts=True) as platform:
         common.confirm(platform, f"plant an account that nobody has, {address}")
-        output.note(plant(platform, name, address, photograph.read_bytes()))
+        output.lines("account", [plant(platform, name, address, photograph.read_bytes())])

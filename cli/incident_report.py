@@ -17,9 +17,9 @@ _TELL: Final = (Who.REGULATOR, Who.BUREAUS)
 def next_action(name: str, incident: dict[str, Any], job: dict[str, Any] | None = None) -> str:
     """The one thing that somebody has to do now. `job` is the one of who is affected, if there is one yet."""
     if job and job["state"] == STUCK:
-        return f"`retry {name}`: who is affected is being counted, and that failed too often; the log says why"
+        return f"`astra breach retry {name}`: the count of people affected failed too often; the log says why"
     if incident["state"] == State.SUSPECTED:
-        return f"look (`show {name}`), then confirm_incident, or close_incident as a false alarm"
+        return f"look (`astra breach show {name}`), then confirm_incident, or close_incident as a false alarm"
     if not (incident.get("met") or {}).get("own-draft") and incident.get("affected") != {}:
         return "describe_incident: say nature, measures and contact, which regulators are owed at once"
     unmet = [one for one in deadlines.running(incident) if one.met is None]
@@ -27,7 +27,7 @@ def next_action(name: str, incident: dict[str, Any], job: dict[str, Any] | None 
     first = unmet and unmet[0].clock.who in _TELL
     if regulators and (first or incident["cohort"] == Cohort.TELLING):
         phase = "initial" if first else "final"
-        return f"tell_regulator {regulators[0]}: `draft {name} {regulators[0]} {phase}`"
+        return f"tell_regulator {regulators[0]}: `astra breach draft {name} {regulators[0]} {phase}`"
     return _of_people(name, incident)
 
 
@@ -51,7 +51,7 @@ def _to_approve(name: str, incident: dict[str, Any]) -> str:
         texts.notice(name, incident)
     except texts.Missing as missing:
         return f"describe_incident: {missing}"
-    return f"approve_notice, two people: `notice {name}` shows it and its hash"
+    return f"approve_notice, two people: `astra breach notice {name}` shows it and its hash"
 
 
 def moments(incident: dict[str, Any]) -> list[Moment]:

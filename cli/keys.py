@@ -44,7 +44,7 @@ def _to_the_end(platform: Platform[SealingSettings], job: firestore.DocumentRefe
     return 0
 
 
-app = typer.Typer(add_completion=False, help="Users' keys, and the key that wraps them.", no_args_is_help=True)
+app = typer.Typer()
 
 
 @app.command()

@@ -19,7 +19,7 @@ from cli import operator, output
 from notices.progress import Progress
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from cli.output import Table
 
 
 def _row(name: str, progress: Progress) -> list[Any]:
@@ -82,7 +82,7 @@ def _find(platform: Platform[Settings], name: str) -> "firestore.DocumentSnapsho
     return stored
 
 
-app = typer.Typer(add_completion=False, help="Campaigns of notices.", no_args_is_help=True)
+app = typer.Typer()
 
 
 @app.command()
@@ -98,8 +98,8 @@ def show(name: str) -> None:
     """Show one of them, with its jobs and its e-mails."""
     with operator.platform(Settings, acts=False) as platform:
         stored = _find(platform, name)
-        output.show(_status(platform, [stored]))
-        output.show(_jobs(Progress.of(platform, stored), platform.clock()))
+        jobs = _jobs(Progress.of(platform, stored), platform.clock())
+        output.parts(campaign=_status(platform, [stored]), jobs=jobs)
 
 
 @app.command(name="preview")
@@ -109,5 +109,4 @@ def preview_files(
     folder: Annotated[Path, typer.Option()] = Path("build/preview"),
 ) -> None:
     """Write what one would say, as files to look at."""
-    for path in preview(kind, dict(map(_fact, fact or [])), folder):
-        output.note(str(path))
+    output.lines("file", preview(kind, dict(map(_fact, fact or [])), folder))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import firebase_admin
 from firebase_admin.exceptions import FirebaseError, PermissionDeniedError
-from google.api_core.exceptions import Forbidden, GoogleAPICallError, PermissionDenied
+from google.api_core.exceptions import Forbidden, GoogleAPICallError, GoogleAPIError, NotFound, PermissionDenied
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError, TransportError
 from google.auth.transport.requests import AuthorizedSession
@@ -122,6 +122,8 @@ class Desk(Platform[S]):
                 binding = f"{self.default_bucket} --member {self._member} --role {role} --condition None"
                 grant = f"run `gcloud storage buckets add-iam-policy-binding gs://{binding}`"
                 said = f"{self._member} may not use the bucket: {grant}"
+            case NotFound():
+                said = f"{self.project} has no such project, database or bucket: check --project, GOOGLE_CLOUD_PROJECT"
             case PermissionDeniedError():
                 said = self._lacks("Auth", "roles/firebaseauth.viewer", "roles/firebaseauth.admin")
             case TransportError() | RequestException():
@@ -160,5 +162,5 @@ def platform(kind: type[S], *, acts: bool) -> Iterator[Desk[S]]:
         yield desk
     except SettingsError as incomplete:
         raise SystemExit(f"settings: {incomplete}") from None
-    except (Refused, GoogleAPICallError, FirebaseError, GoogleAuthError, RequestException, RedisError) as error:
+    except (Refused, GoogleAPIError, FirebaseError, GoogleAuthError, RequestException, RedisError) as error:
         raise SystemExit(desk.explain(error)) from None

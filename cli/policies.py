@@ -26,7 +26,7 @@ def _publish(db: firestore.Client, collection: str, version: str, effective_at: 
     )
 
 
-app = typer.Typer(add_completion=False, help="Versions of the public and of the security policy.", no_args_is_help=True)
+app = typer.Typer()
 
 
 @app.command(name="list")

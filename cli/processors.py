@@ -18,7 +18,7 @@ def seed(db: firestore.Client, now: datetime) -> None:
             document.set({**line(processor, now), "agreement": None})
 
 
-app = typer.Typer(add_completion=False, help="The register of processors.", no_args_is_help=True)
+app = typer.Typer()
 
 
 @app.command(name="list")

@@ -113,12 +113,7 @@ def _cell(text: object) -> str:
     return " ".join(str(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())
 
 
-app = typer.Typer(add_completion=False, help="Records of processing and processors, as pages.", no_args_is_help=True)
-
-
-@app.callback()
-def registers() -> None:
-    """Records of processing and processors, as pages."""
+app = typer.Typer()
 
 
 @app.command(name="write")
@@ -128,5 +123,4 @@ def write_pages(folder: Path) -> None:
     if common.CHOSEN.project or os.environ.get("GOOGLE_CLOUD_PROJECT"):
         with operator.platform(Settings, acts=False) as platform:
             stored = Registers.of(platform.db)
-    for path in write(folder, stored):
-        output.note(str(path))
+    output.lines("file", write(folder, stored))

@@ -23,7 +23,7 @@ from retention.schedule import reference
 from retention.settings import RetentionSettings
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from cli.output import Table
 
 _PAGE: Final = 300
 
@@ -114,7 +114,7 @@ def _status(platform: Platform[RetentionSettings]) -> "Table":
     return table
 
 
-app = typer.Typer(add_completion=False, help="The retention sweep.", no_args_is_help=True)
+app = typer.Typer()
 
 
 @app.command()

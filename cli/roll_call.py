@@ -16,12 +16,12 @@ from astra.erasure import roll_call
 from astra.runtime.platform import Platform
 from astra.runtime.settings import Environment, Settings, emulated
 from cli import common, operator, output
-from cli.access import Refused
 from cli.common import Failed
 
 if TYPE_CHECKING:
     from requests import Session
-    from rich.table import Table
+
+    from cli.output import Table
 
 _PATIENCE: Final = 900
 """Seconds for which a dry run is waited for: `reconcile` begins it within 5 minutes."""
@@ -44,14 +44,12 @@ def look_or_switch(
     if (switch == "enable") != bool(report):
         raise Failed("enable needs --report DIGEST, and only enable takes it")
     if switch:
-        output.note(_switch(report, enabled=switch == "enable"))
+        output.show(_switch(report, enabled=switch == "enable"))
         return
     with operator.platform(Settings, acts=dry_run) as platform:
         if dry_run:
             common.confirm(platform, "have the deployed function look for orphans, and store its report")
             _look(platform)
-        else:
-            output.note(roll_call.state_line(platform.db))
         _show(platform)
 
 
@@ -80,24 +78,22 @@ def _look(platform: Platform[Settings]) -> None:
 
 
 def _show(platform: Platform[Settings]) -> None:
-    """Print the newest report as a table, with the next command."""
-    found = roll_call.report(platform.db).get().to_dict()
+    """Print the roll call's state, and the newest report as a table, with the next command."""
+    state, found = roll_call.state_line(platform.db), roll_call.report(platform.db).get().to_dict()
     if found is None:
-        output.note("No dry run was made yet: `astra erasure roll-call --dry-run`.")
+        output.parts(state=state, next="No dry run was made yet: `astra erasure roll-call --dry-run`.")
         return
-    output.show(_summary(found))
-    if found["orphans"]:
-        table = output.table("orphan", "found in")
-        for orphan in found["orphans"]:
-            table.add_row(orphan["subject"][:_SHORT], ", ".join(orphan["places"]))
-        output.show(table)
+    orphans = output.table("orphan", "found in")
+    for orphan in found["orphans"]:
+        orphans.add_row(orphan["subject"][:_SHORT], ", ".join(orphan["places"]))
     wrong = roll_call.refusal(found, found["digest"], platform.clock())
-    output.note(wrong or f"To switch it on, two staff members run: roll-call enable --report {found['digest']}")
+    switch = f"To switch it on, two staff members run: astra erasure roll-call enable --report {found['digest']}"
+    output.parts(state=state, summary=_summary(found), orphans=orphans, next=wrong or switch)
 
 
 def _summary(found: dict[str, Any]) -> "Table":
     table = output.table("what", "how many", "what a round does with them")
-    table.title = f"Dry run of {found['at']}"
+    table.facts = {"dry run of": found["at"]}
     more = f"{len(found['orphans']) + found['more']}" if not found["more"] else f"more than {len(found['orphans'])}"
     for row in (
         ("accounts", found["accounts"], "nothing"),
@@ -118,12 +114,10 @@ def _switch(report: str, *, enabled: bool) -> str:
     token, base = os.environ.get("ASTRA_ID_TOKEN"), os.environ.get("ASTRA_FUNCTIONS_URL")
     if not token:
         raise Failed("ASTRA_ID_TOKEN is missing: it must hold the ID token of a staff member who is signed in")
+    desk = operator.Desk(Environment, common.CHOSEN.project, operator.GOOGLE, acts=False)
     if not base:
-        desk = operator.Desk(Environment, common.CHOSEN.project, operator.GOOGLE, acts=False)
-        try:
-            base = f"https://{desk.settings.region}-{desk.project}.cloudfunctions.net"
-        except Refused as refused:
-            raise Failed(str(refused)) from None
+        base = f"https://{desk.settings.region}-{desk.project}.cloudfunctions.net"
+    common.confirm(desk, f"switch the roll call {'on' if enabled else 'off'}")
     headers = {"Authorization": f"Bearer {token}"}
     if app_check := os.environ.get("ASTRA_APP_CHECK_TOKEN"):
         headers["X-Firebase-AppCheck"] = app_check

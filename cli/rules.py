@@ -74,12 +74,7 @@ def compare(session: AuthorizedSession, project: str, bucket: str, api: str) -> 
         yield same, f"{release}: {found or 'nothing'} {verdict}"
 
 
-app = typer.Typer(add_completion=False, help="Security rules.", no_args_is_help=True)
-
-
-@app.callback()
-def rules() -> None:
-    """Security rules."""
+app = typer.Typer()
 
 
 @app.command()
@@ -87,7 +82,6 @@ def check(bucket: Annotated[str | None, typer.Option(help="default: the project'
     """Compare a project's security rules with this repository's."""
     with operator.platform(Settings, acts=False) as desk:
         found = list(compare(desk.session, desk.project, bucket or desk.default_bucket, desk.google.rules))
-    for _, line in found:
-        output.note(line)
+    output.lines("release", (line for _, line in found))
     if not all(same for same, _ in found):
         raise typer.Exit(1)

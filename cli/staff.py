@@ -32,7 +32,7 @@ def appoint_first(platform: Platform[Settings], uid: str) -> None:
     mirror(platform, uid)
 
 
-app = typer.Typer(add_completion=False, help="Staff members and their roles.", no_args_is_help=True)
+app = typer.Typer()
 
 
 @app.command(name="list")

@@ -23,7 +23,7 @@ from tlog.settings import LogKeySettings, LogSettings
 from tlog.witness import WitnessError, verifiers
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from cli.output import Table
 
 JOB: Final = "rounds/log"
 _SHORT: Final = 10
@@ -113,7 +113,7 @@ def _listing(fields: Iterator[dict[str, Any]]) -> "Table":
 
 
 def _verified(report: tlog_verify.Report) -> "Table":
-    table = output.table("", "")
+    table = output.table("what", "value")
     table.show_header = False
     for name in ("size", "checkpoints", "opened", "lost", "pending"):
         table.add_row(name, str(getattr(report, name)))
@@ -133,7 +133,7 @@ def _status(platform: Platform[Any]) -> "Table":
 
 def _recovered(platform: operator.Desk[LogSettings]) -> None:
     found = tlog_recover.plan(platform)
-    table = output.table("", "")
+    table = output.table("what", "value")
     table.show_header = False
     table.add_row("the witness remembers", f"{found.checkpoint.size} entries")
     table.add_row("records lost", str(found.records_lost))
@@ -145,7 +145,7 @@ def _recovered(platform: operator.Desk[LogSettings]) -> None:
     output.show(table)
     common.confirm(platform, "log for good that these records are lost, and let the sequencer go on")
     tlog_recover.recover(platform, found)
-    output.show("the sequencer goes on from there; `verify` says whether all is well")
+    output.note("the sequencer goes on from there; `astra tlog verify` says whether all is well")
 
 
 def _exported(platform: Platform[LogKeySettings], first: datetime, end: datetime, file: Path) -> None:
@@ -164,7 +164,7 @@ def _log(kind: type[operator.S], *, acts: bool) -> Iterator["operator.Desk[opera
         raise common.Failed(str(error)) from None
 
 
-app = typer.Typer(add_completion=False, help="The transparency log.", no_args_is_help=True)
+app = typer.Typer()
 
 
 @app.command()
@@ -209,7 +209,7 @@ def export(
 def key() -> None:
     """Print the keys that the log is verified with."""
     with _log(LogKeySettings, acts=True) as platform:
-        output.note("\n".join(map(str, verifiers(platform.settings))))
+        output.lines("verifier", verifiers(platform.settings))
 
 
 @app.command(name="announce")

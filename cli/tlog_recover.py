@@ -5,7 +5,8 @@ What is lost are records, of which the tree holds commitments alone. Why it is s
 - Nothing leaves the tree. It goes on from the last witnessed checkpoint, so every receipt stays good.
 - An entry of Firestore that is in the tree gets its place back, found by its own bytes, which hold a commitment to a
   random nonce. One that the tree does not know, because it came after the restore, is pending again.
-- That places are without a record from now on is itself an entry. `verify` takes it for what it says, and counts them.
+- That places are without a record from now on is itself an entry. `astra tlog verify` believes it, and counts
+  them.
 - What no backup explains is refused: an entry that had a place before the backup was made, and is missing or another.
 
 The sequencer is stopped first, so that it assigns nothing meanwhile, and goes on in the transaction that logs the loss.

@@ -35,12 +35,7 @@ def _told(db: firestore.Client, name: str) -> str:
     return f"{told} of {'?' if fields.get('count') is None else fields['count']}"
 
 
-app = typer.Typer(add_completion=False, help="Business transfers.", no_args_is_help=True)
-
-
-@app.callback()
-def transfers() -> None:
-    """Business transfers."""
+app = typer.Typer()
 
 
 @app.command(name="status")

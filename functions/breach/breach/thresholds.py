@@ -19,7 +19,7 @@ class Thresholds(BaseModel):
     service_reads: int = 500
     """Different people that a service account reads of in an hour before it has any past."""
     thorough_reads: int = 20_000
-    """The same of our own accounts whose work goes through everybody: the roll call, letters of a campaign. With more
+    """The same of our own accounts whose work goes through all people: the roll call, e-mails of a campaign. With more
     people than that, it is to be raised."""
     staff_reads: int = 20
     """Different people that a person reads of in an hour: support looks at one ticket at a time."""
