@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import typer
 from pydantic import BaseModel, RootModel
 
 from astra.datamap.table import DATA_MAP
+from cli.__main__ import app
 from local.paths import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 API = (ROOT / "docs/api.md").read_text(encoding="utf-8")
 MAINS = sorted((ROOT / "functions").glob("*/main.py"))
-# What is not there yet: links to it hold once it is.
-COMING = {ROOT / "docs/settings.md"}
-
 _FENCE = re.compile(r"(?ms)^```(\w*)\n(.*?)^```$")
 _SPAN = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)")
@@ -68,21 +67,15 @@ def _anchors(page: Path) -> set[str]:
 
 
 def _broken(page: Path) -> Iterator[str]:
-    for link in _LINK.findall(_prose_with_links(page)):
+    for link in _LINK.findall(_FENCE.sub("", _text(page))):
         if re.match(r"[a-z]+:", link):
             continue
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
-        if target in COMING and not target.exists():
-            continue
         if not target.exists():
             yield f"{link}: there is no {target.relative_to(ROOT)}"
         elif anchor and anchor not in _anchors(target):
             yield f"{link}: {target.relative_to(ROOT)} has no such heading"
-
-
-def _prose_with_links(page: Path) -> str:
-    return _FENCE.sub("", _text(page))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -129,10 +122,6 @@ def test_every_module_that_is_run_exists() -> None:
 
 def _misspelt(words: list[str]) -> str | None:
     """Return what of `astra GROUP VERB … --option` does not exist; None if all does."""
-    import typer  # noqa: PLC0415  (both come later than these pages)
-
-    from cli.__main__ import app  # noqa: PLC0415
-
     command: Any = typer.main.get_command(app)
     known = {option for param in command.params for option in param.opts}
     for word in words:
@@ -176,6 +165,13 @@ def test_every_block_of_javascript_parses() -> None:
     command = ["node", "--no-warnings", "--experimental-vm-modules", "-e", script]
     parsed = subprocess.run(command, input=json.dumps(blocks), capture_output=True, text=True, check=False)  # noqa: S603
     assert parsed.returncode == 0, parsed.stderr
+
+
+@pytest.mark.parametrize("codebase", [main.parent for main in MAINS], ids=lambda path: path.name)
+def test_the_architecture_names_every_module_of_a_codebase(codebase: Path) -> None:
+    row, *_ = re.findall(rf"(?m)^\| `{codebase.name}` \| (.+)$", _text(ROOT / "docs/architecture.md"))
+    modules = {path.stem for path in (codebase / codebase.name).rglob("*.py")} - {"__init__", "settings"}
+    assert modules - set(_SPAN.findall(row)) == set()
 
 
 # docs/api.md beside the code: what is called, what it takes, and how often.
