@@ -34,14 +34,18 @@ def tell(stack: Stack, client: Client, staff: Staff, listener: Listener) -> None
     lise, emmy, rosalind = (client.join() for _ in range(3))
     image_id = client.upload(lise, PHOTOGRAPH.read_bytes())
     wait_sealed(client, lise, image_id)
-    bait = _breach(stack, "plant", "Mary Shelley", f"{secrets.token_hex(4)}@example.com", str(PHOTOGRAPH)).split()[-1]
+    bait = _astra(
+        stack, "honeytokens", "plant", "Mary Shelley", f"{secrets.token_hex(4)}@example.com", str(PHOTOGRAPH)
+    ).split()[-1]
     image = wait_for("the honey image to be sealed", lambda: _sealed(stack, bait))
 
     at = datetime.now(UTC) - timedelta(minutes=5)
     steal(stack, at, (lise, image_id), emmy, (bait, image))
     alert = wait_for("the alert", lambda: stack.mail.last_to(staff.security.email, "honey"))
     listener.saw("the head of security is written to", str(alert.message["Subject"]))
-    case = wait_for("the case", lambda: next(iter(re.findall(r"\b[0-9a-f]{16,}\b", _breach(stack))), None))
+    case = wait_for(
+        "the case", lambda: next(iter(re.findall(r"\b[0-9a-f]{16,}\b", _astra(stack, "breach", "status"))), None)
+    )
     customers = (lise, emmy, rosalind)
     listener.check("no customer is, by a detector", not any(_told(stack, person) for person in customers))
 
@@ -50,12 +54,14 @@ def tell(stack: Stack, client: Client, staff: Staff, listener: Listener) -> None
     form = {name: moment.isoformat() for name, moment in times.items()}
     client.call("contain_incident", {"incidentId": case, "measure": "freeze-exports"}, staff.security.token)
     client.call("confirm_incident", {"incidentId": case, **form}, staff.security.token)
-    overview = wait_for("who is affected", lambda: text if "people affected" in (text := _breach(stack)) else None)
+    overview = wait_for(
+        "who is affected", lambda: text if "people affected" in (text := _astra(stack, "breach", "status")) else None
+    )
     listener.saw("on her phone", "\n" + overview.rstrip())
     listener.check("two people are affected: not who was not read", "2 people affected" in overview)
 
     client.call("describe_incident", {"incidentId": case, **SAID}, staff.security.token)
-    [sha256] = re.findall(r"\b[0-9a-f]{64}\b", _breach(stack, "notice", case))
+    [sha256] = re.findall(r"\b[0-9a-f]{64}\b", _astra(stack, "breach", "notice", case))
     approval = {"incidentId": case, "sha256": sha256}
     alone = client.call("approve_notice", approval, staff.security.token)
     listener.check("one person alone sends nothing", alone["state"] == "proposed")
@@ -101,9 +107,9 @@ def _sealed(stack: Stack, uid: str) -> str | None:
     return next(ready, None)
 
 
-def _breach(stack: Stack, *arguments: str) -> str:
-    """What the command of whoever is on call says."""
-    command = [sys.executable, "-m", "cli", "breach", *(arguments or ("status",)), "--yes"]
+def _astra(stack: Stack, *arguments: str) -> str:
+    """Return what the staff command prints."""
+    command = [sys.executable, "-m", "cli", *arguments, "--yes"]
     environment = {**os.environ, **stack.environment(), "COLUMNS": "60"}
     return subprocess.run(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=120

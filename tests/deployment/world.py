@@ -59,7 +59,7 @@ class World:
         self.priya, self.cleo = self.team.hire(Role.PRIVACY), self.team.hire(Role.CTO)
         platform.bucket.blob("first").upload_from_string("")  # by which the emulator makes the bucket
         self._http = httpx.Client(trust_env=False, timeout=_SECONDS)
-        for queue in ("erase", "notify", "sendcode"):
+        for queue in ("assess", "erase", "notify", "sendcode"):
             tasks = f"http://127.0.0.1:{stack.ports['tasks']}/projects/{self.project}/locations/{REGION}"
             taker = f"http://127.0.0.1:{production.google.port}/queues/{queue}"
             self._http.post(f"{tasks}/queues/{queue}", json={"defaultUri": taker}).raise_for_status()
