@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import httpx
 import typer
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ def _running() -> dict[str, str]:
     """Return the environment of the stack that was started last. Raises Failed if none runs."""
     for file in sorted(RUNS.glob("*/up.json"), key=lambda file: file.stat().st_mtime, reverse=True):
         environment: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
-        host, _, port = environment["FIRESTORE_EMULATOR_HOST"].rpartition(":")
-        with suppress(OSError):  # a stack that was killed leaves its file
-            socket.create_connection((host, int(port)), timeout=5).close()
+        host = environment["FIRESTORE_EMULATOR_HOST"]
+        with suppress(httpx.HTTPError):  # a stack that was killed leaves its file
+            httpx.get(f"http://{host}/", timeout=5)
             return environment
     raise Failed("no local stack is running: start it with `make up`")
 

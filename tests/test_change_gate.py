@@ -442,7 +442,7 @@ SYSTEM: Final = {
         "functions/breach/breach/assessment/affected.py": {"Gathering"},
         "functions/breach/breach/assessment/exposures.py": {"Notes"},
         "functions/breach/breach/detection/watch.py": {"_count"},
-        "cli/breach.py": {"_retry", "run"},
+        "cli/breach.py": {"_retry", "deploying"},
         "cli/honeytokens.py": {"plant"},
     },
     "the transparency log": {

@@ -48,6 +48,7 @@ SILENT = {
 }
 #: URLs with a host that is not written there, and why each is nobody else's.
 HOSTLESS: dict[str, str] = {
+    "f'http://{host}/'": "the local stack, on this machine",
     "f'https://{region}-{act.platform.app.project_id}.cloudfunctions.net/policy_page/{form.version}'": "in a letter",
     "f'https://{desk.settings.region}-{desk.project}.cloudfunctions.net'": "our own function, asked by a command",
     "f'run `gcloud storage buckets add-iam-policy-binding gs://{binding}`'": "told to a person",
