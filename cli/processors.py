@@ -5,6 +5,7 @@ from datetime import datetime
 import typer
 from google.cloud import firestore
 
+from astra.runtime.clock import iso
 from astra.runtime.settings import Settings
 from cli import common, operator, output
 from governance.processors import PROCESSORS, PROCESSORS_COLLECTION, line
@@ -27,8 +28,9 @@ def list_processors() -> None:
     table = output.table("processor", "service", "agreement until")
     with operator.platform(Settings, acts=False) as platform:
         for stored in platform.db.collection(PROCESSORS_COLLECTION).order_by("name").get():
-            agreement = stored.get("agreement") or {}
-            table.add_row(stored.get("name"), stored.get("service"), str(agreement.get("validUntil", "none")))
+            agreement = stored.get("agreement")
+            until = iso(agreement["expiresAt"]) if agreement else "none"
+            table.add_row(stored.get("name"), stored.get("service"), until)
     output.show(table)
 
 
