@@ -13,7 +13,7 @@ from typing import Any, Final
 from google.cloud import firestore
 
 from astra.datamap.table import DATA_MAP
-from astra.notices import messages
+from astra.notices import campaigns, messages
 from astra.notices.inbox import Kind
 from astra.runtime import templates
 from astra.runtime.clock import iso
@@ -46,11 +46,6 @@ class Missing(ValueError):
 
 class Late(Missing):
     """A regulator is told late, and nobody has said why."""
-
-
-class Changed(Exception):
-    """What would be told is not what was approved: a template, or the data map's words, have changed since. Nobody is
-    told more until what was approved is deployed again."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +92,11 @@ def notice(name: str, incident: Mapping[str, Any]) -> Text:
 
 
 def refuse_changed(db: firestore.Client, name: str) -> None:
-    """Raise Changed if an incident's notice was approved with another text than this deployment makes of it."""
+    """Raise campaigns.Changed if this deployment makes another text of an incident's notice than was approved."""
     incident = incidents.reference(db, name).get().to_dict() or {}
     approved = incident.get("notice")
     if approved and notice(name, incident).sha256 != approved["sha256"]:
-        raise Changed
+        raise campaigns.Changed
 
 
 def filing(

@@ -92,7 +92,7 @@ class Campaign:
 
 
 class Changed(Exception):
-    """The text of a campaign is not the one that was approved: a template has changed since."""
+    """A notice's text is not the one that was approved: a template, or the data map's words, have changed since."""
 
 
 def refuse_changed(stored: "firestore.DocumentSnapshot[Any]") -> None:

@@ -87,7 +87,7 @@ def work(platform: Platform[AssessmentSettings], queue: Queue, name: str, budget
     """Work on an incident's cohort, until that has ended or waits, or `budget` is used up."""
     try:
         texts.refuse_changed(platform.db, name)
-    except texts.Changed as error:
+    except campaigns.Changed as error:
         log.failure(log.Event.FAILED, error)  # it stays due: `tick` asks again, until what was approved is deployed
         return
     worker = jobs.Worker(platform.db, platform.clock, platform.settings.retry_delay)
