@@ -33,7 +33,7 @@ _PACKER = Path(__file__).with_name("pack.cjs")
 #: Folders of a checkout that leave the archives as they are.
 _IRRELEVANT = ("venv", "vendor", "__pycache__")
 #: What every archive depends on, beside its codebase.
-_COMMON = ("firebase.json", "package-lock.json", "pyproject.toml", "requirements.lock", "shared")
+_COMMON = ("firebase.json", "package-lock.json", "requirements.lock", "shared")
 
 
 def prepare() -> dict[str, Source]:
