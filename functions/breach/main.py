@@ -11,7 +11,7 @@ from flask import Request, Response
 
 from astra.runtime import callables
 from astra.runtime.callables import Answer, Call
-from astra.runtime.deployment import LONG_TASK, TASK_TIMEOUT_SECONDS, Group, defaults
+from astra.runtime.deployment import TASK_TIMEOUT_SECONDS, Group, defaults, long_task
 from astra.runtime.rate_limits import Limit
 from astra.runtime.settings import RedisSettings
 from astra.runtime.task_queue import Queue
@@ -40,7 +40,7 @@ def assessments(group: Group[Any]) -> Queue:
     return Queue(group.platform, "assess")
 
 
-@tasks_fn.on_task_dispatched(**ASSESSMENT.options(**{**LONG_TASK, "cpu": 0.2, "concurrency": 1, "max_instances": 2}))
+@tasks_fn.on_task_dispatched(**ASSESSMENT.options(**long_task(cpu=0.2, concurrency=1, max_instances=2)))
 @ASSESSMENT.serves
 def assess(request: https_fn.CallableRequest[Any]) -> None:
     budget = timedelta(seconds=TASK_TIMEOUT_SECONDS * 0.7)

@@ -8,7 +8,7 @@ from firebase_functions import https_fn, scheduler_fn, tasks_fn
 
 from astra.runtime import callables
 from astra.runtime.callables import Answer, Call
-from astra.runtime.deployment import LONG_TASK, TASK_TIMEOUT_SECONDS, Group, defaults
+from astra.runtime.deployment import TASK_TIMEOUT_SECONDS, Group, defaults, long_task
 from astra.runtime.rate_limits import Limit
 from astra.runtime.settings import emulated
 from astra.runtime.task_queue import Queue
@@ -48,7 +48,7 @@ def receipt(call: Call[request_handlers.ShowReceipt]) -> Answer:
     return request_handlers.receipt(DELETION.platform, call)
 
 
-@tasks_fn.on_task_dispatched(**ERASURE.options(**LONG_TASK))
+@tasks_fn.on_task_dispatched(**ERASURE.options(**long_task()))
 @ERASURE.serves
 def erase(request: https_fn.CallableRequest[Any]) -> None:
     request_handlers.erase(

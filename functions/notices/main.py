@@ -9,7 +9,7 @@ from flask import Request, Response
 
 from astra.runtime import callables
 from astra.runtime.callables import Answer, Call
-from astra.runtime.deployment import LONG_TASK, TASK_TIMEOUT_SECONDS, Group, defaults
+from astra.runtime.deployment import TASK_TIMEOUT_SECONDS, Group, defaults, long_task
 from astra.runtime.rate_limits import Limit
 from astra.runtime.settings import Environment, RedisSettings
 from astra.runtime.task_queue import Queue
@@ -35,7 +35,7 @@ def queue(group: Group[Any]) -> Queue:
     return Queue(group.platform, "notify")
 
 
-@tasks_fn.on_task_dispatched(**CAMPAIGNS.options(**LONG_TASK))
+@tasks_fn.on_task_dispatched(**CAMPAIGNS.options(**long_task()))
 @CAMPAIGNS.serves
 def notify(request: https_fn.CallableRequest[Any]) -> None:
     budget = timedelta(seconds=TASK_TIMEOUT_SECONDS * 0.7)

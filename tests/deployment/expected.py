@@ -96,7 +96,7 @@ _FUNCTIONS: Final[dict[str, dict[str, Function]]] = {
             "report_incident rule_out_people tell_regulator",
         ),
         "notice_page": _PAGE,
-        "assess": _queue(10, "assessment", "breach", "alerts", "assessment", at_once=20, cpu=0.2, most=2, timeout=1800),
+        "assess": _queue(10, "assessment", "breach", "alerts", "assessment", at_once=2, cpu=0.2, most=2, timeout=1800),
         "tick": _every("5 minutes", "alerts", 240),
         "watch": Function(_PUBSUB, "alerts", 0.3, invokers="alerts", retry=True),
     },

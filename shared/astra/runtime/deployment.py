@@ -24,15 +24,22 @@ SERVED_BY: Final = "__astra_group__"
 """The attribute of a function that says which group it is of."""
 TASK_TIMEOUT_SECONDS: Final = 1800
 """Seconds that a task may take: the most there is."""
-LONG_TASK: Final[dict[str, Any]] = {
-    "timeout_sec": TASK_TIMEOUT_SECONDS,
-    "cpu": 1,
-    "concurrency": 4,
-    "max_instances": 5,
-    "retry_config": options.RetryConfig(max_attempts=5, min_backoff_seconds=10),
-    "rate_limits": options.RateLimits(max_concurrent_dispatches=20),
-}
-"""The options of a task function that works through a job: 20 at once, four in each of five instances."""
+
+
+def long_task(*, cpu: float = 1, concurrency: int = 4, max_instances: int = 5) -> dict[str, Any]:
+    """Return the options of a task function that works through a job.
+
+    Its queue hands over as many tasks at once as its instances take: Cloud Run would refuse more, and a task that is
+    refused has used up one of its attempts.
+    """
+    return {
+        "timeout_sec": TASK_TIMEOUT_SECONDS,
+        "cpu": cpu,
+        "concurrency": concurrency,
+        "max_instances": max_instances,
+        "retry_config": options.RetryConfig(max_attempts=5, min_backoff_seconds=10),
+        "rate_limits": options.RateLimits(max_concurrent_dispatches=concurrency * max_instances),
+    }
 
 
 def asked(name: str, what: str, default: str | None = None) -> params.StringParam:
