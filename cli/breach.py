@@ -21,7 +21,7 @@ from cli.timeline import duration
 
 _BAR: Final = 20
 _SHOWN: Final = 5
-_CALM, _SOON, _NOW = 50, 80, 95
+_CALM_PERCENT, _NOW_PERCENT = 50, 95
 
 
 def overview(platform: Platform[Any], console: Console) -> None:
@@ -79,7 +79,7 @@ def _many(incident: dict[str, Any]) -> str:
 def bar(one: Running, now: datetime) -> Text:
     """A clock as a bar, and what is left of it."""
     share = min(max(one.share(now), 0), 100)
-    colour = "red" if share >= _NOW else "yellow" if share >= _CALM else "green"
+    colour = "red" if share >= _NOW_PERCENT else "yellow" if share >= _CALM_PERCENT else "green"
     full = round(_BAR * share / 100)
     late = one.is_overdue(now)
     left = f"{duration(now - one.due)} late" if late else f"{duration(one.due - now)} left"

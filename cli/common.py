@@ -78,5 +78,5 @@ def confirm(platform: "Desk[Any]", what: str) -> None:
         return
     if not sys.stdin.isatty():
         raise Failed(f"this changes the project {platform.project} ({what}): run it at a terminal, or add --yes")
-    if not typer.confirm(f"Project {platform.project}: {what}. Go on?"):
+    if not typer.confirm(f"Project {platform.project}: {what}. Go on?", err=True):
         raise Failed("nothing was changed")

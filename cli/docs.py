@@ -1,11 +1,11 @@
 """Pages written from the code: docs/settings.md, and the architecture in README.md."""
 
 import ast
+import functools
 import importlib
 import inspect
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin
 
@@ -75,8 +75,10 @@ _KINDS: Final[dict[Any, str]] = {
 }
 
 
-def groups() -> Iterator[tuple[str, type[Environment]]]:
-    """Yield each codebase with the class of settings of each of its groups of functions."""
+@functools.cache
+def groups() -> tuple[tuple[str, type[Environment]], ...]:
+    """Return each codebase with the class of settings of each of its groups of functions."""
+    found: list[tuple[str, type[Environment]]] = []
     for main in sorted((_ROOT / "functions").glob("*/main.py")):
         tree = ast.parse(main.read_text(encoding="utf-8"))
         home = {
@@ -88,7 +90,8 @@ def groups() -> Iterator[tuple[str, type[Environment]]]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "Group":
                 name = ast.unparse(node.args[1])
-                yield main.parent.name, getattr(importlib.import_module(home[name]), name)
+                found.append((main.parent.name, getattr(importlib.import_module(home[name]), name)))
+    return tuple(found)
 
 
 def _meanings(kind: type[BaseModel]) -> dict[str, str]:
@@ -99,12 +102,9 @@ def _meanings(kind: type[BaseModel]) -> dict[str, str]:
             continue
         body = ast.parse(inspect.getsource(part)).body[0]
         for node, after in zip(body.body, body.body[1:], strict=False):  # type: ignore[attr-defined]
-            if (
-                isinstance(node, ast.AnnAssign)
-                and isinstance(after, ast.Expr)
-                and isinstance(after.value, ast.Constant)
-            ):
-                found[ast.unparse(node.target)] = " ".join(str(after.value.value).split())
+            match node, after:
+                case ast.AnnAssign(target=target), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[ast.unparse(target)] = " ".join(text.split())
     return found
 
 
@@ -157,10 +157,8 @@ def drawn() -> str:
     Raises:
         StopIteration: pyproject.toml has no contract of the shared package's floors.
     """
-    contracts = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
-        "contracts"
-    ]
-    floors = next(one["layers"] for one in contracts if one.get("containers") == ["astra"])
+    tools = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    floors = next(one["layers"] for one in tools["importlinter"]["contracts"] if one.get("containers") == ["astra"])
     talks = {codebase: set[str]() for codebase, _ in groups()}
     for codebase, kind in groups():
         talks[codebase] |= {_SERVICES[name] for name in map(kind.variable, kind.model_fields) if name in _SERVICES}

@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 from google.cloud import firestore
@@ -15,9 +15,6 @@ from astra.runtime.platform import Platform
 from astra.runtime.settings import Settings
 from cli import common, operator, output
 from cli import roll_call as roll_call_command
-
-if TYPE_CHECKING:
-    from cli.output import Table
 
 _SHORT: Final = 10
 
@@ -76,7 +73,7 @@ def _due(job: dict[str, Any], now: datetime) -> str:
     return f"in {minutes} min" if minutes > 0 else f"{-minutes} min ago" if minutes else "now"
 
 
-def _status(platform: Platform[Settings]) -> "Table":
+def _status(platform: Platform[Settings]) -> output.Table:
     table = output.table("erasure", "state", "step", "deleted", "failures", "reopened", "due")
     for snapshot in _open(platform):
         job = snapshot.to_dict() or {}
@@ -86,7 +83,7 @@ def _status(platform: Platform[Settings]) -> "Table":
     return table
 
 
-def _show(job: dict[str, Any], now: datetime) -> "Table":
+def _show(job: dict[str, Any], now: datetime) -> output.Table:
     table = output.table("entry", "deleted", "retained", "until", "basis")
     certificate = job.get("certificate")
     table.facts = {"state": job["state"], "asked": iso(job["createdAt"])}

@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from google.cloud import firestore
+from rich.progress_bar import ProgressBar
 
 from astra.notices import campaigns, messages
 from astra.notices.campaigns import State
@@ -18,13 +19,8 @@ from astra.runtime.settings import Settings
 from cli import operator, output
 from notices.progress import Progress
 
-if TYPE_CHECKING:
-    from cli.output import Table
-
 
 def _row(name: str, progress: Progress) -> list[Any]:
-    from rich.progress_bar import ProgressBar  # noqa: PLC0415  (staff's machines have it, functions do not)
-
     fields, rate, left = progress.fields, progress.rate, progress.remaining
     stuck = sum(job["state"] == "stuck" for job in progress.jobs.values())
     bar = ProgressBar(total=1.0, completed=progress.share, width=20)
@@ -40,14 +36,14 @@ def _short(duration: timedelta) -> str:
     return f"{minutes} min" if minutes else f"{round(duration.total_seconds())} s"
 
 
-def _status(platform: Platform[Settings], stored: "Iterable[firestore.DocumentSnapshot[Any]]") -> "Table":
+def _status(platform: Platform[Settings], stored: "Iterable[firestore.DocumentSnapshot[Any]]") -> output.Table:
     table = output.table("campaign", "kind", "state", "", "members", "letters waiting", "rate", "complete")
     for one in stored:
         table.add_row(*_row(one.id, Progress.of(platform, one)))
     return table
 
 
-def _jobs(progress: Progress, now: datetime) -> "Table":
+def _jobs(progress: Progress, now: datetime) -> output.Table:
     table = output.table("job", "state", "failures", "due", "so far")
     for name, job in sorted(progress.jobs.items()):
         due = "" if job["nextRunAt"] is None else "now" if job["nextRunAt"] <= now else iso(job["nextRunAt"])

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import typer
 
@@ -21,9 +21,6 @@ from retention.documents import Round, Rows, Snapshots
 from retention.inactivity import Inactive, Step
 from retention.schedule import reference
 from retention.settings import RetentionSettings
-
-if TYPE_CHECKING:
-    from cli.output import Table
 
 _PAGE: Final = 300
 
@@ -95,7 +92,7 @@ def retry(platform: Platform[RetentionSettings], name: str) -> None:
     job.update(jobs.revived(platform.clock()))
 
 
-def _report(platform: Platform[RetentionSettings]) -> "Table":
+def _report(platform: Platform[RetentionSettings]) -> output.Table:
     table = output.table("entry", "where", "due", "would go", "held", "oldest", "why")
     for line in would_go(platform):
         numbers = (str(line.due), str(line.going), str(line.held))
@@ -103,7 +100,7 @@ def _report(platform: Platform[RetentionSettings]) -> "Table":
     return table
 
 
-def _status(platform: Platform[RetentionSettings]) -> "Table":
+def _status(platform: Platform[RetentionSettings]) -> output.Table:
     table = output.table("job", "state", "failures", "due", "in the last round")
     for job in platform.db.collection("rounds").get():
         if not job.id.startswith(("sweep-", "restamp-")):

@@ -7,9 +7,11 @@ who is signed in to the application, and by `ASTRA_APP_CHECK_TOKEN` where App Ch
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
+import httpx
 import typer
+from requests import RequestException, Session
 
 from astra import jobs
 from astra.erasure import roll_call
@@ -17,11 +19,6 @@ from astra.runtime.platform import Platform
 from astra.runtime.settings import Environment, Settings, emulated
 from cli import common, operator, output
 from cli.common import Failed
-
-if TYPE_CHECKING:
-    from requests import Session
-
-    from cli.output import Table
 
 _PATIENCE: Final = 900
 """Seconds for which a dry run is waited for: `reconcile` begins it within 5 minutes."""
@@ -91,7 +88,7 @@ def _show(platform: Platform[Settings]) -> None:
     output.parts(state=state, summary=_summary(found), orphans=orphans, next=wrong or switch)
 
 
-def _summary(found: dict[str, Any]) -> "Table":
+def _summary(found: dict[str, Any]) -> output.Table:
     table = output.table("what", "how many", "what a round does with them")
     table.facts = {"dry run of": found["at"]}
     more = f"{len(found['orphans']) + found['more']}" if not found["more"] else f"more than {len(found['orphans'])}"
@@ -109,8 +106,6 @@ def _summary(found: dict[str, Any]) -> "Table":
 
 def _switch(report: str, *, enabled: bool) -> str:
     """Ask `switch_roll_call` as the staff member whose ID token the environment holds. Raises Failed."""
-    import httpx  # noqa: PLC0415
-
     token, base = os.environ.get("ASTRA_ID_TOKEN"), os.environ.get("ASTRA_FUNCTIONS_URL")
     if not token:
         raise Failed("ASTRA_ID_TOKEN is missing: it must hold the ID token of a staff member who is signed in")
@@ -140,10 +135,8 @@ def _switch(report: str, *, enabled: bool) -> str:
     return f"roll call: {'on' if enabled else 'off'}"
 
 
-def deletion_line(project: str, session: "Session", api: str) -> str:
+def deletion_line(project: str, session: Session, api: str) -> str:
     """Whether clients may delete accounts in Auth itself, past `delete_account`, in one sentence."""
-    from requests import RequestException  # noqa: PLC0415
-
     what = "accounts deleted by clients in Auth"
     if emulated():
         return f"{what}: possible in the emulators, which have no such setting."

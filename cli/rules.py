@@ -1,4 +1,8 @@
-"""Security rules: which belong to this code, and whether a project has them."""
+"""Security rules: which belong to this code, and whether a project has them.
+
+It asks the Firebase Rules API what is released for both databases and the bucket. It has only ever met a local server
+that speaks this API, never Google's.
+"""
 
 import hashlib
 import json

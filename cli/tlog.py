@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 from google.api_core.exceptions import AlreadyExists
@@ -21,9 +21,6 @@ from astra.tlog.tiles import Tiles
 from cli import common, operator, output, tlog_recover, tlog_verify
 from tlog.settings import LogKeySettings, LogSettings
 from tlog.witness import WitnessError, verifiers
-
-if TYPE_CHECKING:
-    from cli.output import Table
 
 JOB: Final = "rounds/log"
 _SHORT: Final = 10
@@ -101,7 +98,7 @@ def _newest(platform: Platform[Any], subject: str, most: int) -> Iterator[dict[s
     yield from ({**(row.to_dict() or {}), "id": row.id} for row in query.get())
 
 
-def _listing(fields: Iterator[dict[str, Any]]) -> "Table":
+def _listing(fields: Iterator[dict[str, Any]]) -> output.Table:
     table = output.table("entry", "made at", "action", "whom it concerns", "who of the staff", "record")
     for entry in fields:
         at = iso(datetime.fromtimestamp(entry["at"], UTC))
@@ -112,7 +109,7 @@ def _listing(fields: Iterator[dict[str, Any]]) -> "Table":
     return table
 
 
-def _verified(report: tlog_verify.Report) -> "Table":
+def _verified(report: tlog_verify.Report) -> output.Table:
     table = output.table("what", "value")
     table.show_header = False
     for name in ("size", "checkpoints", "opened", "lost", "pending"):
@@ -123,7 +120,7 @@ def _verified(report: tlog_verify.Report) -> "Table":
     return table
 
 
-def _status(platform: Platform[Any]) -> "Table":
+def _status(platform: Platform[Any]) -> output.Table:
     job = platform.db.document(JOB).get().to_dict() or {}
     table = output.table("state", "entries with a place", "in a checkpoint", "failures", "due")
     due = iso(job["nextRunAt"]) if job.get("nextRunAt") else ""

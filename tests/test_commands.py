@@ -119,11 +119,11 @@ def test_what_changes_something_asks_first_and_refuses_where_nobody_can_be_asked
     with pytest.raises(common.Failed, match=r"changes the project astra-p \(a thing\): .* add --yes"):
         common.confirm(desk, "a thing")
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-    monkeypatch.setattr(typer, "confirm", lambda question: asked.append(question) or False)
+    monkeypatch.setattr(typer, "confirm", lambda question, **_: asked.append(question) or False)
     with pytest.raises(common.Failed, match="nothing was changed"):
         common.confirm(desk, "a thing")
     assert asked == ["Project astra-p: a thing. Go on?"]
-    monkeypatch.setattr(typer, "confirm", lambda _: True)
+    monkeypatch.setattr(typer, "confirm", lambda *_, **__: True)
     common.confirm(desk, "a thing")
 
 

@@ -223,7 +223,7 @@ def test_the_command_says_what_is_lost_and_asks_first(
     restore(ledger, copy)
     sit_down(monkeypatch, platform)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-    monkeypatch.setattr(common.typer, "confirm", lambda _: False)
+    monkeypatch.setattr(common.typer, "confirm", lambda *_, **__: False)
     assert main(["tlog", "recover"]) == 1
     assert "of entries 3 to 4" in capsys.readouterr().out
     assert ledger.job()["size"] == 3

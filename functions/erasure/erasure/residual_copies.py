@@ -1,4 +1,7 @@
-"""Residual copies: the platform's backups and soft deletes, and how long they last."""
+"""Residual copies: the platform's backups and soft deletes, and how long they last.
+
+The platform is asked: a certificate must not promise what the project's settings do not keep.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,4 +1,7 @@
-"""The public page of a breach notice, as two people approved it."""
+"""The public page of a breach notice, as two people approved it.
+
+It stays what they approved, whatever has been deployed since.
+"""
 
 import re
 from typing import Any, Final
