@@ -18,6 +18,7 @@ from pydantic import BaseModel, RootModel
 from astra.datamap.table import DATA_MAP
 from cli.__main__ import app
 from local.paths import ROOT
+from tests.support.code import imported_as
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
@@ -190,16 +191,8 @@ class Function:
         shape = self._call.args[1]
         assert isinstance(shape, ast.Attribute)
         assert isinstance(shape.value, ast.Name)
-        found: type[BaseModel] = getattr(importlib.import_module(self._module(shape.value.id)), shape.attr)
+        found: type[BaseModel] = getattr(importlib.import_module(imported_as(self._tree)[shape.value.id]), shape.attr)
         return found
-
-    def _module(self, name: str) -> str:
-        for node in self._tree.body:
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                for alias in node.names:
-                    if (alias.asname or alias.name) == name:
-                        return f"{node.module}.{alias.name}" if isinstance(node, ast.ImportFrom) else alias.name
-        raise AssertionError(f"{self.codebase}/main.py does not import {name}")
 
     @property
     def a_minute(self) -> int:

@@ -78,7 +78,9 @@ class Handler:
 def handlers(folder: Path) -> Iterator[Handler]:
     """The callables of a codebase, followed from their decorators to the functions that do the work."""
     tree = ast.parse((folder / "main.py").read_text(encoding="utf-8"))
-    files = modules(folder, tree)
+    files = {
+        name: folder.joinpath(*full.split(".")).with_suffix(".py") for name, full in code.imported_as(tree).items()
+    }
     for node in tree.body:
         if not isinstance(node, ast.FunctionDef):
             made = [call for call in triggers(node) if call.rpartition(".")[2] not in STARTED]
@@ -98,16 +100,6 @@ def handlers(folder: Path) -> Iterator[Handler]:
                     definition(files[module], function, ast.FunctionDef),
                     definition(files[home], form, ast.ClassDef),
                 )
-
-
-def modules(folder: Path, main: ast.Module) -> dict[str, Path]:
-    """The file of each module of the codebase, by the name that its main.py gives it."""
-    return {
-        alias.asname or alias.name: folder.joinpath(*(node.module or "").split("."), f"{alias.name}.py")
-        for node in main.body
-        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == folder.name
-        for alias in node.names
-    }
 
 
 def trigger(decorator: ast.expr) -> str:

@@ -29,6 +29,7 @@ from local.paths import ROOT
 from local.stack.served import Served, serving
 from local.stack.stack import Stack
 from tests.journeys.hostile import CANARY, Request, requests
+from tests.support.code import imported_as
 
 PROJECT = "demo-fuzz"  # a project of its own: whom these requests erase nobody else has met
 MANY = int(os.environ.get("FUZZ_REQUESTS", "1000"))
@@ -87,12 +88,9 @@ ALL = callables()
 
 def schema_of(declared: Callable) -> dict[str, Any]:
     """The JSON Schema of its requests. The shape is named as main.py names it: `module.Shape`, or imported."""
-    module, _, shape = declared.shape.rpartition(".")
-    for node in ast.parse(declared.source.read_text(encoding="utf-8")).body:
-        for name in node.names if isinstance(node, ast.ImportFrom) else ():
-            if (name.asname or name.name) == (module or shape):
-                module = f"{node.module}.{name.name}" if module else str(node.module)
-                break
+    named = imported_as(ast.parse(declared.source.read_text(encoding="utf-8")))
+    home, _, shape = declared.shape.rpartition(".")
+    module = named[home] if home else named[shape].rpartition(".")[0]
     schema: dict[str, Any] = getattr(importlib.import_module(module), shape).model_json_schema()
     return schema
 

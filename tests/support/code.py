@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING, Final
 
 from local.paths import ROOT
@@ -25,3 +26,13 @@ def module_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     named = parts[{"shared": 1, "functions": 2}.get(parts[0], 0) :]
     return ".".join(named).removesuffix(".__init__")
+
+
+def imported_as(main: ast.Module) -> dict[str, str]:
+    """Return the full name of each module, or member of one, by the name that a main.py gives it."""
+    return {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in main.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
